@@ -1,0 +1,12 @@
+"""Checks that vanish: `SWLB_ASSERT` is compiled in by -DSWLB_DEBUG only; and hints to the compiler."""
+
+cdef extern from "ext/debug.h" nogil:
+    void SWLB_ASSERT(bint expression)
+
+cdef extern from * nogil:
+    """
+    #define swlb_likely(e) __builtin_expect(!!(e), 1)
+    #define swlb_unlikely(e) __builtin_expect(!!(e), 0)
+    """
+    bint likely "swlb_likely"(bint expression)
+    bint unlikely "swlb_unlikely"(bint expression)

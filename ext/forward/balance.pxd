@@ -1,0 +1,152 @@
+"""Packets to a VIP: known sessions go on, new ones get a server, the rest is refused. Nothing is routed on.
+
+Policies: what happens without service, without server, in mid-stream, or when the session's server went down is
+the service's to say (`refuse`, `orphans`, `on_down`).
+"""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+
+from ext.address cimport ip_t
+from ext.debug cimport likely, unlikely
+from ext.forward.icmp cimport TIME_EXCEEDED, icmp_echo, icmp_error
+from ext.forward.nat cimport nat_later_fragment, nat_request
+from ext.forward.quote cimport quote_to_server
+from ext.forward.refuse cimport refuse
+from ext.frame cimport FOUND_L4, FOUND_LATER, frame_t
+from ext.schedule.rr cimport rr_choose
+from ext.tables.event cimport EVENT_TABLE_FULL
+from ext.tables.route cimport route_lookup, route_t
+from ext.tables.segment cimport segment_t
+from ext.tables.service cimport (ANSWER_RESET, DOWN_DEFAULT, DOWN_DROP, DOWN_KEEP, DOWN_RESET, V4, V6, server_serves,
+                                 server_t, service_find, service_t, vip_t)
+from ext.tables.session cimport (session_crowded, session_expired, session_insert, session_of_request, session_remove,
+                                 session_t, sessions_t)
+from ext.tables.state cimport ESTABLISHED, is_closing
+from ext.tables.tables cimport report, tables_t
+from ext.verdict cimport (DROP_ECHO_SILENT, DROP_FRAGMENT, DROP_NO_SERVER, DROP_NO_SERVICE, DROP_ORPHAN,
+                          DROP_SERVER_DOWN, DROP_SESSION_CROWDED, DROP_SESSION_FULL, DROP_TTL_EXPIRED,
+                          DROP_VIP_PROTOCOL, verdict_t)
+from ext.wire.icmp cimport ICMP_ECHO, ICMPV6_ECHO, icmp_hdr, icmp_is_error, icmpv6_is_error
+from ext.wire.ipv4 cimport PROTO_ICMP, PROTO_TCP
+from ext.wire.ipv6 cimport PROTO_ICMPV6
+from ext.wire.rewrite cimport ttl_of
+from ext.wire.tcp cimport TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
+
+cdef enum:
+    FULL_REPORT_NS = 1000000000     # a full table is reported once a second
+
+
+cdef inline verdict_t balance(tables_t *tables, segment_t *segment, frame_t *frame, vip_t *vip,
+                              uint32_t now_ms) noexcept nogil:
+    """What becomes of a packet to the VIP."""
+    cdef int family = V4 if frame.family == 4 else V6
+    cdef session_t *session
+    if unlikely(frame.found & FOUND_LATER):
+        return nat_later_fragment(tables, segment, frame, DROP_FRAGMENT, now_ms)
+    if unlikely(not frame.found & FOUND_L4):
+        return balance_icmp(tables, frame, vip, now_ms)
+    session = session_of_request(&tables.sessions[family], &tables.services, frame.src, frame.sport, frame.protocol,
+                                 frame.dst, frame.dport)
+    if likely(session is not NULL):
+        if likely(session_goes_on(tables, session, frame, now_ms)):
+            return nat_request(tables, frame, session, now_ms)
+        if session_ended_badly(tables, session, frame):
+            return session_down(tables, session, frame, family, now_ms)
+        session_remove(&tables.sessions[family], &tables.services, session)
+    return balance_new(tables, frame, vip, family, now_ms)
+
+
+cdef inline bint is_new_connection(const frame_t *frame) noexcept nogil:
+    """A SYN alone: no ACK, FIN or RST beside it."""
+    return (frame.tcp_flags & (TCP_SYN | TCP_ACK | TCP_FIN | TCP_RST)) == TCP_SYN
+
+
+cdef inline bint session_goes_on(tables_t *tables, session_t *session, const frame_t *frame,
+                                 uint32_t now_ms) noexcept nogil:
+    """Whether the packet still belongs to the session: its server serves, it has not expired, the port is not reused."""
+    cdef server_t *server = &tables.services.servers[session.server]
+    if unlikely(session_expired(&tables.services, session, now_ms)):
+        return False
+    if unlikely(frame.protocol == PROTO_TCP and is_new_connection(frame) and is_closing(session.state)):
+        return False
+    return (server_serves(server)
+            or tables.services.services[server.service].on_down == DOWN_KEEP)
+
+
+cdef inline bint session_ended_badly(tables_t *tables, session_t *session, const frame_t *frame) noexcept nogil:
+    """Whether its server went down and the service does not want this packet scheduled anew."""
+    cdef server_t *server = &tables.services.servers[session.server]
+    cdef uint8_t on_down = tables.services.services[server.service].on_down
+    if server_serves(server):
+        return False
+    if frame.protocol == PROTO_TCP and is_new_connection(frame) and session.state != ESTABLISHED:
+        return False
+    if on_down == DOWN_DEFAULT:
+        return session.state == ESTABLISHED
+    return on_down == DOWN_RESET or on_down == DOWN_DROP
+
+
+cdef inline verdict_t session_down(tables_t *tables, session_t *session, frame_t *frame, int family,
+                                   uint32_t now_ms) noexcept nogil:
+    """The session's server is down: the client is told, and the session ends; or neither, by `on_down: drop`."""
+    cdef service_t *service = &tables.services.services[tables.services.servers[session.server].service]
+    if service.on_down == DOWN_DROP:
+        return DROP_SERVER_DOWN
+    session_remove(&tables.sessions[family], &tables.services, session)
+    return refuse(tables, frame, ANSWER_RESET, DROP_SERVER_DOWN, now_ms)
+
+
+cdef inline verdict_t balance_new(tables_t *tables, frame_t *frame, vip_t *vip, int family,
+                                  uint32_t now_ms) noexcept nogil:
+    """A packet of no session: it begins one, or is refused."""
+    cdef service_t *service = service_find(&tables.services, vip, frame.protocol, frame.dport)
+    cdef const route_t *route
+    cdef server_t *server
+    if service is NULL:
+        return refuse(tables, frame, ANSWER_RESET, DROP_NO_SERVICE, now_ms)
+    if frame.protocol == PROTO_TCP and not is_new_connection(frame):
+        return refuse(tables, frame, service.orphans, DROP_ORPHAN, now_ms)
+    server = rr_choose(&tables.services, service, family)
+    if server is NULL:
+        service.refused += 1
+        return refuse(tables, frame, service.refuse, DROP_NO_SERVER, now_ms)
+    route = route_lookup(&tables.routes, server.ip)
+    if ttl_of(frame) <= 1 and route is not NULL and route.segment != frame.segment:
+        return icmp_error(tables, frame, TIME_EXCEEDED, 0, DROP_TTL_EXPIRED, now_ms)
+    return begin(tables, frame, server, family, now_ms)
+
+
+cdef inline verdict_t begin(tables_t *tables, frame_t *frame, server_t *server, int family,
+                            uint32_t now_ms) noexcept nogil:
+    """A new session with that server, and its first packet on the way."""
+    cdef sessions_t *sessions = &tables.sessions[family]
+    cdef session_t *session = NULL
+    cdef ip_t none
+    if session_crowded(sessions, frame.src, frame.sport, frame.protocol):
+        return DROP_SESSION_CROWDED
+    if tables.sessions[V4].n + tables.sessions[V6].n < tables.sessions_limit:
+        session = session_insert(sessions, &tables.services, frame.src, frame.sport, frame.protocol, frame.dport,
+                                 <uint16_t>(server - tables.services.servers), now_ms)
+    if unlikely(session is NULL):
+        if tables.now_ns - tables.full_ns >= FULL_REPORT_NS or tables.full_ns == 0:
+            tables.full_ns = tables.now_ns
+            none.hi = none.lo = 0
+            report(tables, EVENT_TABLE_FULL, frame.segment, frame.port, 0, none)
+        return DROP_SESSION_FULL
+    return nat_request(tables, frame, session, now_ms)
+
+
+cdef inline verdict_t balance_icmp(tables_t *tables, frame_t *frame, vip_t *vip, uint32_t now_ms) noexcept nogil:
+    """Echo is answered while something behind the VIP can serve; errors go to the session they are about."""
+    cdef icmp_hdr *icmp = <icmp_hdr *>(frame.data + frame.l4_off)
+    if frame.protocol == PROTO_ICMP and frame.family == 4:
+        if icmp.type == ICMP_ECHO:
+            return icmp_echo(tables, frame) if vip.active else DROP_ECHO_SILENT
+        if icmp_is_error(icmp.type):
+            return quote_to_server(tables, frame, now_ms)
+    if frame.protocol == PROTO_ICMPV6 and frame.family == 6:
+        if icmp.type == ICMPV6_ECHO:
+            return icmp_echo(tables, frame) if vip.active else DROP_ECHO_SILENT
+        if icmpv6_is_error(icmp.type):
+            return quote_to_server(tables, frame, now_ms)
+    return DROP_VIP_PROTOCOL

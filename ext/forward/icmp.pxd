@@ -1,0 +1,148 @@
+"""ICMP errors that swlb owes as a router or as the owner of a VIP, and echo to a VIP.
+
+Read first: RFC 1812 4.3.2 and 5.2.7, RFC 4443 2.4 and 3, RFC 1191 4. Errors about sessions that others sent
+are in quote.pxd.
+"""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memmove
+
+from ext.address cimport ip_may_send, ip_t
+from ext.frame cimport FOUND_L3, FOUND_LATER, FOUND_PARTIAL, frame_head_len, frame_t
+from ext.forward.reflect cimport frame_cut, reflect
+from ext.order cimport htonl, load16
+from ext.tables.route cimport address_on, address_t
+from ext.tables.tables cimport drop_count, tables_t
+from ext.verdict cimport verdict_t
+from ext.wire.checksum cimport checksum_adjust, sum_change, sum_pseudo
+from ext.wire.ethernet cimport eth_hdr, mac_is_group, mac_load
+from ext.wire.icmp cimport (ICMP_CHECKSUM_OFF, ICMP_ECHO_REPLY, ICMP_LEN, ICMPV6_ECHO_REPLY, icmp_hdr, icmp_is_error,
+                            icmpv6_is_error)
+from ext.wire.ipv4 cimport IPV4_LEN, OWN_TTL, PROTO_ICMP, ipv4_build, ipv4_hdr
+from ext.wire.ipv6 cimport IPV6_LEN, PROTO_ICMPV6, ipv6_build
+from ext.wire.rewrite cimport checksum_complete, checksum_fill, restore, ttl_change, ttl_of
+
+# What the error says, whatever the family
+cdef enum:
+    NET_UNREACHABLE = 0
+    HOST_UNREACHABLE = 1
+    PORT_UNREACHABLE = 2
+    TIME_EXCEEDED = 3
+    TOO_BIG = 4
+
+cdef enum:
+    QUOTE_V4 = 548         # the whole error stays within 576 bytes (RFC 1812 4.3.2.3)
+    QUOTE_V6 = 1232        # ... within 1280 (RFC 4443 2.4 c)
+    TOS_CONTROL = 0xC0     # internetwork control (RFC 1812 4.3.2.5)
+    ERROR_COST = 1000      # thousandths of a token
+
+cdef extern from * nogil:
+    """
+    #include <stdint.h>
+    /* [what][0: IPv4 (RFC 792), 1: IPv6 (RFC 4443)][type, code] */
+    static const uint8_t swlb_error_types[5][2][2] = {
+        /* NET_UNREACHABLE  */ {{3, 0}, {1, 0}},
+        /* HOST_UNREACHABLE */ {{3, 1}, {1, 3}},
+        /* PORT_UNREACHABLE */ {{3, 3}, {1, 4}},
+        /* TIME_EXCEEDED    */ {{11, 0}, {3, 0}},
+        /* TOO_BIG          */ {{3, 4}, {2, 0}},
+    };
+    """
+    const uint8_t error_types "swlb_error_types"[5][2][2]
+
+
+cdef inline bint icmp_token(tables_t *tables, uint32_t now_ms) noexcept nogil:
+    """Whether one more error may be sent now: at most icmp_rate a second, bursts of a second's worth."""
+    cdef uint64_t most = <uint64_t>tables.icmp_rate * ERROR_COST
+    tables.icmp_tokens += <uint64_t>(now_ms - tables.icmp_filled_ms) * tables.icmp_rate
+    tables.icmp_filled_ms = now_ms
+    if tables.icmp_tokens > most:
+        tables.icmp_tokens = most
+    if tables.icmp_tokens < ERROR_COST:
+        tables.icmp_limited += 1
+        return False
+    tables.icmp_tokens -= ERROR_COST
+    return True
+
+
+cdef inline bint icmp_may_answer(const frame_t *frame) noexcept nogil:
+    """Whether an error may be sent about this packet (RFC 1812 4.3.2.7, RFC 4443 2.4 e)."""
+    cdef uint8_t type
+    if not frame.found & FOUND_L3 or frame.found & FOUND_LATER or not ip_may_send(frame.src):
+        return False
+    if mac_is_group(mac_load((<eth_hdr *>frame.data).dst)):
+        return False
+    type = (<icmp_hdr *>(frame.data + frame.l4_off)).type
+    if frame.protocol == PROTO_ICMP and frame.family == 4:
+        return not icmp_is_error(type)
+    if frame.protocol == PROTO_ICMPV6 and frame.family == 6:
+        return not icmpv6_is_error(type)
+    return True
+
+
+cdef inline uint32_t icmp_quote_len(const frame_t *frame) noexcept nogil:
+    """How much of the packet an error about it quotes."""
+    cdef uint32_t whole = frame.l4_off - frame.l3_off + frame.l4_len
+    cdef uint32_t head = frame_head_len(frame) - frame.l3_off
+    cdef uint32_t most = QUOTE_V4 if frame.family == 4 else QUOTE_V6
+    return min(min(whole, head), most)
+
+
+cdef inline verdict_t icmp_error(tables_t *tables, frame_t *frame, int what, uint32_t mtu, int reason,
+                                 uint32_t now_ms) noexcept nogil:
+    """The frame is dropped for reason, and an error about it goes back in its place where one is due.
+
+    what: NET_UNREACHABLE ... TOO_BIG, mtu for the last only. The quoted packet is as its sender sent it. Source
+    is the segment's own address. Without one, or without a token, there is no error and the reason is the verdict.
+    """
+    cdef const address_t *own = address_on(&tables.routes, frame.segment, frame.family == 4)
+    cdef ip_t dst = frame.src
+    cdef uint8_t *l3 = frame.data + frame.l3_off
+    cdef uint32_t quote, ip_len = IPV4_LEN if frame.family == 4 else IPV6_LEN
+    cdef uint8_t tos
+    if own is NULL or not icmp_may_answer(frame) or not icmp_token(tables, now_ms):
+        return reason
+    drop_count(tables, reason)
+    restore(frame)
+    checksum_complete(frame)
+    quote = icmp_quote_len(frame)
+    tos = (<ipv4_hdr *>l3).tos
+    memmove(l3 + ip_len + ICMP_LEN, l3, quote)
+    if frame.family == 4:
+        ipv4_build(l3, own.ip, dst, PROTO_ICMP, (tos & 0x1E) | TOS_CONTROL, ICMP_LEN + quote)
+    else:
+        ipv6_build(l3, own.ip, dst, PROTO_ICMPV6, ICMP_LEN + quote, OWN_TTL)
+    frame.l4_off = frame.l3_off + ip_len
+    icmp_header(frame, what, mtu, own.ip, dst, ICMP_LEN + quote)
+    frame_cut(frame, frame.l4_off + ICMP_LEN + quote)
+    return reflect(tables, frame)
+
+
+cdef inline void icmp_header(frame_t *frame, int what, uint32_t mtu, ip_t src, ip_t dst,
+                             uint32_t l4_len) noexcept nogil:
+    """The ICMP header at l4_off says what, its checksum covers the l4_len bytes there."""
+    cdef icmp_hdr *icmp = <icmp_hdr *>(frame.data + frame.l4_off)
+    cdef int version = 0 if frame.family == 4 else 1
+    icmp.type = error_types[what][version][0]
+    icmp.code = error_types[what][version][1]
+    icmp.rest = htonl(mtu) if what == TOO_BIG else 0
+    checksum_fill(frame, ICMP_CHECKSUM_OFF, l4_len,
+                  0 if frame.family == 4 else sum_pseudo(src, dst, PROTO_ICMPV6, l4_len))
+
+
+cdef inline verdict_t icmp_echo(tables_t *tables, frame_t *frame) noexcept nogil:
+    """The request has become its reply: addresses exchanged, type changed, TTL swlb's own."""
+    cdef uint8_t *l3 = frame.data + frame.l3_off
+    cdef icmp_hdr *icmp = <icmp_hdr *>(frame.data + frame.l4_off)
+    cdef uint16_t old = load16(icmp)
+    cdef uint8_t address[16]
+    cdef uint32_t at = 12 if frame.family == 4 else 8
+    cdef uint32_t n = 4 if frame.family == 4 else 16
+    icmp.type = ICMP_ECHO_REPLY if frame.family == 4 else ICMPV6_ECHO_REPLY
+    if not frame.found & FOUND_PARTIAL:
+        icmp.checksum = checksum_adjust(icmp.checksum, sum_change(old, load16(icmp)))
+    memcpy(address, l3 + at, n)
+    memcpy(l3 + at, l3 + at + n, n)
+    memcpy(l3 + at + n, address, n)
+    ttl_change(frame, OWN_TTL - ttl_of(frame))
+    return reflect(tables, frame)

@@ -1,0 +1,89 @@
+"""Packets of known sessions: followed, counted, rewritten from VIP to server and back, and sent on.
+
+Read first: ext/tables/session.pxd and state.pxd. What this file does not do: begin sessions (balance.pxd).
+"""
+
+from libc.stdint cimport uint8_t, uint32_t
+
+from ext.address cimport ip_t
+from ext.debug cimport likely, unlikely
+from ext.forward.bridge cimport bridge
+from ext.forward.output cimport route_out
+from ext.frame cimport FOUND_FRAGMENT, frame_t
+from ext.tables.fragment cimport fragment_find, fragment_note, fragment_t
+from ext.tables.neighbour cimport REACHABLE, STALE, neighbour_find, neighbour_t
+from ext.tables.segment cimport segment_t
+from ext.tables.service cimport server_t
+from ext.tables.session cimport session_count, session_server_port, session_set_state, session_t
+from ext.tables.state cimport FROM_CLIENT, FROM_SERVER, tcp_state, udp_state
+from ext.tables.tables cimport tables_t
+from ext.verdict cimport verdict_t
+from ext.wire.ethernet cimport eth_hdr, mac_load, mac_store
+from ext.wire.ipv4 cimport PROTO_TCP
+from ext.wire.rewrite cimport DST, SRC, rewrite
+
+
+cdef inline void session_follow(tables_t *tables, session_t *session, const frame_t *frame, int direction,
+                                uint32_t now_ms) noexcept nogil:
+    """The session's state and counters include this packet."""
+    cdef uint8_t state
+    if frame.protocol == PROTO_TCP:
+        state = tcp_state(session.state, direction, frame.tcp_flags)
+    else:
+        state = udp_state(session.state, direction)
+    if state != session.state:
+        session_set_state(&tables.services, session, state)
+    session_count(&tables.services, session, direction, frame.l4_off - frame.l3_off + frame.l4_len, now_ms)
+
+
+cdef inline verdict_t nat_request(tables_t *tables, frame_t *frame, session_t *session, uint32_t now_ms) noexcept nogil:
+    """The client's packet, on to the server."""
+    cdef server_t *server = &tables.services.servers[session.server]
+    session_follow(tables, session, frame, FROM_CLIENT, now_ms)
+    if unlikely(frame.found & FOUND_FRAGMENT):
+        fragment_note(&tables.fragments, frame, DST, server.ip, now_ms)
+    rewrite(frame, DST, server.ip, session_server_port(session, server))
+    return route_out(tables, frame, server.ip, False, now_ms)
+
+
+cdef inline verdict_t nat_reply(tables_t *tables, segment_t *segment, frame_t *frame, session_t *session,
+                                uint32_t now_ms) noexcept nogil:
+    """The server's packet, on to the client as the VIP's."""
+    cdef server_t *server = &tables.services.servers[session.server]
+    cdef ip_t vip = tables.services.services[server.service].vip[server.family]
+    session_follow(tables, session, frame, FROM_SERVER, now_ms)
+    confirm(tables, frame, now_ms)
+    if unlikely(frame.found & FOUND_FRAGMENT):
+        fragment_note(&tables.fragments, frame, SRC, vip, now_ms)
+    rewrite(frame, SRC, vip, session.vip_port)
+    return reply_out(tables, segment, frame, now_ms)
+
+
+cdef inline verdict_t reply_out(tables_t *tables, segment_t *segment, frame_t *frame, uint32_t now_ms) noexcept nogil:
+    """Routed when it was sent to swlb as a gateway; otherwise bridged, but from the VIP's MAC."""
+    cdef eth_hdr *eth = <eth_hdr *>frame.data
+    if mac_load(eth.dst) == segment.mac:
+        return route_out(tables, frame, frame.dst, False, now_ms)
+    mac_store(eth.src, segment.mac)
+    return bridge(tables, segment, frame, now_ms)
+
+
+cdef inline void confirm(tables_t *tables, const frame_t *frame, uint32_t now_ms) noexcept nogil:
+    """A server that answers is alive: its neighbour entry need not be asked again (RFC 4861 7.3.1)."""
+    cdef neighbour_t *entry = neighbour_find(&tables.neighbours, frame.segment, frame.src)
+    if likely(entry is not NULL) and entry.mac == mac_load((<eth_hdr *>frame.data).src):
+        if entry.state == REACHABLE or entry.state == STALE:
+            entry.state = REACHABLE
+            entry.alive_ms = now_ms
+
+
+cdef inline verdict_t nat_later_fragment(tables_t *tables, segment_t *segment, frame_t *frame, int otherwise,
+                                         uint32_t now_ms) noexcept nogil:
+    """A later fragment goes where its first went; otherwise is the verdict when that was not seen."""
+    cdef const fragment_t *first = fragment_find(&tables.fragments, frame, tables.fragment_ms, now_ms)
+    if first is NULL:
+        return otherwise
+    rewrite(frame, first.end, first.rewritten, 0)
+    if first.end == DST:
+        return route_out(tables, frame, first.rewritten, False, now_ms)
+    return reply_out(tables, segment, frame, now_ms)

@@ -1,0 +1,135 @@
+"""Where a frame goes: the table of contents of forward/. Reads top to bottom.
+
+    forward      malformed? learn. A segment without addresses is a plain switch:
+      bridge     to the port behind which the destination is
+    addressed    ARP and neighbour discovery (local); then, by destination address,
+      balance      a VIP: session, or a server for a new one, or no
+      nat_reply    a session's server answering its client
+      quote        an ICMP error about a session
+      gateway      to the segment's MAC: for the kernel twin, or routed on
+      bridge       all else: untouched
+"""
+
+from libc.stdint cimport uint32_t, uint64_t
+
+from ext.address cimport ip_is_group, ip_is_link_local, ip_is_loopback, ip_may_send
+from ext.debug cimport likely, unlikely
+from ext.forward.balance cimport balance
+from ext.forward.bridge cimport bridge, learn
+from ext.forward.local cimport arp, neighbour_discovery
+from ext.forward.nat cimport nat_later_fragment, nat_reply
+from ext.forward.output cimport route_out, to_host
+from ext.forward.quote cimport quote_to_client
+from ext.frame cimport FOUND_L3, FOUND_L4, FOUND_LATER, frame_t
+from ext.tables.route cimport address_find, is_directed_broadcast
+from ext.tables.segment cimport segment_t
+from ext.tables.service cimport V4, V6, vip_find, vip_t
+from ext.tables.session cimport session_expired, session_of_reply, session_t
+from ext.tables.tables cimport tables_t
+from ext.verdict cimport (DROP_BAD_ADDRESS, DROP_BAD_SOURCE_MAC, DROP_OWN_SOURCE_MAC, DROP_RESERVED_MAC,
+                          DROP_TAGGED_FOR_US, GO_ON, N_DROPS, verdict_t)
+from ext.wire.ethernet cimport ETH_ARP, eth_hdr, mac_is_group, mac_is_reserved, mac_load
+from ext.wire.icmp cimport ICMPV6_ADVERTISEMENT, ICMPV6_SOLICITATION, icmp_hdr, icmp_is_error, icmpv6_is_error
+from ext.wire.ipv4 cimport PROTO_ICMP
+from ext.wire.ipv6 cimport PROTO_ICMPV6
+from ext.wire.parse cimport parse_ethernet, parse_ip
+
+
+cdef inline verdict_t forward(tables_t *tables, frame_t *frame, uint32_t now_ms) noexcept nogil:
+    """What becomes of a frame that came in by frame.port on frame.segment."""
+    cdef segment_t *segment = &tables.segments[frame.segment]
+    cdef eth_hdr *eth = <eth_hdr *>frame.data
+    cdef uint64_t src
+    cdef verdict_t verdict = parse_ethernet(frame)
+    if unlikely(verdict != GO_ON):
+        return verdict
+    src = mac_load(eth.src)
+    if unlikely(src == 0 or mac_is_group(src)):
+        return DROP_BAD_SOURCE_MAC
+    if unlikely(mac_is_reserved(mac_load(eth.dst))):
+        return DROP_RESERVED_MAC
+    if segment.routed and src == segment.mac:
+        if frame.port != segment.host_port:
+            return DROP_OWN_SOURCE_MAC
+    else:
+        learn(tables, segment, frame, src, now_ms)
+    if not segment.routed:
+        return bridge(tables, segment, frame, now_ms)
+    return addressed(tables, segment, frame, now_ms)
+
+
+cdef inline verdict_t addressed(tables_t *tables, segment_t *segment, frame_t *frame, uint32_t now_ms) noexcept nogil:
+    """The same on a segment where swlb has addresses and may have VIPs."""
+    cdef uint64_t dst = mac_load((<eth_hdr *>frame.data).dst)
+    cdef verdict_t verdict
+    cdef vip_t *vip
+    if unlikely(frame.vid != 0):
+        return DROP_TAGGED_FOR_US if dst == segment.mac else bridge(tables, segment, frame, now_ms)
+    if unlikely(frame.ethertype == ETH_ARP):
+        return arp(tables, segment, frame, now_ms)
+    parse_ip(frame)
+    if unlikely(frame.flaw != N_DROPS and dst == segment.mac):
+        return frame.flaw
+    if likely(frame.found & FOUND_L3):
+        if unlikely(is_neighbour_discovery(frame)):
+            return neighbour_discovery(tables, segment, frame, now_ms)
+        vip = vip_find(&tables.services, frame.dst)
+        if vip is not NULL:
+            return to_vip(tables, segment, frame, vip, now_ms)
+        verdict = of_session(tables, segment, frame, now_ms)
+        if verdict != GO_ON:
+            return verdict
+    if dst == segment.mac and frame.port != segment.host_port and frame.family:
+        return gateway(tables, frame, now_ms)
+    return bridge(tables, segment, frame, now_ms)
+
+
+cdef inline bint is_neighbour_discovery(const frame_t *frame) noexcept nogil:
+    cdef icmp_hdr *icmp = <icmp_hdr *>(frame.data + frame.l4_off)
+    return (frame.family == 6 and frame.protocol == PROTO_ICMPV6 and frame.flaw == N_DROPS
+            and not frame.found & FOUND_LATER
+            and (icmp.type == ICMPV6_SOLICITATION or icmp.type == ICMPV6_ADVERTISEMENT))
+
+
+cdef inline verdict_t to_vip(tables_t *tables, segment_t *segment, frame_t *frame, vip_t *vip,
+                             uint32_t now_ms) noexcept nogil:
+    """Balanced, whatever MAC it was sent to: a station may remember another owner of the VIP."""
+    if unlikely(frame.flaw != N_DROPS):
+        return frame.flaw
+    if unlikely(not ip_may_send(frame.src) or mac_is_group(mac_load((<eth_hdr *>frame.data).dst))):
+        return DROP_BAD_ADDRESS
+    return balance(tables, segment, frame, vip, now_ms)
+
+
+cdef inline verdict_t of_session(tables_t *tables, segment_t *segment, frame_t *frame, uint32_t now_ms) noexcept nogil:
+    """The way back of a session, or GO_ON when the packet belongs to none."""
+    cdef int family = V4 if frame.family == 4 else V6
+    cdef session_t *session
+    cdef icmp_hdr *icmp
+    if likely(frame.found & FOUND_L4):
+        session = session_of_reply(&tables.sessions[family], &tables.services, frame.dst, frame.dport, frame.protocol,
+                                   frame.src, frame.sport)
+        if (session is NULL or frame.flaw != N_DROPS
+                or session_expired(&tables.services, session, now_ms)):
+            return GO_ON
+        return nat_reply(tables, segment, frame, session, now_ms)
+    if frame.found & FOUND_LATER:
+        return nat_later_fragment(tables, segment, frame, GO_ON, now_ms)
+    icmp = <icmp_hdr *>(frame.data + frame.l4_off)
+    if frame.flaw == N_DROPS and ((frame.protocol == PROTO_ICMP and frame.family == 4 and icmp_is_error(icmp.type))
+                                  or (frame.protocol == PROTO_ICMPV6 and frame.family == 6
+                                      and icmpv6_is_error(icmp.type))):
+        return quote_to_client(tables, segment, frame, now_ms)
+    return GO_ON
+
+
+cdef inline verdict_t gateway(tables_t *tables, frame_t *frame, uint32_t now_ms) noexcept nogil:
+    """An IP packet sent to the segment's MAC: for swlb's kernel, or to be routed (RFC 1812 5.3.7 for what may not)."""
+    if unlikely(not ip_may_send(frame.src)):
+        return DROP_BAD_ADDRESS
+    if address_find(&tables.routes, frame.dst) is not NULL:
+        return to_host(tables, frame, frame.segment)
+    if unlikely(ip_is_group(frame.dst) or ip_is_loopback(frame.dst) or ip_is_link_local(frame.dst)
+                or ip_is_link_local(frame.src) or is_directed_broadcast(&tables.routes, frame.dst)):
+        return DROP_BAD_ADDRESS
+    return route_out(tables, frame, frame.dst, True, now_ms)

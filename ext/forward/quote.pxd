@@ -1,0 +1,137 @@
+"""ICMP errors about sessions: translated inside and out, so that the receiver recognises its own packet.
+
+Read first: RFC 5508 4.2 and 7, RFC 792, RFC 4443 2.4. Only 8 bytes of the quoted transport header are sure to be
+there. A session is neither kept alive nor ended by an error. Checksums gain what changed, so a wrong one stays wrong.
+"""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+from ext.address cimport ip_equal, ip_load, ip_of_v4, ip_t
+from ext.forward.nat cimport reply_out
+from ext.forward.output cimport route_out
+from ext.frame cimport FOUND_PARTIAL, frame_head_len, frame_t
+from ext.order cimport be16, load16, ntohs, store16
+from ext.tables.segment cimport segment_t
+from ext.tables.service cimport V4, V6, server_t
+from ext.tables.session cimport session_of_reply, session_of_request, session_server_port, session_t
+from ext.tables.tables cimport tables_t
+from ext.verdict cimport DROP_BAD_ICMP, DROP_ICMP_NO_SESSION, GO_ON, verdict_t
+from ext.wire.checksum cimport checksum_adjust, sum_bytes, sum_change, sum_fold
+from ext.wire.icmp cimport ICMP_LEN, icmp_hdr
+from ext.wire.ipv4 cimport IPV4_LEN, IPV4_OFFSET, PROTO_TCP, PROTO_UDP, ipv4_hdr
+from ext.wire.ipv6 cimport IPV6_LEN, ipv6_hdr
+from ext.wire.rewrite cimport DST, SRC, rewrite_address
+from ext.wire.tcp cimport TCP_CHECKSUM_OFF
+from ext.wire.udp cimport UDP_CHECKSUM_OFF
+
+cdef struct quote_t:
+    uint8_t *l3            # the quoted packet
+    uint8_t *l4            # its transport header, of which 8 bytes are there
+    uint32_t l4_room       # how much of it is there
+    ip_t src
+    ip_t dst
+    be16 sport
+    be16 dport
+    uint8_t protocol
+
+
+cdef inline bint quote_read(const frame_t *frame, quote_t *quote) noexcept nogil:
+    """Whether the error quotes TCP or UDP with its ports; then quote says what."""
+    cdef uint32_t room = min(frame.l4_len, frame_head_len(frame) - frame.l4_off)
+    cdef ipv4_hdr *ip
+    cdef uint32_t header_len
+    if room < ICMP_LEN:
+        return False
+    room -= ICMP_LEN
+    quote.l3 = frame.data + frame.l4_off + ICMP_LEN
+    if frame.family == 4:
+        ip = <ipv4_hdr *>quote.l3
+        if room < IPV4_LEN or (ip.ver_ihl >> 4) != 4 or ntohs(ip.frag) & IPV4_OFFSET:
+            return False
+        header_len = (ip.ver_ihl & 0x0F) * 4
+        quote.src = ip_of_v4(ip.src)
+        quote.dst = ip_of_v4(ip.dst)
+        quote.protocol = ip.protocol
+    else:
+        header_len = IPV6_LEN
+        if room < IPV6_LEN or (quote.l3[0] >> 4) != 6:
+            return False
+        quote.src = ip_load((<ipv6_hdr *>quote.l3).src)
+        quote.dst = ip_load((<ipv6_hdr *>quote.l3).dst)
+        quote.protocol = (<ipv6_hdr *>quote.l3).next_header
+    if header_len < IPV4_LEN or room < header_len + 8 or (quote.protocol != PROTO_TCP and quote.protocol != PROTO_UDP):
+        return False
+    quote.l4 = quote.l3 + header_len
+    quote.l4_room = room - header_len
+    quote.sport = load16(quote.l4)
+    quote.dport = load16(quote.l4 + 2)
+    return True
+
+
+cdef inline void quote_rewrite(frame_t *frame, quote_t *quote, uint32_t end, ip_t ip, be16 l4_port) noexcept nogil:
+    """The quoted packet's end is ip and l4_port; its checksums, where quoted, and the error's own follow."""
+    cdef icmp_hdr *icmp = <icmp_hdr *>(frame.data + frame.l4_off)
+    cdef uint32_t covered = <uint32_t>(quote.l4 - quote.l3) + min(quote.l4_room, <uint32_t>20)
+    cdef uint16_t before = sum_fold(sum_bytes(quote.l3, covered, 0))
+    cdef uint16_t check_off = TCP_CHECKSUM_OFF if quote.protocol == PROTO_TCP else UDP_CHECKSUM_OFF
+    cdef uint16_t old_port = load16(quote.l4 + 2 * end)
+    cdef uint16_t change = rewrite_address(quote.l3, frame.family, end, ip)
+    store16(quote.l4 + 2 * end, l4_port)
+    if quote.l4_room >= check_off + <uint32_t>2 and not (quote.protocol == PROTO_UDP
+                                                          and load16(quote.l4 + check_off) == 0):
+        change = sum_fold(<uint64_t>change + sum_change(old_port, l4_port))
+        store16(quote.l4 + check_off, checksum_adjust(load16(quote.l4 + check_off), change))
+    if not frame.found & FOUND_PARTIAL:
+        icmp.checksum = checksum_adjust(icmp.checksum,
+                                        sum_change(before, sum_fold(sum_bytes(quote.l3, covered, 0))))
+
+
+cdef inline void error_rewrite(frame_t *frame, uint32_t end, ip_t ip) noexcept nogil:
+    """The error itself comes from or goes to ip; an ICMPv6 checksum covers that, an ICMP one does not."""
+    cdef icmp_hdr *icmp = <icmp_hdr *>(frame.data + frame.l4_off)
+    cdef uint16_t change = rewrite_address(frame.data + frame.l3_off, frame.family, end, ip)
+    if frame.family == 6 and not frame.found & FOUND_PARTIAL:
+        icmp.checksum = checksum_adjust(icmp.checksum, change)
+
+
+cdef inline verdict_t quote_to_server(tables_t *tables, frame_t *frame, uint32_t now_ms) noexcept nogil:
+    """An error sent to a VIP, about a packet that the server sent: on to the server, which sees its own packet."""
+    cdef quote_t quote
+    cdef session_t *session
+    cdef server_t *server
+    cdef int family = V4 if frame.family == 4 else V6
+    if not quote_read(frame, &quote) or not ip_equal(quote.src, frame.dst):
+        return DROP_BAD_ICMP
+    session = session_of_request(&tables.sessions[family], &tables.services, quote.dst, quote.dport, quote.protocol,
+                                 quote.src, quote.sport)
+    if session is NULL:
+        return DROP_ICMP_NO_SESSION
+    server = &tables.services.servers[session.server]
+    quote_rewrite(frame, &quote, SRC, server.ip, session_server_port(session, server))
+    error_rewrite(frame, DST, server.ip)
+    return route_out(tables, frame, server.ip, False, now_ms)
+
+
+cdef inline verdict_t quote_to_client(tables_t *tables, segment_t *segment, frame_t *frame,
+                                      uint32_t now_ms) noexcept nogil:
+    """An error about a packet that the client sent: on to the client as the VIP's, if a server sent it.
+
+    GO_ON when it is about no session. A router between swlb and the server keeps its address as sender.
+    """
+    cdef quote_t quote
+    cdef session_t *session
+    cdef server_t *server
+    cdef ip_t vip
+    cdef int family = V4 if frame.family == 4 else V6
+    if not quote_read(frame, &quote) or not ip_equal(quote.src, frame.dst):
+        return GO_ON
+    session = session_of_reply(&tables.sessions[family], &tables.services, quote.src, quote.sport, quote.protocol,
+                               quote.dst, quote.dport)
+    if session is NULL:
+        return GO_ON
+    server = &tables.services.servers[session.server]
+    vip = tables.services.services[server.service].vip[family]
+    quote_rewrite(frame, &quote, DST, vip, session.vip_port)
+    if ip_equal(frame.src, server.ip):
+        error_rewrite(frame, SRC, vip)
+    return reply_out(tables, segment, frame, now_ms)

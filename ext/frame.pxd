@@ -1,0 +1,68 @@
+"""A frame on its way through the switch.
+
+The bytes lie in a slot: the virtio-net header at the start, the Ethernet header VNET_LEN behind it, so
+that an IPv4 header comes to lie on an 8-byte boundary. What does not fit the slot (the payload of a
+super-frame) is `tail`. Every header lies in the slot: parse sees to it, and after it offsets are trusted.
+"""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+
+from ext.order cimport be16
+from ext.address cimport ip_t
+
+cdef enum:
+    VNET_LEN = 10
+    SLOT_LEN = 2048
+    SLOT_ROOM = 2038       # SLOT_LEN - VNET_LEN: bytes of the frame that lie in the slot
+    TAIL_LEN = 66048       # the largest frame is 14 + 8 (tags) + 65535 bytes
+    NO_PORT = 0xFFFF
+    NO_SEGMENT = 0xFFFF
+
+# What parse found (frame_t.found)
+cdef enum:
+    FOUND_L3 = 1           # IPv4 or IPv6 header whole: src, dst, l4_off, protocol are valid
+    FOUND_L4 = 2           # TCP or UDP header whole: sport, dport are valid
+    FOUND_FRAGMENT = 4     # part of a fragmented packet
+    FOUND_LATER = 8        # ... and not its first: there is no L4 header
+    FOUND_PARTIAL = 16     # L4 checksum is a partial sum, to be finished by whoever takes the frame
+
+cdef struct frame_t:
+    uint8_t *data          # Ethernet header, in a slot, VNET_LEN behind its start
+    uint8_t *tail          # what lies beyond the slot, or NULL
+    uint32_t len           # bytes of the whole frame from the Ethernet header on
+    uint32_t tail_len      # how many of them lie in tail
+    uint16_t port          # came in by; NO_PORT for one that swlb made
+    uint16_t segment       # came in on
+    uint16_t out_port      # leaves by (verdict SEND)
+    uint16_t out_segment   # leaves on (verdict FLOOD)
+    # From here on set by parse
+    uint16_t l3_off        # start of the IP or ARP header
+    uint16_t l4_off        # start of the header behind IP and its extensions
+    uint16_t vid           # VLAN of the outermost tag; 0 for none and for priority tags
+    be16 ethertype         # behind all tags
+    uint8_t n_tags
+    uint8_t family         # 4, 6, or 0 when not IP
+    uint8_t found
+    uint8_t protocol       # of what lies at l4_off
+    uint8_t tcp_flags
+    uint8_t flaw           # drop reason for IP that is malformed; N_DROPS when it is not
+    uint32_t l4_len        # bytes from l4_off to the end of the packet
+    ip_t src               # as they came in; a rewrite changes the packet, not these
+    ip_t dst
+    be16 sport
+    be16 dport
+    uint32_t fragment_id   # IPv4 or IPv6 identification, when FOUND_FRAGMENT
+    # Set on the way out
+    ip_t next_hop          # where it waits to go
+    uint8_t lowered        # TTL was lowered by swlb
+    uint8_t rewritten      # bit SRC, bit DST: that end no longer is as it came in
+
+
+cdef inline uint8_t *frame_vnet(const frame_t *frame) noexcept nogil:
+    """The virtio-net header, VNET_LEN bytes."""
+    return <uint8_t *>frame.data - VNET_LEN
+
+
+cdef inline uint32_t frame_head_len(const frame_t *frame) noexcept nogil:
+    """How many bytes of the frame lie in the slot."""
+    return frame.len - frame.tail_len

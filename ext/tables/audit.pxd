@@ -1,0 +1,177 @@
+"""Whether a table is sound: every chain, list and count is walked and compared. For tests and the fuzzer only.
+
+Each function gives NULL, or the first thing that is wrong. A walk is bounded by the table's size, so a chain that
+bites its own tail is found, not followed for ever.
+"""
+
+from libc.stdint cimport uint8_t, uint32_t
+
+from ext.frame cimport NO_PORT
+from ext.hash cimport hash_word
+from ext.tables.fdb cimport FDB_NONE, FDB_PORTS, fdb_t
+from ext.tables.neighbour cimport (FAILED, INCOMPLETE, N_FREE, WAIT_PER_NEIGHBOUR, WAITING, neighbour_bucket,
+                                   neighbour_t, neighbours_t)
+from ext.tables.service cimport server_t, services_t
+from ext.tables.session cimport session_at, session_bucket, session_client, session_t, sessions_t
+from ext.tables.state cimport ESTABLISHED, N_STATES, S_NONE
+from ext.tables.tables cimport tables_t
+
+
+cdef inline const char *fdb_audit(const fdb_t *fdb) noexcept nogil:
+    cdef uint32_t bucket, i, n = 0, listed = 0
+    for bucket in range(fdb.mask + 1):
+        i = fdb.buckets[bucket]
+        while i != FDB_NONE:
+            if i >= fdb.limit or n >= fdb.limit:
+                return "fdb: a bucket leads out of the table or in a circle"
+            if hash_word(fdb.key, fdb.entries[i].key) & fdb.mask != bucket or fdb.entries[i].port >= FDB_PORTS:
+                return "fdb: an entry in the wrong bucket or of no port"
+            n += 1
+            i = fdb.entries[i].next
+    if n != fdb.n:
+        return "fdb: n is not what the buckets hold"
+    for i in range(<uint32_t>FDB_PORTS):
+        if not fdb_port_is_sound(fdb, i):
+            return "fdb: a port's list is broken"
+        listed += fdb.n_of[i]
+    if listed != n:
+        return "fdb: the ports' lists do not hold what the buckets do"
+    i = fdb.free
+    while i != FDB_NONE and n <= fdb.limit:
+        if i >= fdb.limit or fdb.entries[i].port != NO_PORT:
+            return "fdb: the free list holds an entry in use"
+        n += 1
+        i = fdb.entries[i].next
+    if n == fdb.limit:
+        return NULL
+    return "fdb: entries lost, neither free nor in use"
+
+
+cdef inline bint fdb_port_is_sound(const fdb_t *fdb, uint32_t port) noexcept nogil:
+    """The port's list reads the same both ways, is as long as it says, and holds only the port's entries."""
+    cdef uint32_t n = 0, before = FDB_NONE, i = fdb.oldest[port]
+    while i != FDB_NONE:
+        if i >= fdb.limit or n >= fdb.limit or fdb.entries[i].port != port or fdb.entries[i].older != before:
+            return False
+        n += 1
+        before = i
+        i = fdb.entries[i].newer
+    return n == fdb.n_of[port] and fdb.newest[port] == before
+
+
+cdef inline const char *sessions_audit(const sessions_t *table, const services_t *services) noexcept nogil:
+    cdef uint32_t bucket, i, n = 0
+    cdef session_t *session
+    if table.high > table.limit:
+        return "sessions: more than the limit were used"
+    for bucket in range(table.mask + 1):
+        i = table.buckets[bucket]
+        while i:
+            if i > table.high or n >= table.high:
+                return "sessions: a bucket leads out of the table or in a circle"
+            session = session_at(table, i - 1)
+            if session.state == S_NONE or session.state >= N_STATES or session.server >= services.n_servers:
+                return "sessions: an entry in a chain has no state or no server"
+            if session_bucket(table, session_client(table, session), session.client_port,
+                              session.protocol) != &table.buckets[bucket]:
+                return "sessions: an entry in the wrong bucket"
+            n += 1
+            i = session.next
+    if n != table.n:
+        return "sessions: n is not what the buckets hold"
+    i = table.free
+    while i and n <= table.high:
+        if i > table.high or session_at(table, i - 1).state != S_NONE:
+            return "sessions: the free list holds an entry in use"
+        n += 1
+        i = session_at(table, i - 1).next
+    if n == table.high:
+        return NULL
+    return "sessions: entries lost, neither free nor in use"
+
+
+cdef inline const char *servers_audit(const tables_t *tables) noexcept nogil:
+    """The servers' session counters equal a recount."""
+    cdef uint32_t server, active, inactive
+    for server in range(tables.services.n_servers):
+        active = inactive = 0
+        sessions_of_server(&tables.sessions[0], server, &active, &inactive)
+        sessions_of_server(&tables.sessions[1], server, &active, &inactive)
+        if (tables.services.servers[server].sessions_active != active
+                or tables.services.servers[server].sessions_inactive != inactive):
+            return "servers: the session counters are not a recount's"
+    if tables.sessions[0].n + tables.sessions[1].n > tables.sessions_limit:
+        return "sessions: more than the limit of both families"
+    return NULL
+
+
+cdef inline void sessions_of_server(const sessions_t *table, uint32_t server, uint32_t *active,
+                                    uint32_t *inactive) noexcept nogil:
+    cdef uint32_t i
+    cdef session_t *session
+    for i in range(table.high):
+        session = session_at(table, i)
+        if session.state != S_NONE and session.server == server:
+            active[0] += session.state == ESTABLISHED
+            inactive[0] += session.state != ESTABLISHED
+
+
+cdef inline const char *neighbours_audit(const neighbours_t *table) noexcept nogil:
+    cdef uint32_t bucket, i, n = 0, places = 0
+    cdef neighbour_t *entry
+    for bucket in range(table.mask + 1):
+        i = table.buckets[bucket]
+        while i:
+            if i > table.limit or n >= table.limit:
+                return "neighbours: a bucket leads out of the table or in a circle"
+            entry = &table.entries[i - 1]
+            if entry.state == N_FREE or entry.state > FAILED:
+                return "neighbours: an entry in a chain has no state"
+            if neighbour_bucket(table, entry.segment, entry.ip) != &table.buckets[bucket]:
+                return "neighbours: an entry in the wrong bucket"
+            if entry.n_waiting and (entry.state != INCOMPLETE or entry.n_waiting > WAIT_PER_NEIGHBOUR):
+                return "neighbours: frames wait where none may, or too many"
+            if waiting_len(table, entry.first, i) != entry.n_waiting:
+                return "neighbours: a queue is not as long as it says"
+            places += entry.n_waiting
+            n += 1
+            i = entry.next
+    if n != table.n:
+        return "neighbours: n is not what the buckets hold"
+    places += waiting_len(table, table.ready_first, 0)
+    places += waiting_len(table, table.free_waiting, 0)
+    if places == WAITING:
+        return NULL
+    return "neighbours: places of waiting frames lost"
+
+
+cdef inline uint32_t waiting_len(const neighbours_t *table, uint32_t first, uint32_t neighbour) noexcept nogil:
+    """How many places the queue has; far too many when one of them is not the neighbour's."""
+    cdef uint32_t n = 0
+    while first:
+        if first > WAITING or n > WAITING or table.waiting[first - 1].neighbour != neighbour:
+            return 2 * WAITING
+        n += 1
+        first = table.waiting[first - 1].next
+    return n
+
+
+cdef inline uint32_t waiting_held(const neighbours_t *table) noexcept nogil:
+    """How many frames wait, or are ready to go."""
+    return WAITING - waiting_len(table, table.free_waiting, 0)
+
+
+cdef inline const char *tables_audit(const tables_t *tables) noexcept nogil:
+    """Everything above."""
+    cdef const char *wrong
+    cdef uint32_t i
+    for i in range(tables.n_segments):
+        wrong = fdb_audit(&tables.segments[i].fdb)
+        if wrong is not NULL:
+            return wrong
+    for i in range(<uint32_t>2):
+        wrong = sessions_audit(&tables.sessions[i], &tables.services)
+        if wrong is not NULL:
+            return wrong
+    wrong = servers_audit(tables)
+    return wrong if wrong is not NULL else neighbours_audit(&tables.neighbours)

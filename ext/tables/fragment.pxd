@@ -1,0 +1,85 @@
+"""Which session the later fragments of a packet belong to. Spec: RFC 791 3.2, RFC 8200 4.5.
+
+Structure: a flat array in sets of 4, by a keyed hash of (source, destination, id, protocol); the first fragment
+leaves an entry, later ones find it. Full: the oldest of the set is overwritten. An entry is good for the time
+passed to the look-up. Owner: the worker.
+"""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+
+from ext.address cimport ip_equal, ip_t
+from ext.frame cimport frame_t
+from ext.hash cimport hash_ip, key_t, mix, power_of_two
+
+cdef enum:
+    WAYS = 4
+
+cdef struct fragment_t:
+    ip_t src               # as the fragments carry them on arrival
+    ip_t dst
+    ip_t rewritten         # what the end named by `end` becomes
+    uint32_t id
+    uint32_t made_ms
+    uint8_t protocol
+    uint8_t end            # SRC or DST
+    bint used
+
+cdef struct fragments_t:
+    fragment_t *entries
+    uint32_t mask          # of sets
+    key_t key
+
+
+cdef inline int fragments_init(fragments_t *table, uint32_t limit, key_t key) noexcept nogil:
+    """An empty table for about limit packets in pieces; 0, or -1 when memory is out."""
+    cdef uint32_t sets = power_of_two((limit + WAYS - 1) // WAYS)
+    table.mask = sets - 1
+    table.key = key
+    table.entries = <fragment_t *>calloc(sets * WAYS, sizeof(fragment_t))
+    return 0 if table.entries is not NULL else -1
+
+
+cdef inline void fragments_free(fragments_t *table) noexcept nogil:
+    free(table.entries)
+    table.entries = NULL
+
+
+cdef inline fragment_t *fragment_set(const fragments_t *table, const frame_t *frame) noexcept nogil:
+    cdef uint32_t h = hash_ip(table.key, frame.src, mix(frame.dst.hi ^ table.key.b, frame.dst.lo ^ table.key.a)
+                              ^ frame.fragment_id)
+    return &table.entries[(h & table.mask) * WAYS]
+
+
+cdef inline void fragment_note(fragments_t *table, const frame_t *frame, uint8_t end, ip_t rewritten,
+                               uint32_t now_ms) noexcept nogil:
+    """Later fragments of this packet, as it came in, get the same end rewritten."""
+    cdef fragment_t *entries = fragment_set(table, frame)
+    cdef int i, oldest = 0
+    for i in range(WAYS):
+        if not entries[i].used:
+            oldest = i
+            break
+        if now_ms - entries[i].made_ms > now_ms - entries[oldest].made_ms:
+            oldest = i
+    entries[oldest].src = frame.src
+    entries[oldest].dst = frame.dst
+    entries[oldest].rewritten = rewritten
+    entries[oldest].id = frame.fragment_id
+    entries[oldest].made_ms = now_ms
+    entries[oldest].protocol = frame.protocol
+    entries[oldest].end = end
+    entries[oldest].used = True
+
+
+cdef inline const fragment_t *fragment_find(const fragments_t *table, const frame_t *frame, uint32_t timeout_ms,
+                                            uint32_t now_ms) noexcept nogil:
+    """The entry the packet's first fragment left, or NULL."""
+    cdef const fragment_t *entries = fragment_set(table, frame)
+    cdef int i
+    for i in range(WAYS):
+        if (entries[i].used and entries[i].id == frame.fragment_id and entries[i].protocol == frame.protocol
+                and ip_equal(entries[i].src, frame.src) and ip_equal(entries[i].dst, frame.dst)
+                and now_ms - entries[i].made_ms < timeout_ms):
+            return &entries[i]
+    return NULL

@@ -1,0 +1,266 @@
+"""Which MAC a next hop has, and the frames that wait to learn it. Spec: RFC 826, RFC 4861 7.2 and 7.3.
+
+Structure: flat arrays of entries and of waiting frames, both chained by index + 1 (0 ends).
+
+    state       may send   what happens next
+    INCOMPLETE  no         frames wait; one request a second, three in all, then FAILED
+    REACHABLE   yes        SILENT_MS after its last sign of life: STALE
+    STALE       yes        the next frame to it starts PROBE
+    PROBE       yes        one request a second, three in all, then FAILED
+    FAILED      no         after PAUSE_MS the next frame starts INCOMPLETE again
+
+Full: the entry that was silent longest and for which nothing waits is given up. Waiting frames: 64 a
+neighbour, 1024 in all; the oldest is dropped. Time is milliseconds, passed in. Owner: the worker.
+"""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy, memset
+from posix.mman cimport munmap
+
+from ext.address cimport ip_equal, ip_t
+from ext.frame cimport SLOT_LEN, SLOT_ROOM, TAIL_LEN, VNET_LEN, frame_head_len, frame_t, frame_vnet
+from ext.hash cimport hash_ip, key_t, power_of_two
+from ext.tables.session cimport map_pages
+
+cdef enum:
+    N_FREE = 0
+    INCOMPLETE = 1
+    REACHABLE = 2
+    STALE = 3
+    PROBE = 4
+    FAILED = 5
+    REQUESTS = 3
+    REQUEST_GAP_MS = 1000
+    PAUSE_MS = 3000
+    WAIT_PER_NEIGHBOUR = 64
+    WAITING = 1024
+    WAIT_LEN = 68096       # SLOT_LEN + TAIL_LEN: one waiting frame, mapped and touched only as far as it is long
+
+cdef struct neighbour_t:
+    ip_t ip
+    uint64_t mac
+    uint32_t next          # in the bucket or the free list
+    uint32_t alive_ms      # last sign of life
+    uint32_t due_ms        # INCOMPLETE, PROBE: next request; FAILED: end of the pause
+    uint32_t first         # of the frames that wait
+    uint32_t last
+    uint16_t segment
+    uint16_t n_waiting
+    uint8_t state
+    uint8_t requests       # sent in this round
+
+cdef struct waiting_t:
+    frame_t frame
+    uint32_t next          # in the neighbour's queue, the ready queue or the free list
+    uint32_t neighbour     # index + 1; 0 once it is ready
+    uint64_t order         # grows with every frame that begins to wait
+
+cdef struct neighbours_t:
+    neighbour_t *entries
+    uint32_t *buckets
+    waiting_t *waiting
+    uint8_t *bytes         # WAITING places of WAIT_LEN
+    uint32_t limit
+    uint32_t n
+    uint32_t mask
+    uint32_t free
+    uint32_t free_waiting
+    uint32_t ready_first   # frames that need wait no longer: resolved, or failed
+    uint32_t ready_last
+    uint32_t silent_ms     # REACHABLE for so long
+    uint64_t order
+    uint64_t overflows     # frames dropped as the oldest of too many
+    key_t key
+
+
+cdef inline int neighbours_init(neighbours_t *table, uint32_t limit, uint32_t silent_ms, key_t key) noexcept nogil:
+    """An empty table for limit neighbours; 0, or -1 when memory is out."""
+    cdef uint32_t i
+    memset(table, 0, sizeof(neighbours_t))
+    table.limit = limit
+    table.silent_ms = silent_ms
+    table.key = key
+    table.mask = power_of_two(limit) - 1
+    table.entries = <neighbour_t *>calloc(limit, sizeof(neighbour_t))
+    table.buckets = <uint32_t *>calloc(table.mask + 1, sizeof(uint32_t))
+    table.waiting = <waiting_t *>calloc(WAITING, sizeof(waiting_t))
+    table.bytes = <uint8_t *>map_pages(<size_t>WAITING * WAIT_LEN)
+    if table.entries is NULL or table.buckets is NULL or table.waiting is NULL or table.bytes is NULL:
+        neighbours_free(table)
+        return -1
+    for i in range(limit):
+        table.entries[i].next = i + 2 if i + 1 < limit else 0
+    for i in range(<uint32_t>WAITING):
+        table.waiting[i].next = i + 2 if i + 1 < <uint32_t>WAITING else 0
+    table.free = table.free_waiting = 1
+    return 0
+
+
+cdef inline void neighbours_free(neighbours_t *table) noexcept nogil:
+    free(table.entries)
+    free(table.buckets)
+    free(table.waiting)
+    if table.bytes is not NULL:
+        munmap(table.bytes, <size_t>WAITING * WAIT_LEN)
+    memset(table, 0, sizeof(neighbours_t))
+
+
+cdef inline uint32_t *neighbour_bucket(const neighbours_t *table, uint16_t segment, ip_t ip) noexcept nogil:
+    return &table.buckets[hash_ip(table.key, ip, segment) & table.mask]
+
+
+cdef inline neighbour_t *neighbour_find(const neighbours_t *table, uint16_t segment, ip_t ip) noexcept nogil:
+    """The entry, or NULL."""
+    cdef uint32_t i = neighbour_bucket(table, segment, ip)[0]
+    while i and not (table.entries[i - 1].segment == segment and ip_equal(table.entries[i - 1].ip, ip)):
+        i = table.entries[i - 1].next
+    return &table.entries[i - 1] if i else NULL
+
+
+cdef inline neighbour_t *neighbour_create(neighbours_t *table, uint16_t segment, ip_t ip,
+                                          uint32_t now_ms) noexcept nogil:
+    """A new entry in INCOMPLETE with nothing sent yet; NULL when all are busy resolving."""
+    cdef uint32_t *bucket = neighbour_bucket(table, segment, ip)
+    cdef neighbour_t *entry
+    cdef uint32_t i
+    if not table.free and not neighbour_evict(table, now_ms):
+        return NULL
+    bucket = neighbour_bucket(table, segment, ip)
+    i = table.free
+    entry = &table.entries[i - 1]
+    table.free = entry.next
+    memset(entry, 0, sizeof(neighbour_t))
+    entry.ip = ip
+    entry.segment = segment
+    entry.state = INCOMPLETE
+    entry.alive_ms = entry.due_ms = now_ms
+    entry.next = bucket[0]
+    bucket[0] = i
+    table.n += 1
+    return entry
+
+
+cdef inline bint neighbour_evict(neighbours_t *table, uint32_t now_ms) noexcept nogil:
+    """Room for one: the entry silent longest, of those for which nothing waits, is gone. A scan: only when full."""
+    cdef uint32_t i, silent, longest = 0
+    cdef neighbour_t *victim = NULL
+    for i in range(table.limit):
+        silent = now_ms - table.entries[i].alive_ms
+        if table.entries[i].state != N_FREE and not table.entries[i].n_waiting and (victim is NULL or silent > longest):
+            victim = &table.entries[i]
+            longest = silent
+    if victim is NULL:
+        return False
+    neighbour_remove(table, victim)
+    return True
+
+
+cdef inline void neighbour_remove(neighbours_t *table, neighbour_t *entry) noexcept nogil:
+    """The entry is free; frames that waited for it are ready (and will find it unknown)."""
+    cdef uint32_t i = <uint32_t>(entry - table.entries) + 1
+    cdef uint32_t *link = neighbour_bucket(table, entry.segment, entry.ip)
+    neighbour_release(table, entry)
+    while link[0] != i:
+        link = &table.entries[link[0] - 1].next
+    link[0] = entry.next
+    entry.state = N_FREE
+    entry.next = table.free
+    table.free = i
+    table.n -= 1
+
+
+cdef inline void neighbour_alive(neighbours_t *table, neighbour_t *entry, uint64_t mac, uint32_t now_ms) noexcept nogil:
+    """The neighbour has this MAC and is REACHABLE; what waited for it is ready to go."""
+    entry.mac = mac
+    entry.alive_ms = now_ms
+    entry.state = REACHABLE
+    entry.requests = 0
+    neighbour_release(table, entry)
+
+
+cdef inline void neighbour_release(neighbours_t *table, neighbour_t *entry) noexcept nogil:
+    """The entry's waiting frames are at the end of the ready queue, in their order."""
+    cdef uint32_t i = entry.first
+    if not i:
+        return
+    while i:
+        table.waiting[i - 1].neighbour = 0
+        i = table.waiting[i - 1].next
+    if table.ready_last:
+        table.waiting[table.ready_last - 1].next = entry.first
+    else:
+        table.ready_first = entry.first
+    table.ready_last = entry.last
+    entry.first = entry.last = 0
+    entry.n_waiting = 0
+
+
+cdef inline void waiting_free(neighbours_t *table, uint32_t i) noexcept nogil:
+    table.waiting[i - 1].next = table.free_waiting
+    table.waiting[i - 1].neighbour = 0
+    table.free_waiting = i
+
+
+cdef inline void waiting_drop_first(neighbours_t *table, neighbour_t *entry) noexcept nogil:
+    """The oldest frame that waits for the entry is gone, and counted."""
+    cdef uint32_t i = entry.first
+    entry.first = table.waiting[i - 1].next
+    if not entry.first:
+        entry.last = 0
+    entry.n_waiting -= 1
+    table.overflows += 1
+    waiting_free(table, i)
+
+
+cdef inline void waiting_drop_oldest(neighbours_t *table) noexcept nogil:
+    """The frame that has waited longest is gone, whomever for. A scan of WAITING: only when all are taken."""
+    cdef uint32_t i, oldest = 0
+    for i in range(<uint32_t>1, <uint32_t>WAITING + 1):
+        if table.waiting[i - 1].neighbour and (
+                not oldest or table.waiting[i - 1].order < table.waiting[oldest - 1].order):
+            oldest = i
+    if oldest:
+        waiting_drop_first(table, &table.entries[table.waiting[oldest - 1].neighbour - 1])
+
+
+cdef inline bint neighbour_wait(neighbours_t *table, neighbour_t *entry, const frame_t *frame) noexcept nogil:
+    """A copy of the frame waits for the entry; False when all places are taken by frames that are ready."""
+    cdef waiting_t *place
+    cdef uint32_t i
+    if entry.n_waiting >= WAIT_PER_NEIGHBOUR:
+        waiting_drop_first(table, entry)
+    if not table.free_waiting:
+        waiting_drop_oldest(table)
+    if not table.free_waiting:
+        return False
+    i = table.free_waiting
+    place = &table.waiting[i - 1]
+    table.free_waiting = place.next
+    place.frame = frame[0]
+    place.frame.data = table.bytes + <size_t>(i - 1) * WAIT_LEN + VNET_LEN
+    place.frame.tail = place.frame.data + SLOT_ROOM
+    memcpy(frame_vnet(&place.frame), frame_vnet(frame), VNET_LEN + frame_head_len(frame))
+    if frame.tail_len:
+        memcpy(place.frame.tail, frame.tail, frame.tail_len)
+    place.next = 0
+    place.neighbour = <uint32_t>(entry - table.entries) + 1
+    place.order = table.order
+    table.order += 1
+    if entry.last:
+        table.waiting[entry.last - 1].next = i
+    else:
+        entry.first = i
+    entry.last = i
+    entry.n_waiting += 1
+    return True
+
+
+cdef inline uint32_t waiting_next(neighbours_t *table) noexcept nogil:
+    """The place (index + 1) of the next ready frame, taken off its queue; 0 when there is none."""
+    cdef uint32_t i = table.ready_first
+    if i:
+        table.ready_first = table.waiting[i - 1].next
+        if not table.ready_first:
+            table.ready_last = 0
+    return i

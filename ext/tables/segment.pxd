@@ -1,0 +1,16 @@
+"""A segment: one broadcast domain, its ports and its forwarding database."""
+
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
+
+from ext.ports.port cimport PORTS
+from ext.tables.fdb cimport fdb_t
+
+cdef struct segment_t:
+    fdb_t fdb
+    uint64_t mac           # the segment's own, when it has addresses
+    bint routed            # it has addresses: swlb is a router and balancer on it
+    uint16_t host_port     # the kernel twin; NO_PORT when there is none
+    uint16_t n_ports
+    uint16_t ports[PORTS]  # the kernel twin included
+    uint32_t mtu           # the smallest of its ports'
+    uint64_t moved_ns      # last time a move was reported

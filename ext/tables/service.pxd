@@ -1,0 +1,190 @@
+"""VIPs, services and servers: what is balanced, and who may take it.
+
+Structure: flat arrays of fixed size, filled by the control plane before the worker starts. A VIP is found by
+a hash, a service by a short chain of matches at its VIP, servers lie beside each other by service and family.
+Afterwards the control plane changes only a server's `ready` bits and weight, between two turns of the worker.
+"""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+
+from ext.address cimport ip_equal, ip_t
+from ext.hash cimport hash_ip, key_t
+from ext.order cimport be16, ntohs
+from ext.tables.state cimport N_STATES
+
+cdef enum:
+    VIP_BUCKETS = 1024
+    V4 = 0
+    V6 = 1
+    SERVICE_NONE = 0xFFFF
+    # server_t.ready
+    SERVER_UP = 1          # checks say so (or there are none)
+    SERVER_DRAIN = 2       # no new session
+    SERVER_MAINT = 4       # as down, by order
+    # service_t.refuse, .orphans
+    ANSWER_RESET = 0
+    ANSWER_DROP = 1
+    # service_t.on_down
+    DOWN_DEFAULT = 0       # established TCP is reset, all else is scheduled anew
+    DOWN_KEEP = 1
+    DOWN_RESCHEDULE = 2
+    DOWN_RESET = 3
+    DOWN_DROP = 4
+    ANNOUNCEMENTS = 3      # of a VIP that became active, one a second
+    DEFEND_MS = 10000      # one announcement against a rival in this time (RFC 5227 2.4 c)
+
+cdef struct server_t:
+    ip_t ip
+    be16 l4_port           # 0: the port the client used
+    uint16_t service
+    uint16_t weight
+    uint8_t family         # V4 or V6
+    uint8_t ready
+    uint32_t sessions_active
+    uint32_t sessions_inactive
+    uint64_t sessions_total
+    uint64_t packets[2]    # by direction: FROM_CLIENT, FROM_SERVER
+    uint64_t bytes[2]
+
+cdef struct service_t:
+    ip_t vip[2]            # by family; zero when it has none
+    uint16_t vip_index[2]  # in vips; SERVICE_NONE when it has none
+    uint16_t first         # in servers, by family
+    uint16_t first_v6
+    uint16_t n_servers[2]
+    uint16_t n_takers[2]   # servers that take new sessions
+    uint16_t n_serving[2]  # servers that serve at least known ones
+    uint16_t cursor[2]     # rr: the server that was chosen last
+    uint8_t protocol
+    uint8_t refuse
+    uint8_t orphans
+    uint8_t on_down
+    uint32_t timeout_ms[16]
+    uint64_t refused
+
+cdef struct vip_t:
+    ip_t ip
+    uint16_t segment       # whose network holds it; NO_SEGMENT when it is reached by routes only
+    uint16_t first_match
+    uint16_t next          # in the bucket
+    uint8_t active         # at least one service can serve
+    uint8_t announcements  # still to be sent
+    uint32_t announce_ms
+    uint32_t defended_ms
+    bint defended
+
+cdef struct match_t:
+    uint16_t service
+    uint16_t next
+    uint16_t l4_first      # host order, both inclusive
+    uint16_t l4_last
+    uint8_t protocol
+
+cdef struct services_t:
+    vip_t *vips
+    match_t *matches
+    service_t *services
+    server_t *servers
+    uint32_t n_vips
+    uint32_t n_matches
+    uint32_t n_services
+    uint32_t n_servers
+    key_t key
+    uint16_t buckets[VIP_BUCKETS]
+
+
+cdef inline int services_init(services_t *table, uint32_t n_services, uint32_t n_servers, key_t key) noexcept nogil:
+    """Room for so many, each service with up to two VIPs; 0, or -1 when memory is out."""
+    cdef uint32_t i
+    table.n_vips = table.n_matches = table.n_services = table.n_servers = 0
+    table.key = key
+    for i in range(<uint32_t>VIP_BUCKETS):
+        table.buckets[i] = SERVICE_NONE
+    table.vips = <vip_t *>calloc(2 * n_services + 1, sizeof(vip_t))
+    table.matches = <match_t *>calloc(2 * n_services + 1, sizeof(match_t))
+    table.services = <service_t *>calloc(n_services + 1, sizeof(service_t))
+    table.servers = <server_t *>calloc(n_servers + 1, sizeof(server_t))
+    if table.vips is NULL or table.matches is NULL or table.services is NULL or table.servers is NULL:
+        services_free(table)
+        return -1
+    return 0
+
+
+cdef inline void services_free(services_t *table) noexcept nogil:
+    free(table.vips)
+    free(table.matches)
+    free(table.services)
+    free(table.servers)
+    table.vips = NULL
+    table.matches = NULL
+    table.services = NULL
+    table.servers = NULL
+
+
+cdef inline vip_t *vip_find(const services_t *table, ip_t ip) noexcept nogil:
+    """The VIP of that address, or NULL."""
+    cdef uint16_t i = table.buckets[hash_ip(table.key, ip, 0) & (VIP_BUCKETS - 1)]
+    while i != SERVICE_NONE and not ip_equal(table.vips[i].ip, ip):
+        i = table.vips[i].next
+    return &table.vips[i] if i != SERVICE_NONE else NULL
+
+
+cdef inline service_t *service_find(const services_t *table, const vip_t *vip, uint8_t protocol,
+                                    be16 l4_port) noexcept nogil:
+    """The service of that port of the VIP, or NULL. Ranges never overlap, so order does not matter."""
+    cdef uint16_t i = vip.first_match
+    cdef uint16_t port = ntohs(l4_port)
+    while i != SERVICE_NONE:
+        if (table.matches[i].protocol == protocol
+                and table.matches[i].l4_first <= port <= table.matches[i].l4_last):
+            return &table.services[table.matches[i].service]
+        i = table.matches[i].next
+    return NULL
+
+
+cdef inline server_t *service_servers(const services_t *table, const service_t *service, int family) noexcept nogil:
+    """The first of the service's servers of the family."""
+    return &table.servers[service.first if family == V4 else service.first_v6]
+
+
+cdef inline bint server_serves(const server_t *server) noexcept nogil:
+    """Whether packets of known sessions may go to it."""
+    return (server.ready & (SERVER_UP | SERVER_MAINT)) == SERVER_UP
+
+
+cdef inline bint server_takes(const server_t *server) noexcept nogil:
+    """Whether it may be given a new session."""
+    return server.ready == SERVER_UP and server.weight > 0
+
+
+cdef inline void service_recount(services_t *table, service_t *service, int family, uint32_t now_ms) noexcept nogil:
+    """n_takers and n_serving are right again; the VIP is active or not, and announced if that is new."""
+    cdef server_t *servers = service_servers(table, service, family)
+    cdef uint16_t i, takers = 0, serving = 0
+    for i in range(service.n_servers[family]):
+        takers += server_takes(&servers[i])
+        serving += server_serves(&servers[i])
+    service.n_takers[family] = takers
+    service.n_serving[family] = serving
+    if service.vip_index[family] != SERVICE_NONE:
+        vip_recount(table, &table.vips[service.vip_index[family]], family, now_ms)
+
+
+cdef inline void vip_recount(services_t *table, vip_t *vip, int family, uint32_t now_ms) noexcept nogil:
+    """active is right again; if it has become so, announcements begin."""
+    cdef uint16_t i = vip.first_match
+    cdef uint8_t active = 0
+    while i != SERVICE_NONE:
+        if table.services[table.matches[i].service].n_serving[family]:
+            active = 1
+        i = table.matches[i].next
+    if active and not vip.active:
+        vip_announce(vip, now_ms)
+    vip.active = active
+
+
+cdef inline void vip_announce(vip_t *vip, uint32_t now_ms) noexcept nogil:
+    """ANNOUNCEMENTS are due, the first at once."""
+    vip.announcements = ANNOUNCEMENTS
+    vip.announce_ms = now_ms

@@ -1,0 +1,101 @@
+"""What a session goes through. Spec: linux/net/netfilter/ipvs/ip_vs_proto_tcp.c, whose table this is.
+
+    state         meaning                                         counts as   idle time
+    SYN_SENT      the server sent a SYN of its own into the rest  inactive    tcp_syn
+    SYN_RECV      the client's SYN went to the server             inactive    tcp_syn
+    ESTABLISHED   the client has acknowledged                     active      tcp_established
+    FIN_WAIT      the server has closed its side                  inactive    tcp_fin
+    CLOSE_WAIT    the client has closed its side                  inactive    tcp_fin
+    LAST_ACK      closed by both, last acknowledgement due        inactive    tcp_fin
+    TIME_WAIT     closed by both                                  inactive    tcp_fin
+    CLOSED        reset                                           inactive    tcp_closed
+    ONE_WAY       UDP, nothing came back yet                      inactive    udp
+    TWO_WAY       UDP, both sides were heard                      inactive    udp_stream
+
+A SYN of the client in a state from FIN_WAIT to CLOSED is a new connection from a used port: the session is
+given up and the SYN scheduled anew (balance.pxd).
+"""
+
+from libc.stdint cimport uint8_t
+
+cdef extern from * nogil:
+    """
+    #include <stdint.h>
+    enum swlb_state { S_NONE, SYN_SENT, SYN_RECV, ESTABLISHED, FIN_WAIT, CLOSE_WAIT, LAST_ACK, TIME_WAIT, CLOSED,
+                      ONE_WAY, TWO_WAY, N_STATES };
+    static const char *const swlb_state_names[] = {
+        "NONE", "SYN_SENT", "SYN_RECV", "ESTABLISHED", "FIN_WAIT", "CLOSE_WAIT", "LAST_ACK", "TIME_WAIT", "CLOSED",
+        "ONE_WAY", "TWO_WAY" };
+    #define SS SYN_SENT
+    #define SR SYN_RECV
+    #define ES ESTABLISHED
+    #define FW FIN_WAIT
+    #define CW CLOSE_WAIT
+    #define LA LAST_ACK
+    #define TW TIME_WAIT
+    #define CL CLOSED
+    /* [direction: 0 from the client, 1 from the server][SYN, FIN, ACK, RST][state, S_NONE to CLOSED] */
+    static const uint8_t swlb_tcp_next[2][4][9] = {
+        {/*          --  SS  SR  ES  FW  CW  LA  TW  CL */
+         /* SYN */ { SR, ES, SR, ES, SR, SR, SR, SR, SR },
+         /* FIN */ { CL, SS, TW, CW, TW, CW, LA, TW, CL },
+         /* ACK */ { CL, SS, ES, ES, FW, CW, CL, TW, CL },
+         /* RST */ { CL, CL, SR, CL, CL, CL, LA, CL, CL }},
+        {/*          --  SS  SR  ES  FW  CW  LA  TW  CL */
+         /* SYN */ { SS, SS, SR, ES, SS, SS, SS, SS, SS },
+         /* FIN */ { TW, SS, TW, FW, FW, TW, LA, TW, CL },
+         /* ACK */ { ES, SS, SR, ES, FW, CW, LA, TW, CL },
+         /* RST */ { CL, SS, CL, CL, CL, CL, CL, TW, CL }},
+    };
+    #undef SS
+    #undef SR
+    #undef ES
+    #undef FW
+    #undef CW
+    #undef LA
+    #undef TW
+    #undef CL
+    """
+    enum:
+        S_NONE
+        SYN_SENT
+        SYN_RECV
+        ESTABLISHED
+        FIN_WAIT
+        CLOSE_WAIT
+        LAST_ACK
+        TIME_WAIT
+        CLOSED
+        ONE_WAY
+        TWO_WAY
+        N_STATES
+    const char *const state_names "swlb_state_names"[]
+    const uint8_t tcp_next "swlb_tcp_next"[2][4][9]
+
+cdef enum:
+    FROM_CLIENT = 0
+    FROM_SERVER = 1
+    FLAG_FIN = 0x01
+    FLAG_SYN = 0x02
+    FLAG_RST = 0x04
+
+
+cdef inline uint8_t tcp_state(uint8_t state, int direction, uint8_t flags) noexcept nogil:
+    """The state after a segment with these flags; RST goes before SYN before FIN before the rest."""
+    if flags & FLAG_RST:
+        return tcp_next[direction][3][state]
+    if flags & FLAG_SYN:
+        return tcp_next[direction][0][state]
+    if flags & FLAG_FIN:
+        return tcp_next[direction][1][state]
+    return tcp_next[direction][2][state]
+
+
+cdef inline uint8_t udp_state(uint8_t state, int direction) noexcept nogil:
+    """ONE_WAY until the server has answered, then TWO_WAY for good."""
+    return TWO_WAY if direction == FROM_SERVER or state == TWO_WAY else ONE_WAY
+
+
+cdef inline bint is_closing(uint8_t state) noexcept nogil:
+    """Whether a new SYN of the client means a new connection."""
+    return FIN_WAIT <= state <= CLOSED

@@ -1,0 +1,51 @@
+"""Everything a worker owns: what is looked up, and what is counted."""
+
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
+
+from ext.address cimport ip_t
+from ext.ports.port cimport port_t
+from ext.tables.event cimport event_post, event_t, events_t
+from ext.tables.fragment cimport fragments_t
+from ext.tables.neighbour cimport neighbours_t
+from ext.tables.route cimport routes_t
+from ext.tables.segment cimport segment_t
+from ext.tables.service cimport services_t
+from ext.tables.session cimport sessions_t
+
+cdef struct tables_t:
+    segment_t *segments
+    port_t *ports
+    uint32_t n_segments
+    uint32_t n_ports
+    routes_t routes
+    services_t services
+    sessions_t sessions[2]     # by family
+    uint32_t sessions_limit    # of both together
+    neighbours_t neighbours
+    fragments_t fragments
+    uint32_t fragment_ms
+    events_t events
+    uint32_t icmp_rate         # errors of swlb's own a second
+    uint32_t icmp_filled_ms
+    uint64_t icmp_tokens       # thousandths of an error
+    uint64_t icmp_limited      # errors not sent for want of a token
+    uint64_t full_ns           # last time a full session table was reported
+    uint64_t now_ns            # this turn's reading of the clock, for events
+    uint64_t drops[64]         # by reason
+
+
+cdef inline void drop_count(tables_t *tables, int reason) noexcept nogil:
+    tables.drops[reason] += 1
+
+
+cdef inline void report(tables_t *tables, uint16_t kind, uint16_t segment, uint16_t port, uint64_t mac,
+                        ip_t ip) noexcept nogil:
+    """The control plane will hear of it."""
+    cdef event_t event
+    event.kind = kind
+    event.segment = segment
+    event.port = port
+    event.mac = mac
+    event.ip = ip
+    event.at_ns = tables.now_ns
+    event_post(&tables.events, event)

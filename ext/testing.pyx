@@ -1,0 +1,267 @@
+# cython: freethreading_compatible=True
+"""swlb._testing: the door through which pytest reaches the functions a frame goes through. Not in wheels.
+
+Each `def` has the name of the function it calls and nothing of its own. IP addresses are 16 bytes (IPv4 as
+::ffff:a.b.c.d), MACs 6 bytes; a be16 or be32 is the raw integer, as C sees it. Tables are in testing_tables.pyx.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
+
+from ext cimport address, hash as hashing, order
+from ext.address cimport ip_load, ip_store, ip_t
+from ext.frame cimport (FOUND_FRAGMENT, FOUND_L3, FOUND_L4, FOUND_LATER, FOUND_PARTIAL, SLOT_LEN, SLOT_ROOM, VNET_LEN,
+                        frame_t)
+from ext.hash cimport key_t
+from ext.tables cimport state as states
+from ext.tables.service cimport server_t
+from ext.tables.session cimport session_t
+from ext.verdict cimport GO_ON, N_DROPS, drop_names, verdict_t
+from ext.wire cimport arp, checksum, ethernet, icmp, ipv4, ipv6, nd, parse as parsing, rewrite as rewriting
+from ext.wire.tcp cimport tcp_hdr
+from ext.wire.udp cimport udp_hdr
+from ext.wire.vnet cimport vnet_hdr
+
+
+cdef const uint8_t *raw(bytes data):
+    return <const uint8_t *>PyBytes_AS_STRING(data)
+
+
+cdef bytes ip_bytes(ip_t ip):
+    cdef uint8_t out[16]
+    ip_store(out, ip)
+    return PyBytes_FromStringAndSize(<char *>out, 16)
+
+
+cdef ip_t ip_from(bytes data):
+    if len(data) != 16:
+        raise ValueError("an address is 16 bytes")
+    return ip_load(raw(data))
+
+
+cdef key_t key_from(tuple pair):
+    cdef key_t key
+    key.a, key.b = pair
+    return key
+
+
+# ---- order, address, hash ----
+
+def htons(uint16_t value): return order.htons(value)
+def ntohs(uint16_t value): return order.ntohs(value)
+def htonl(uint32_t value): return order.htonl(value)
+def ntohl(uint32_t value): return order.ntohl(value)
+def load16(bytes data): return order.load16(raw(data))
+def load32(bytes data): return order.load32(raw(data))
+def load64(bytes data): return order.load64(raw(data))
+
+def ip_of_v4(bytes data): return ip_bytes(address.ip_of_v4(order.load32(raw(data))))
+def ip_is_v4(bytes ip): return bool(address.ip_is_v4(ip_from(ip)))
+def ip_v4(bytes ip): return int(address.ip_v4(ip_from(ip))).to_bytes(4, "little")
+def ip_equal(bytes a, bytes b): return bool(address.ip_equal(ip_from(a), ip_from(b)))
+def ip_is_zero(bytes ip): return bool(address.ip_is_zero(ip_from(ip)))
+def ip_in(bytes ip, bytes net, bytes mask): return bool(address.ip_in(ip_from(ip), ip_from(net), ip_from(mask)))
+def ip_is_group(bytes ip): return bool(address.ip_is_group(ip_from(ip)))
+def ip_is_loopback(bytes ip): return bool(address.ip_is_loopback(ip_from(ip)))
+def ip_is_link_local(bytes ip): return bool(address.ip_is_link_local(ip_from(ip)))
+def ip_may_send(bytes ip): return bool(address.ip_may_send(ip_from(ip)))
+
+def hash_ip(tuple key, bytes ip, uint64_t word): return hashing.hash_ip(key_from(key), ip_from(ip), word)
+def hash_word(tuple key, uint64_t word): return hashing.hash_word(key_from(key), word)
+def power_of_two(uint32_t n): return hashing.power_of_two(n)
+
+
+# ---- checksum ----
+
+def sum_add(uint64_t total, uint64_t word): return checksum.sum_add(total, word)
+def sum_fold(uint64_t total): return checksum.sum_fold(total)
+def sum_bytes(bytes data, uint64_t total=0): return checksum.sum_bytes(raw(data), len(data), total)
+def checksum_of(bytes data, uint64_t total=0): return checksum.checksum_of(raw(data), len(data), total)
+def sum_ip(bytes ip): return checksum.sum_ip(ip_from(ip))
+def sum_pseudo(bytes src, bytes dst, uint8_t protocol, uint32_t l4_len):
+    return checksum.sum_pseudo(ip_from(src), ip_from(dst), protocol, l4_len)
+def sum_change(uint16_t old, uint16_t new): return checksum.sum_change(old, new)
+def checksum_adjust(uint16_t check, uint16_t change): return checksum.checksum_adjust(check, change)
+def partial_adjust(uint16_t check, uint16_t change): return checksum.partial_adjust(check, change)
+
+
+# ---- headers ----
+
+def mac_load(bytes data): return ethernet.mac_load(raw(data))
+def mac_store(uint64_t mac):
+    cdef uint8_t out[6]
+    ethernet.mac_store(out, mac)
+    return PyBytes_FromStringAndSize(<char *>out, 6)
+def mac_is_group(bytes mac): return bool(ethernet.mac_is_group(ethernet.mac_load(raw(mac))))
+def mac_is_reserved(bytes mac): return bool(ethernet.mac_is_reserved(ethernet.mac_load(raw(mac))))
+
+def ipv4_options_route(bytes options): return bool(ipv4.ipv4_options_route(raw(options), len(options)))
+def ipv4_build(bytes src, bytes dst, uint8_t protocol, uint8_t tos, uint16_t payload_len):
+    cdef uint8_t out[ipv4.IPV4_LEN]
+    ipv4.ipv4_build(out, ip_from(src), ip_from(dst), protocol, tos, payload_len)
+    return PyBytes_FromStringAndSize(<char *>out, ipv4.IPV4_LEN)
+def ipv6_is_extension(uint8_t next_header): return bool(ipv6.ipv6_is_extension(next_header))
+def ipv6_build(bytes src, bytes dst, uint8_t next_header, uint16_t payload_len, uint8_t hop_limit):
+    cdef uint8_t out[ipv6.IPV6_LEN]
+    ipv6.ipv6_build(out, ip_from(src), ip_from(dst), next_header, payload_len, hop_limit)
+    return PyBytes_FromStringAndSize(<char *>out, ipv6.IPV6_LEN)
+def icmp_is_error(uint8_t type): return bool(icmp.icmp_is_error(type))
+def icmpv6_is_error(uint8_t type): return bool(icmp.icmpv6_is_error(type))
+
+def arp_build(uint16_t oper, bytes sender_mac, bytes sender_ip, bytes target_mac, bytes target_ip, bytes dst_mac):
+    cdef uint8_t out[arp.ARP_FRAME_LEN]
+    n = arp.arp_build(out, order.htons(oper), ethernet.mac_load(raw(sender_mac)), ip_from(sender_ip),
+                      ethernet.mac_load(raw(target_mac)), ip_from(target_ip), ethernet.mac_load(raw(dst_mac)))
+    return PyBytes_FromStringAndSize(<char *>out, n)
+def nd_build(uint8_t type, uint8_t flags, bytes src_mac, bytes dst_mac, bytes src, bytes dst, bytes target):
+    cdef uint8_t out[nd.ND_FRAME_LEN]
+    n = nd.nd_build(out, type, flags, ethernet.mac_load(raw(src_mac)), ethernet.mac_load(raw(dst_mac)),
+                    ip_from(src), ip_from(dst), ip_from(target))
+    return PyBytes_FromStringAndSize(<char *>out, n)
+def all_nodes(): return ip_bytes(nd.all_nodes())
+def solicited_node(bytes target): return ip_bytes(nd.solicited_node(ip_from(target)))
+def group_mac(bytes group): return mac_store(nd.group_mac(ip_from(group)))
+def nd_is_sound(bytes frame, bytes vnet=bytes(VNET_LEN)):
+    cdef Held held = Held(frame, vnet)
+    return bool(nd.nd_is_sound(&held.frame))
+def nd_mac(bytes frame, uint8_t option_type):
+    cdef Held held = Held(frame, bytes(VNET_LEN))
+    return mac_store(nd.nd_mac(&held.frame, option_type))
+
+
+# ---- states ----
+
+STATES = tuple(states.state_names[i].decode() for i in range(<int>states.N_STATES))
+TCP_NEXT = tuple(tuple(tuple(states.tcp_next[d][e][s] for s in range(9)) for e in range(4)) for d in range(2))
+
+def tcp_state(uint8_t state, int direction, uint8_t flags): return states.tcp_state(state, direction, flags)
+def udp_state(uint8_t state, int direction): return states.udp_state(state, direction)
+def is_closing(uint8_t state): return bool(states.is_closing(state))
+
+
+# ---- a whole frame ----
+
+DROP_NAMES = tuple(drop_names[i].decode() for i in range(<int>N_DROPS))
+FOUND = {"L3": FOUND_L3, "L4": FOUND_L4, "FRAGMENT": FOUND_FRAGMENT, "LATER": FOUND_LATER, "PARTIAL": FOUND_PARTIAL}
+
+
+cdef class Held:
+    """A parsed frame in memory of just its size, so that a sanitizer sees a step too far; or followed by `behind`."""
+
+    cdef frame_t frame
+    cdef uint8_t *room
+    cdef verdict_t verdict
+
+    def __cinit__(self, bytes data, bytes vnet, bytes behind=b""):
+        cdef uint32_t n = len(data)
+        cdef uint32_t head = min(n, <uint32_t>SLOT_ROOM)
+        self.room = <uint8_t *>malloc(VNET_LEN + head + len(behind))
+        self.frame.tail = <uint8_t *>malloc(n - head + 1)
+        if self.room is NULL or self.frame.tail is NULL or len(vnet) != VNET_LEN:
+            raise ValueError("out of memory, or an offload header that is not 10 bytes")
+        memcpy(self.room, raw(vnet), VNET_LEN)
+        memcpy(self.room + VNET_LEN, raw(data), head)
+        memcpy(self.room + VNET_LEN + head, raw(behind), len(behind))
+        memcpy(self.frame.tail, raw(data) + head, n - head)
+        self.frame.data = self.room + VNET_LEN
+        self.frame.len = n
+        self.frame.tail_len = n - head
+        self.verdict = parsing.parse_ethernet(&self.frame)
+        if self.verdict == GO_ON:
+            parsing.parse_ip(&self.frame)
+
+    def __dealloc__(self):
+        free(self.room)
+        free(self.frame.tail)
+
+    cdef tuple pair(self):
+        """(offload header, frame) as they are now."""
+        cdef uint32_t head = self.frame.len - self.frame.tail_len
+        return (PyBytes_FromStringAndSize(<char *>self.room, VNET_LEN),
+                PyBytes_FromStringAndSize(<char *>self.frame.data, head)
+                + PyBytes_FromStringAndSize(<char *>self.frame.tail, self.frame.tail_len))
+
+
+def parse(bytes frame, bytes vnet=bytes(VNET_LEN), bytes behind=b"") -> dict:
+    """What parse found. Only what `found` vouches for is given; `verdict` and `flaw` are names, or None."""
+    cdef Held held = Held(frame, vnet, behind)
+    cdef frame_t *f = &held.frame
+    if held.verdict != GO_ON:
+        return {"verdict": DROP_NAMES[held.verdict]}
+    seen = {"verdict": None, "l3_off": f.l3_off, "vid": f.vid, "ethertype": order.ntohs(f.ethertype),
+            "n_tags": f.n_tags, "family": f.family, "found": f.found,
+            "flaw": None if f.flaw == N_DROPS else DROP_NAMES[f.flaw]}
+    if f.found & FOUND_L3:
+        seen.update(l4_off=f.l4_off, l4_len=f.l4_len, protocol=f.protocol, src=ip_bytes(f.src), dst=ip_bytes(f.dst))
+    if f.found & FOUND_L4:
+        seen.update(sport=order.ntohs(f.sport), dport=order.ntohs(f.dport))
+        if f.protocol == ipv4.PROTO_TCP:
+            seen["tcp_flags"] = f.tcp_flags
+    if f.found & FOUND_FRAGMENT:
+        seen["fragment_id"] = f.fragment_id
+    return seen
+
+
+def rewrite(bytes frame, bytes vnet, uint32_t end, bytes ip, uint16_t l4_port) -> tuple:
+    """(offload header, frame) with the end (0 source, 1 destination) as given."""
+    cdef Held held = Held(frame, vnet)
+    rewriting.rewrite(&held.frame, end, ip_from(ip), order.htons(l4_port))
+    return held.pair()
+
+
+def ttl_change(bytes frame, int step) -> bytes:
+    cdef Held held = Held(frame, bytes(VNET_LEN))
+    rewriting.ttl_change(&held.frame, step)
+    return held.pair()[1]
+
+
+def restore(bytes frame, bytes vnet, bytes src, bytes dst, uint16_t sport, uint16_t dport) -> tuple:
+    """(offload header, frame) after both ends were rewritten, TTL was lowered, and all of it was taken back."""
+    cdef Held held = Held(frame, vnet)
+    rewriting.rewrite(&held.frame, rewriting.SRC, ip_from(src), order.htons(sport))
+    rewriting.rewrite(&held.frame, rewriting.DST, ip_from(dst), order.htons(dport))
+    rewriting.ttl_change(&held.frame, -1)
+    held.frame.lowered = 1
+    rewriting.restore(&held.frame)
+    return held.pair()
+
+
+def checksum_complete(bytes frame, bytes vnet) -> tuple:
+    cdef Held held = Held(frame, vnet)
+    rewriting.checksum_complete(&held.frame)
+    return held.pair()
+
+
+# ---- sizes ----
+
+SIZEOF = {"eth_hdr": sizeof(ethernet.eth_hdr), "arp_hdr": sizeof(arp.arp_hdr), "ipv4_hdr": sizeof(ipv4.ipv4_hdr),
+          "ipv6_hdr": sizeof(ipv6.ipv6_hdr), "ipv6_frag_hdr": sizeof(ipv6.ipv6_frag_hdr), "nd_msg": sizeof(nd.nd_msg),
+          "icmp_hdr": sizeof(icmp.icmp_hdr), "tcp_hdr": sizeof(tcp_hdr), "udp_hdr": sizeof(udp_hdr),
+          "vnet_hdr": sizeof(vnet_hdr), "session_t": sizeof(session_t), "server_t": sizeof(server_t),
+          "ip_t": sizeof(ip_t), "frame_t": sizeof(frame_t)}
+
+
+cdef dict offsets():
+    """Where fields lie that C code outside Cython, or a comment, relies on."""
+    cdef session_t session
+    cdef nd.nd_msg msg
+    cdef ipv4.ipv4_hdr v4
+    cdef ipv6.ipv6_hdr v6
+    cdef arp.arp_hdr ask
+    cdef tcp_hdr tcp
+    cdef udp_hdr udp
+    cdef vnet_hdr vnet
+    return {"session_t.client": <char *>&session.client - <char *>&session,
+            "session_t.state": <char *>&session.state - <char *>&session,
+            "nd_msg.target": <char *>&msg.target - <char *>&msg, "nd_msg.mac": <char *>&msg.mac - <char *>&msg,
+            "ipv4_hdr.src": <char *>&v4.src - <char *>&v4, "ipv6_hdr.src": <char *>&v6.src - <char *>&v6,
+            "arp_hdr.sender_ip": <char *>&ask.sender_ip - <char *>&ask,
+            "tcp_hdr.checksum": <char *>&tcp.checksum - <char *>&tcp,
+            "udp_hdr.checksum": <char *>&udp.checksum - <char *>&udp,
+            "vnet_hdr.csum_start": <char *>&vnet.csum_start - <char *>&vnet}
+
+
+OFFSETOF = offsets()
+LENGTHS = {"SLOT_LEN": SLOT_LEN, "SLOT_ROOM": SLOT_ROOM, "VNET_LEN": VNET_LEN}

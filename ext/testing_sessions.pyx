@@ -1,0 +1,147 @@
+# cython: freethreading_compatible=True
+"""swlb._testing_sessions: the sessions and services of a Worker, for tests. Not in wheels.
+
+They need much around them, so they look into a Worker (its `address`), which the caller keeps alive and does not run.
+Methods have the names of the functions they call, without the table's. Addresses are 16 bytes, l4_ports in host order,
+times in milliseconds modulo 2^32. `audit()` is None, or says what is broken.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uintptr_t
+
+from ext.address cimport ip_load, ip_store, ip_t
+from ext.loop cimport worker_t
+from ext.order cimport htons, ntohs
+from ext.schedule.rr cimport rr_choose
+from ext.tables cimport audit, service, session
+from ext.tables.tables cimport tables_t
+
+
+cdef bytes ip_bytes(ip_t ip):
+    cdef uint8_t out[16]
+    ip_store(out, ip)
+    return PyBytes_FromStringAndSize(<char *>out, 16)
+
+
+cdef ip_t ip_from(bytes data):
+    if len(data) != 16:
+        raise ValueError("an address is 16 bytes")
+    return ip_load(<const uint8_t *>PyBytes_AS_STRING(data))
+
+
+cdef object said(const char *wrong):
+    return None if wrong is NULL else wrong.decode()
+
+
+cdef class Sessions:
+    """One family's sessions of a Worker."""
+
+    cdef session.sessions_t *table
+    cdef service.services_t *services
+
+    def __cinit__(self, uintptr_t address, int family):
+        cdef tables_t *tables = &(<worker_t *>address).tables
+        self.table = &tables.sessions[0 if family == 4 else 1]
+        self.services = &tables.services
+
+    def insert(self, bytes client, uint16_t client_port, uint8_t protocol, uint16_t vip_port, uint16_t server,
+               uint32_t now_ms, uint8_t state) -> bool:
+        """A session in that state, or False when the table is full."""
+        cdef session.session_t *made = session.session_insert(
+            self.table, self.services, ip_from(client), htons(client_port), protocol, htons(vip_port), server, now_ms)
+        if made is not NULL:
+            session.session_set_state(self.services, made, state)
+        return made is not NULL
+
+    cdef session.session_t *find(self, tuple request):
+        """By (client, client port, protocol, VIP, VIP port)."""
+        client, client_port, protocol, vip, vip_port = request
+        return session.session_of_request(self.table, self.services, ip_from(client), htons(client_port), protocol,
+                                          ip_from(vip), htons(vip_port))
+
+    cdef object row(self, session.session_t *s):
+        """(client, client port, protocol, VIP port, server, state), or None."""
+        if s is NULL:
+            return None
+        return (ip_bytes(session.session_client(self.table, s)), ntohs(s.client_port), s.protocol, ntohs(s.vip_port),
+                s.server, s.state)
+
+    def of_request(self, tuple request) -> tuple | None:
+        return self.row(self.find(request))
+
+    def of_reply(self, bytes client, uint16_t client_port, uint8_t protocol, bytes server_ip,
+                 uint16_t server_port) -> tuple | None:
+        return self.row(session.session_of_reply(self.table, self.services, ip_from(client), htons(client_port),
+                                                 protocol, ip_from(server_ip), htons(server_port)))
+
+    def set_state(self, tuple request, uint8_t state) -> bool:
+        cdef session.session_t *s = self.find(request)
+        if s is not NULL:
+            session.session_set_state(self.services, s, state)
+        return s is not NULL
+
+    def count(self, tuple request, int direction, uint32_t n_bytes, uint32_t now_ms) -> bool:
+        cdef session.session_t *s = self.find(request)
+        if s is not NULL:
+            session.session_count(self.services, s, direction, n_bytes, now_ms)
+        return s is not NULL
+
+    def remove(self, tuple request) -> bool:
+        cdef session.session_t *s = self.find(request)
+        if s is not NULL:
+            session.session_remove(self.table, self.services, s)
+        return s is not NULL
+
+    def crowded(self, bytes client, uint16_t client_port, uint8_t protocol) -> bool:
+        return bool(session.session_crowded(self.table, ip_from(client), htons(client_port), protocol))
+
+    def sweep(self, uint32_t budget, uint32_t now_ms) -> int:
+        return session.sessions_sweep(self.table, self.services, budget, now_ms)
+
+    def audit(self): return said(audit.sessions_audit(self.table, self.services))
+    def __len__(self): return self.table.n
+
+    @property
+    def high(self): return self.table.high
+
+    @property
+    def stride(self): return self.table.stride
+
+
+cdef class Services:
+    """The services of a Worker; services, VIPs and servers are named by their index."""
+
+    cdef tables_t *tables
+    cdef service.services_t *table
+
+    def __cinit__(self, uintptr_t address):
+        self.tables = &(<worker_t *>address).tables
+        self.table = &self.tables.services
+
+    def find(self, bytes vip, uint8_t protocol, uint16_t l4_port) -> int | None:
+        cdef service.vip_t *at = service.vip_find(self.table, ip_from(vip))
+        cdef service.service_t *found = NULL
+        if at is not NULL:
+            found = service.service_find(self.table, at, protocol, htons(l4_port))
+        return None if found is NULL else found - self.table.services
+
+    def is_vip(self, bytes ip) -> bool:
+        return service.vip_find(self.table, ip_from(ip)) is not NULL
+
+    def is_active(self, bytes vip) -> bool:
+        return bool(service.vip_find(self.table, ip_from(vip)).active)
+
+    def announcements(self, bytes vip) -> int:
+        return service.vip_find(self.table, ip_from(vip)).announcements
+
+    def takers(self, uint32_t index, int family) -> int:
+        return self.table.services[index].n_takers[0 if family == 4 else 1]
+
+    def serving(self, uint32_t index, int family) -> int:
+        return self.table.services[index].n_serving[0 if family == 4 else 1]
+
+    def rr_choose(self, uint32_t index, int family) -> int | None:
+        server = rr_choose(self.table, &self.table.services[index], 0 if family == 4 else 1)
+        return None if server is NULL else server - self.table.servers
+
+    def audit(self): return said(audit.servers_audit(self.tables))

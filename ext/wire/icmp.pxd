@@ -1,0 +1,39 @@
+"""ICMP and ICMPv6 headers and types. Spec: RFC 792, RFC 1191 4 (MTU field), RFC 4443, RFC 4861 4."""
+
+from libc.stdint cimport uint8_t
+
+from ext.order cimport be16, be32
+
+cdef enum:
+    ICMP_LEN = 8
+    ICMP_CHECKSUM_OFF = 2
+    # ICMP
+    ICMP_ECHO_REPLY = 0
+    ICMP_UNREACHABLE = 3
+    ICMP_SOURCE_QUENCH = 4
+    ICMP_REDIRECT = 5
+    ICMP_ECHO = 8
+    ICMP_TIME_EXCEEDED = 11
+    ICMP_PARAMETER = 12
+    # ICMPv6
+    ICMPV6_LAST_ERROR = 127    # types up to here are errors (RFC 4443 2.1)
+    ICMPV6_ECHO = 128
+    ICMPV6_ECHO_REPLY = 129
+    ICMPV6_SOLICITATION = 135
+    ICMPV6_ADVERTISEMENT = 136
+
+cdef packed struct icmp_hdr:
+    uint8_t type
+    uint8_t code
+    be16 checksum
+    be32 rest
+
+
+cdef inline bint icmp_is_error(uint8_t type) noexcept nogil:
+    """Errors proper; redirects too, which must not be answered either (RFC 1122 3.2.2)."""
+    return (type == ICMP_UNREACHABLE or type == ICMP_SOURCE_QUENCH or type == ICMP_REDIRECT
+            or type == ICMP_TIME_EXCEEDED or type == ICMP_PARAMETER)
+
+
+cdef inline bint icmpv6_is_error(uint8_t type) noexcept nogil:
+    return type <= ICMPV6_LAST_ERROR or type == 137

@@ -1,0 +1,52 @@
+"""IPv6 and its extension headers. Spec: RFC 8200; RFC 5095 (routing header type 0); RFC 4302 (AH length)."""
+
+from libc.stdint cimport uint8_t, uint16_t
+from libc.string cimport memset
+
+from ext.address cimport ip_store, ip_t
+from ext.order cimport be16, be32, htons
+
+cdef enum:
+    IPV6_LEN = 40
+    IPV6_MIN_MTU = 1280
+    PROTO_ICMPV6 = 58
+    EXT_HOP_BY_HOP = 0
+    EXT_ROUTING = 43
+    EXT_FRAGMENT = 44
+    EXT_AUTH = 51
+    EXT_NONE = 59
+    EXT_DESTINATION = 60
+    EXT_MOBILITY = 135
+    MAX_EXTENSIONS = 8         # a longer chain is refused: nobody sends one in earnest (RFC 7112, RFC 9098)
+
+cdef packed struct ipv6_hdr:
+    be32 ver_class_flow
+    be16 payload_len
+    uint8_t next_header
+    uint8_t hop_limit
+    uint8_t src[16]
+    uint8_t dst[16]
+
+cdef packed struct ipv6_frag_hdr:
+    uint8_t next_header
+    uint8_t reserved
+    be16 offset_more           # offset in the upper 13 bits, "more" in the lowest
+    be32 id
+
+
+cdef inline bint ipv6_is_extension(uint8_t next_header) noexcept nogil:
+    return (next_header == EXT_HOP_BY_HOP or next_header == EXT_ROUTING or next_header == EXT_FRAGMENT
+            or next_header == EXT_AUTH or next_header == EXT_DESTINATION or next_header == EXT_MOBILITY)
+
+
+cdef inline void ipv6_build(uint8_t *p, ip_t src, ip_t dst, uint8_t next_header, uint16_t payload_len,
+                            uint8_t hop_limit) noexcept nogil:
+    """A header at p, class and flow label 0."""
+    cdef ipv6_hdr *ip = <ipv6_hdr *>p
+    memset(p, 0, IPV6_LEN)
+    p[0] = 0x60
+    ip.payload_len = htons(payload_len)
+    ip.next_header = next_header
+    ip.hop_limit = hop_limit
+    ip_store(ip.src, src)
+    ip_store(ip.dst, dst)

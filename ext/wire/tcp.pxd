@@ -1,0 +1,24 @@
+"""TCP header. Spec: RFC 9293 section 3.1."""
+
+from libc.stdint cimport uint8_t
+
+from ext.order cimport be16, be32
+
+cdef enum:
+    TCP_LEN = 20
+    TCP_CHECKSUM_OFF = 16
+    TCP_FIN = 0x01
+    TCP_SYN = 0x02
+    TCP_RST = 0x04
+    TCP_ACK = 0x10
+
+cdef packed struct tcp_hdr:
+    be16 sport
+    be16 dport
+    be32 seq
+    be32 ack
+    uint8_t data_off           # upper four bits: header length in words
+    uint8_t flags
+    be16 window
+    be16 checksum
+    be16 urgent

@@ -1,0 +1,5 @@
+"""`python -m swlb` is `swlb`."""
+
+from swlb.cli import main
+
+main()

@@ -1,0 +1,127 @@
+"""The control socket: HTTP and JSON over a Unix socket, for `swlb show`, `set` and `flush` and for scripts.
+
+    GET  /show/NOUN                                   a list of objects
+    POST /set/server  {"server": "S/S", "order": "drain"}
+    POST /flush/TABLE {"segment": ..., "service": ..., "server": ...}
+
+An answer other than 200 is {"error": "a sentence"}: 400 for wrong words, 404 for what is not there.
+"""
+
+import json
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Protocol
+
+from aiohttp import web
+
+from swlb.errors import SwlbError
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+TABLES = ("fdb", "neighbours", "sessions")
+
+
+class Controlled(Protocol):
+    """What the socket controls."""
+
+    def show(self, noun: str) -> list[dict[str, object]]: ...
+
+    def order(self, server: str, order: str) -> str: ...
+
+    def flush(self, what: str, *, segment: str | None, service: str | None, server: str | None) -> int: ...
+
+
+@asynccontextmanager
+async def serve(app: Controlled, path: Path) -> AsyncIterator[None]:
+    """Within the block the socket at path answers, to its owner only; afterwards it is gone."""
+    _make_room(path)
+    site_app = web.Application(middlewares=[_errors])
+    site_app.add_routes(_routes(app))
+    runner = web.AppRunner(site_app, access_log=None)
+    await runner.setup()
+    try:
+        await web.SockSite(runner, _listen(path)).start()
+        yield
+    finally:
+        await runner.cleanup()
+        with suppress(FileNotFoundError):
+            path.unlink()
+
+
+def _routes(app: Controlled) -> list[web.RouteDef]:
+    async def show(request: web.Request) -> web.Response:
+        noun = request.match_info["noun"]
+        try:
+            return web.json_response(app.show(noun))
+        except KeyError:
+            raise web.HTTPNotFound(text=f"nothing called {noun!r} to show") from None
+
+    async def set_server(request: web.Request) -> web.Response:
+        wanted = await _body(request)
+        return web.json_response({"done": app.order(str(wanted.get("server")), str(wanted.get("order")))})
+
+    async def flush(request: web.Request) -> web.Response:
+        table, wanted = request.match_info["table"], await _body(request)
+        if table not in TABLES:
+            raise web.HTTPNotFound(text=f"no table {table!r}; there are {', '.join(TABLES)}")
+        chosen = {key: wanted.get(key) for key in ("segment", "service", "server")}
+        try:
+            return web.json_response({"flushed": app.flush(table, **chosen)})
+        except KeyError as unknown:
+            raise web.HTTPNotFound(text=f"nothing called {unknown} here") from None
+
+    return [web.get("/show/{noun}", show), web.post("/set/server", set_server), web.post("/flush/{table}", flush)]
+
+
+async def _body(request: web.Request) -> dict[str, object]:
+    try:
+        body = await request.json()
+    except json.JSONDecodeError as error:
+        raise web.HTTPBadRequest(text=f"the body is no JSON: {error}") from None
+    if not isinstance(body, dict):
+        raise web.HTTPBadRequest(text="the body must be a JSON object")
+    return body
+
+
+@web.middleware
+async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every refusal is JSON with a sentence."""
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        return web.json_response({"error": error.text}, status=error.status)
+    except ValueError as error:
+        return web.json_response({"error": str(error)}, status=400)
+    except SwlbError as error:
+        return web.json_response({"error": str(error)}, status=404)
+
+
+def _make_room(path: Path) -> None:
+    """A socket that a dead swlb left is removed; one that answers is another swlb's."""
+    if not path.is_socket():
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            path.unlink()
+        else:
+            raise SwlbError(f"{path}: another swlb answers there; end it, or choose another --control PATH")
+
+
+def _listen(path: Path) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX)
+    before = os.umask(0o177)
+    try:
+        sock.bind(str(path))
+    except OSError as error:
+        sock.close()
+        reason = f"{path}: the control socket cannot be made: {error.strerror}"
+        raise SwlbError(f"{reason}; choose another --control PATH") from None
+    finally:
+        os.umask(before)
+    sock.setblocking(False)
+    return sock

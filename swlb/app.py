@@ -1,0 +1,192 @@
+"""One running swlb: devices, worker, checks and control socket, from start to a clean end.
+
+The worker forwards in a thread of its own and needs nothing from here; this is the event loop beside it.
+"""
+
+import asyncio
+import logging
+import signal
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from swlb import ports as devices
+from swlb.addresses import mac_text, unpacked
+from swlb.api import serve
+from swlb.balancer import Balancer, Way, up_at_start
+from swlb.build import Built, build, host_port_name
+from swlb.clock import Clock, SystemClock
+from swlb.config import Config
+from swlb.events import Events
+from swlb.figures import NOUNS, Row
+from swlb.ports import Ports
+
+log = logging.getLogger("swlb")
+
+EVENT_GAP_S = 0.1  # between two looks at what the worker has to tell
+WATCH_GAP_S = 0.25  # between two looks at the devices; a change is followed within a second
+
+
+class App:
+    """A running swlb, as the control socket sees it."""
+
+    def __init__(self, config: Config, built: Built, ports: Ports, clock: Clock) -> None:
+        self.config = config
+        self.built = built
+        self.ports = ports
+        self.clock = clock
+        self.events = Events()
+        self.balancer = Balancer(config, built, _ways(config, ports), clock, self.events)
+        self._names = _Names(built)
+
+    def show(self, noun: str) -> list[Row]:
+        """The rows of a noun of `swlb show`; KeyError for an unknown one."""
+        return NOUNS[noun](self)
+
+    def order(self, server: str, order: str) -> str:
+        """The order is carried out; a sentence that says so."""
+        return self.balancer.order(server, order)
+
+    def flush(self, what: str, *, segment: str | None, service: str | None, server: str | None) -> int:
+        """The table is empty, or what of it belongs to the segment, service or server; how many entries went."""
+        worker = self.built.worker
+        if what == "sessions":
+            return worker.flush_sessions(
+                service=None if service is None else self.built.services[service],
+                server=None if server is None else self.built.servers[_pair(server)],
+            )
+        flush = {"fdb": worker.flush_fdb, "neighbours": worker.flush_neighbours}[what]
+        segments = self.built.segments if segment is None else [segment]
+        return sum(flush(self.built.segments[name]) for name in segments)
+
+    async def listen_to_worker(self) -> None:
+        """What the worker reports becomes an event, for ever."""
+        while True:
+            for event in self.built.worker.events():
+                self._hear(event)
+            await asyncio.sleep(EVENT_GAP_S)
+
+    async def watch_devices(self) -> None:
+        """The worker follows what happens to the devices, for ever."""
+        while True:
+            self.ports.look(self.built, self.events)
+            await asyncio.sleep(WATCH_GAP_S)
+
+    def _hear(self, event: dict[str, Any]) -> None:
+        port, segment = self._names.port(event["port"]), self._names.segment(event["segment"])
+        mac, address = mac_text(event["mac"]), str(unpacked(event["ip"]))
+        match event["kind"]:
+            case "port_lost":
+                # watch_devices tells it in the same words, whoever notices first.
+                self.ports.look(self.built, self.events)
+            case "mac_moved":
+                text = f"station {mac} on segment {segment} is behind port {port} now"
+                self.events.add("mac_moved", text, segment=segment, port=port, mac=mac)
+            case "address_conflict" | "vip_conflict" as kind:
+                what = "VIP" if kind == "vip_conflict" else "address"
+                text = f"station {mac} on port {port} claims {what} {address}, which is swlb's on segment {segment}"
+                self.events.add(kind, text, segment=segment, port=port, mac=mac, address=address)
+            case "table_full":
+                text = f"the session table is full at {self.config.limits.sessions}: new sessions are refused"
+                self.events.add("table_full", text, table="sessions", limit=self.config.limits.sessions)
+            case "neighbour_lost":
+                text = f"{address} on segment {segment} does not answer: nothing can be sent to it"
+                self.events.add("neighbour_lost", text, segment=segment, address=address)
+
+
+async def run(config: Config, control: Path) -> None:
+    """swlb runs until SIGTERM or SIGINT; prints "ready" once frames are forwarded. Everything is then as before.
+
+    Raises SwlbError when a device cannot be made or the control socket is taken.
+    """
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _stop, stopping, number)
+    loop.add_signal_handler(signal.SIGHUP, log.warning, "SIGHUP: reload is not built yet; nothing has changed")
+    with devices.opened(config) as ports:
+        built = build(config, ports.devices(), up_at_start=up_at_start(config))
+        app = App(config, built, ports, SystemClock())
+        async with serve(app, control), _forwarding(built), _tasks(app.listen_to_worker(), app.watch_devices()):
+            app.balancer.start()
+            app.events.add("config_loaded", f"forwarding {len(config.services)} services on {len(ports.opened)} ports")
+            print("ready", flush=True)
+            await stopping.wait()
+            await app.balancer.stop()
+    log.info("stopped: devices are gone, the control socket too")
+
+
+def _stop(stopping: asyncio.Event, number: int) -> None:
+    log.info("%s: stopping", signal.Signals(number).name)
+    stopping.set()
+
+
+@asynccontextmanager
+async def _forwarding(built: Built) -> AsyncIterator[None]:
+    """Within the block the worker runs in a thread of its own."""
+    thread = threading.Thread(target=built.worker.run, name="worker")
+    thread.start()
+    try:
+        yield
+    finally:
+        built.worker.stop()
+        thread.join()
+
+
+@asynccontextmanager
+async def _tasks(*work: Any) -> AsyncIterator[None]:
+    """Within the block the coroutines run; one that fails ends swlb with its exception."""
+    main = asyncio.current_task()
+    assert main is not None
+    failures: list[BaseException] = []
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            failures.append(error)
+            main.cancel()
+
+    tasks = [asyncio.create_task(coroutine) for coroutine in work]
+    for task in tasks:
+        task.add_done_callback(ended)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if failures:
+            raise failures[0] from None
+        raise
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class _Names:
+    """The names behind the worker's indices."""
+
+    def __init__(self, built: Built) -> None:
+        self._ports = {index: name for name, index in built.ports.items()}
+        self._segments = {index: name for name, index in built.segments.items()}
+
+    def port(self, index: int | None) -> str | None:
+        return None if index is None else self._ports[index]
+
+    def segment(self, index: int | None) -> str | None:
+        return None if index is None else self._segments[index]
+
+
+def _ways(config: Config, ports: Ports) -> dict[str, Way]:
+    """By which device and from which addresses probes leave, by segment."""
+    ways = {}
+    for segment in config.segments.values():
+        if segment.addresses:
+            # The first address of a family wins, as in the worker.
+            sources = {interface.version: interface.ip for interface in reversed(segment.addresses)}
+            ways[segment.name] = Way(ports.opened[host_port_name(segment.name)].tap.device, sources)
+    return ways
+
+
+def _pair(server: str) -> tuple[str, str]:
+    service, _, name = server.partition("/")
+    return (service, name)

@@ -1,0 +1,190 @@
+"""Services and servers while swlb runs: what checks and operators say goes to the worker, to events and to the log."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from swlb import servers as words
+from swlb.addresses import Address
+from swlb.build import Built, segment_towards
+from swlb.checks import Checks, CheckStatus, Key
+from swlb.clock import Clock
+from swlb.config import Config
+from swlb.errors import SwlbError
+from swlb.events import Events
+from swlb.health import Transition
+from swlb.probes import Target
+from swlb.servers import ServerState, read_order
+
+NO_CHECK = "no check"
+
+
+@dataclass(frozen=True)
+class Way:
+    """How probes reach the servers of a segment: by which device, from which address of each family."""
+
+    device: str
+    sources: Mapping[int, Address]
+
+
+def up_at_start(config: Config) -> dict[Key, bool]:
+    """Whether each server serves before its first probe: yes without a check, else as `initial` says."""
+    return {
+        (service.name, server.name): service.check is None or service.check.initial == words.UP
+        for service in config.services.values()
+        for server in service.servers.values()
+    }
+
+
+class Balancer:
+    """The servers' states. Everything happens in the event loop's thread."""
+
+    def __init__(self, config: Config, built: Built, ways: Mapping[str, Way], clock: Clock, events: Events) -> None:
+        """`ways` by segment."""
+        self.config = config
+        self.built = built
+        self.events = events
+        self.servers: dict[Key, ServerState] = {}
+        self._clock = clock
+        self._ways = ways
+        self._checks = Checks(clock, on_transition=self._on_transition, on_probe=lambda _key, _outcome: None)
+        for service in config.services.values():
+            for server in service.servers.values():
+                self.servers[service.name, server.name] = ServerState(
+                    service=service,
+                    config=server,
+                    index=built.servers[service.name, server.name],
+                    weight=server.weight,
+                    operational=words.UP if service.check is None else service.check.initial,
+                    reason=NO_CHECK if service.check is None else "INI",
+                    since=clock.now(),
+                )
+        self._service_up = {
+            service.name: any(self.servers[service.name, server].serves for server in service.servers)
+            for service in config.services.values()
+        }
+
+    def start(self) -> None:
+        """Every server that has a check is probed."""
+        checked = [state for state in self.servers.values() if state.service.check is not None]
+        for position, state in enumerate(checked):
+            self._start_check(state, position=(position, len(checked)))
+
+    async def stop(self) -> None:
+        """Nothing is probed, and every probe's socket is closed."""
+        await self._checks.stop_all()
+
+    def status(self, key: Key) -> CheckStatus | None:
+        """What the server's check says; None when it has none or is in maintenance."""
+        try:
+            return self._checks.status(key)
+        except KeyError:
+            return None
+
+    def order(self, name: str, order: str) -> str:
+        """The order ("drain", "weight=3" ...) is carried out on SERVICE/SERVER; a sentence that says so.
+
+        Raises SwlbError for an unknown server, ValueError for words that are no order.
+        """
+        state = self._find(name)
+        admin, weight = read_order(order, state.config.weight)
+        if weight is not None:
+            before, state.weight = state.weight, weight
+            self._publish(state, lambda: self._weight_event(state, before))
+            return f"server {name}: weight {weight} (was {before})"
+        assert admin is not None
+        before_admin = state.admin
+        if admin != before_admin:
+            self._set_admin(state, admin)
+        return f"server {name}: {admin} (was {before_admin})"
+
+    def _find(self, name: str) -> ServerState:
+        service, _, server = name.partition("/")
+        state = self.servers.get((service, server))
+        if state is None:
+            known = ", ".join("/".join(key) for key in list(self.servers)[:8]) or "none"
+            raise SwlbError(f"no server {name!r}; there are: {known}")
+        return state
+
+    def _start_check(self, state: ServerState, *, position: tuple[int, int], initial: str | None = None) -> None:
+        check = state.service.check
+        assert check is not None
+        towards = segment_towards(self.config, state.config.address)
+        assert towards is not None, "the configuration's check has let a server through that cannot be reached"
+        way = self._ways[towards.name]
+        l4_port = None if check.type == "icmp" else check.port or state.config.port or state.service.port_first
+        self._checks.start(
+            state.key,
+            check,
+            Target(state.config.address, l4_port),
+            device=way.device,
+            source=way.sources.get(state.config.address.version),
+            initial=initial,
+            position=position,
+        )
+
+    def _set_admin(self, state: ServerState, admin: str) -> None:
+        """The operator's will is done. Maintenance ends probes; leaving it starts them afresh."""
+        before, state.admin = state.admin, admin
+        if state.service.check is not None and admin == words.MAINT:
+            self._checks.stop(state.key)
+        elif state.service.check is not None and before == words.MAINT:
+            state.operational, state.reason = words.CHECKING, "INI"
+            state.since = self._clock.now()
+            self._start_check(state, position=(0, 1), initial=words.CHECKING)
+        self._publish(
+            state,
+            lambda: self.events.add(
+                "admin",
+                f"server {'/'.join(state.key)} is {admin} (was {before})",
+                service=state.key[0],
+                server=state.key[1],
+                old=before,
+                new=admin,
+            ),
+        )
+
+    def _on_transition(self, key: Key, transition: Transition) -> None:
+        state = self.servers[key]
+        state.operational = transition.new
+        state.reason = transition.reason
+        state.since = self._clock.now()
+        self._publish(state, lambda: self._transition_event(state, transition))
+
+    def _transition_event(self, state: ServerState, transition: Transition) -> None:
+        status = self.status(state.key)
+        figures = self.built.worker.server(state.index)
+        sessions = figures["sessions_active"] + figures["sessions_inactive"]
+        detail = f"{transition.reason}, {status.detail}" if status and status.detail else transition.reason
+        text = f"server {'/'.join(state.key)} is {transition.new} (was {transition.old}): {detail}; {transition.cause}"
+        if transition.new == words.DOWN:
+            text += f"; it has {sessions} session{'' if sessions == 1 else 's'}"
+        self.events.add(
+            "server_up" if transition.new == words.UP else "server_down",
+            text,
+            service=state.key[0],
+            server=state.key[1],
+            reason=transition.reason,
+            cause=transition.cause,
+            sessions=sessions,
+        )
+
+    def _weight_event(self, state: ServerState, before: int) -> None:
+        self.events.add(
+            "weight",
+            f"server {'/'.join(state.key)} weighs {state.weight} (was {before})",
+            service=state.key[0],
+            server=state.key[1],
+            old=before,
+            new=state.weight,
+        )
+
+    def _publish(self, state: ServerState, tell: Callable[[], None]) -> None:
+        """The worker knows the server's state; `tell` says what happened, and what it meant for the service follows."""
+        self.built.worker.set_server(state.index, ready=state.ready_bits, weight=state.weight)
+        tell()
+        name = state.service.name
+        serving = sum(self.servers[name, server].serves for server in state.service.servers)
+        if bool(serving) != self._service_up[name]:
+            self._service_up[name] = bool(serving)
+            what = "can serve again" if serving else "has no server left"
+            self.events.add("service_up" if serving else "service_down", f"service {name} {what}", service=name)

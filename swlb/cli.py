@@ -1,0 +1,143 @@
+"""The command line: `swlb check|run|show|set|flush|lab`. Exit codes: 0 done, 1 not done, 2 wrong words, 3 not running."""
+
+import asyncio
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from swlb import __version__
+from swlb.errors import SwlbError
+
+DEFAULT_CONTROL = Path("/run/swlb.sock")
+NOUNS = ("services", "servers", "sessions", "fdb", "neighbours", "ports", "drops", "events", "health", "timeouts")
+
+control_option = click.option(
+    "--control",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_CONTROL,
+    show_default=True,
+    help="The running swlb's socket.",
+)
+file_argument = click.argument("file", type=click.Path(path_type=Path))
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="swlb")
+def cli() -> None:
+    """A userspace L2/L3 switch that is a load balancer.
+
+    \b
+    Begin here:
+      swlb lab run routed     see it balance, with a drawing (root)
+      swlb check FILE         what a configuration means, or what is wrong with it
+      swlb run FILE           balance (root); "ready" is printed when it does
+      swlb show servers       who serves
+    """
+
+
+@cli.command()
+@file_argument
+@control_option
+def check(file: Path, control: Path) -> None:
+    """Say what FILE means, or everything that is wrong with it (exit 2). Nothing is created."""
+    from swlb.config import load
+    from swlb.explain import explain
+
+    click.echo(explain(load(file)), nl=False)
+
+
+@cli.command()
+@file_argument
+@control_option
+@click.option("-v", "--verbose", is_flag=True, help="Log more than changes.")
+def run(file: Path, control: Path, verbose: bool) -> None:
+    """Run in the foreground until SIGTERM or Ctrl-C; devices are then as before.
+
+    Prints "ready" on a line of its own once frames are forwarded. The log goes to stderr.
+    """
+    from swlb.app import run as run_app
+    from swlb.config import load
+
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.DEBUG if verbose else logging.INFO,
+        format="%(asctime)s %(levelname)-7s %(message)s",
+    )
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    asyncio.run(run_app(load(file), control))
+
+
+@cli.command()
+@click.argument("noun", type=click.Choice(NOUNS))
+@click.option("--json", "as_json", is_flag=True, help="One list of objects, for programs.")
+@control_option
+def show(noun: str, as_json: bool, control: Path) -> None:
+    """Show what a running swlb knows and counts."""
+    from swlb.client import ask
+
+    rows = ask(control, "GET", f"/show/{noun}")
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+        return
+    from swlb.tables import print_table
+
+    print_table(noun, rows)
+
+
+@cli.group(name="set")
+def set_group() -> None:
+    """Change a running swlb."""
+
+
+@set_group.command(name="server")
+@click.argument("server", metavar="SERVICE/SERVER")
+@click.argument("order", metavar="ready|drain|maint|weight=N|weight=N%")
+@control_option
+def set_server(server: str, order: str, control: Path) -> None:
+    """Change a server's admin state or weight.
+
+    \b
+    ready      takes new sessions when its check says up
+    drain      no new sessions; known ones go on, and so does its check
+    maint      as down, by order: nothing is sent to it, it is not checked
+    weight=N   0 to 65535; 0 takes no new sessions; N% is of the configured weight
+    """
+    from swlb.client import ask
+
+    click.echo(ask(control, "POST", "/set/server", {"server": server, "order": order})["done"])
+
+
+@cli.command()
+@click.argument("table", type=click.Choice(["fdb", "neighbours", "sessions"]))
+@click.option("--segment", help="Only this segment's (fdb, neighbours).")
+@click.option("--service", help="Only this service's sessions.")
+@click.option("--server", metavar="SERVICE/SERVER", help="Only this server's sessions.")
+@control_option
+def flush(table: str, segment: str | None, service: str | None, server: str | None, control: Path) -> None:
+    """Forget stations, neighbours or sessions."""
+    if (table == "sessions" and segment) or (table != "sessions" and (service or server)):
+        raise click.UsageError("--segment goes with fdb and neighbours, --service and --server with sessions")
+    from swlb.client import ask
+
+    chosen: dict[str, Any] = {"segment": segment, "service": service, "server": server}
+    click.echo(f"{ask(control, 'POST', f'/flush/{table}', chosen)['flushed']} {table} flushed")
+
+
+def main() -> None:
+    """What the `swlb` command runs."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(1)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except SwlbError as error:
+        click.echo(str(error), err=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.exit(1)

@@ -1,0 +1,83 @@
+"""The configuration file: read, checked from end to end, and handed on as a Config. Creates nothing.
+
+    read_yaml (yaml_source)          text -> data with lines
+    refuse_gaps (config_gaps)        what is not built yet
+    refuse_unknown_keys, config      data -> Config (config_draft, config_models, config_values)
+    broken_rules, namespaces_exist   between the values (config_rules, config_service_rules)
+
+All problems of a file are raised together, as one ConfigError.
+"""
+
+from collections.abc import Collection
+from pathlib import Path
+
+from swlb.config_draft import Draft
+from swlb.config_models import Check, Config, Limits, Port, Route, Segment, Server, Service, Timeouts
+from swlb.config_rules import broken_rules, namespaces_exist
+from swlb.config_values import Address, Interface, Network
+from swlb.errors import ConfigError, Problem
+from swlb.yaml_source import Source, read_yaml
+
+__all__ = [
+    "Address",
+    "Check",
+    "Config",
+    "Interface",
+    "Limits",
+    "Network",
+    "Port",
+    "Route",
+    "Segment",
+    "Server",
+    "Service",
+    "Timeouts",
+    "existing_namespaces",
+    "load",
+    "parse",
+]
+
+NAMESPACES = Path("/run/netns")  # where iproute2 keeps them
+
+
+def load(path: str | Path, *, namespaces: Collection[str] | None = None) -> Config:
+    """The configuration in the file. ConfigError names everything that is wrong with it.
+
+    Its namespaces must be among those given; without any given, among those of this host.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        found = f"nothing that can be read ({error.strerror})"
+        raise ConfigError(Problem(str(path), 0, "", found, "a configuration in YAML")) from None
+    except UnicodeDecodeError as error:
+        found = f"a byte that is no UTF-8, at offset {error.start}"
+        raise ConfigError(Problem(str(path), 0, "", found, "a configuration in YAML, written in UTF-8")) from None
+    return parse(text, file=str(path), namespaces=existing_namespaces() if namespaces is None else namespaces)
+
+
+def parse(text: str, *, file: str, namespaces: Collection[str] | None = None) -> Config:
+    """The configuration in the text. ConfigError names everything that is wrong with it.
+
+    `file` is what the messages call it. Without `namespaces`, those of the ports are not looked for.
+    """
+    source = read_yaml(text, file=file)
+    draft = Draft(source.data, source.findings)
+    draft.refuse_gaps()
+    draft.refuse_unknown_keys()
+    config = draft.config()
+    if config is not None:
+        draft.findings += list(broken_rules(config, draft.is_sound))
+        draft.findings += list(namespaces_exist(config, namespaces)) if namespaces is not None else []
+    if draft.findings or config is None:
+        raise ConfigError(*_in_order(source))
+    return config
+
+
+def existing_namespaces() -> list[str]:
+    """The named network namespaces of this host."""
+    return sorted(entry.name for entry in NAMESPACES.iterdir()) if NAMESPACES.is_dir() else []
+
+
+def _in_order(source: Source) -> list[Problem]:
+    """The problems as one meets them when reading the file."""
+    return sorted((source.problem(finding) for finding in source.findings), key=lambda problem: problem.line)

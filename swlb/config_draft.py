@@ -1,0 +1,145 @@
+"""From a file's data to a Config: what is not built yet, what is unknown, what has the wrong form.
+
+Whatever is wrong is named and taken out of the data, with as little around it as possible. So the rest can still
+become a Config that the rules may judge, and one run names everything.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import takewhile
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from swlb.config_gaps import NOT_BUILT
+from swlb.config_models import PLACES, Config, Service, keys_of
+from swlb.config_values import one_of
+from swlb.yaml_source import Finding, Path, show
+
+CONFIG: TypeAdapter[Config] = TypeAdapter(Config)
+KEYS = {model: keys_of(model) for model in PLACES.values()}
+
+
+class Draft:
+    """A file's data on its way to a Config. Every step takes out of `data` what it adds to `findings`."""
+
+    def __init__(self, data: object, findings: list[Finding]) -> None:
+        self.data = data
+        self.findings = findings
+        # What may be missing or empty, because what stood in its place was refused.
+        self._excused: set[Path] = set()
+
+    def refuse_gaps(self) -> None:
+        """What swlb cannot do yet is found by name."""
+        document = self.data if isinstance(self.data, dict) else {}
+        for gap in NOT_BUILT:
+            places = _find(document, tuple(gap.place.split(".")))
+            refused = [(path, value) for path, value in places if gap.refuses(value, document)]
+            self.findings += [Finding(path, f"{show(value)}, not built yet", gap.expected) for path, value in refused]
+            for path, _ in reversed(refused):  # the last first, so that the indices of a list stay true
+                self._excused |= {path[:-1], (*path[:-1], gap.expected)}
+                self._remove(path)
+
+    def refuse_unknown_keys(self) -> None:
+        """Keys that the configuration does not have are found, with the nearest that it has."""
+        for place, model in PLACES.items():
+            for path, mapping in list(_find(self.data, place)):
+                unknown = [key for key in mapping if key not in KEYS[model]] if isinstance(mapping, dict) else []
+                for key in unknown:
+                    known = one_of(KEYS[model], instead_of=key)
+                    self.findings.append(Finding((*path, key), "an unknown key", f"one of {known}"))
+                    self._remove((*path, key))
+
+    def config(self) -> Config | None:
+        """The Config of what has the right form; None where too little has."""
+        config, errors = _validated(self.data)
+        self.findings += [_finding(error) for error in errors if not self._is_excused(error)]
+        while errors:
+            # Later errors only name what is missing because it was taken out here.
+            parts = {_smallest_part(error) for error in errors}
+            if () in parts or not [part for part in parts if self._remove(part)]:
+                return None
+            config, errors = _validated(self.data)
+        return config
+
+    def is_sound(self, section: str) -> bool:
+        """True when nothing was taken out of the section: what is not there now was never there."""
+        # An unknown key at the top may be any section, misspelt.
+        unsound = {finding.path[0] if finding.path else section for finding in self.findings}
+        return section not in unsound and unsound <= KEYS[Config].keys()
+
+    def _is_excused(self, error: ErrorDetails) -> bool:
+        return error["loc"] in self._excused and (error["type"] == "missing" or error["input"] == [])
+
+    def _remove(self, path: Path) -> bool:
+        """Whether there was something at the path; it is gone."""
+        parent = self.data
+        for step in path[:-1]:
+            parent = _entries(parent).get(step)
+        there = path[-1] in _entries(parent)
+        if there:
+            del parent[path[-1]]  # type: ignore[index,attr-defined]
+        return there
+
+
+def _entries(data: object) -> dict:
+    """What is in a mapping or a list, by key or index."""
+    if isinstance(data, dict):
+        return data
+    return dict(enumerate(data)) if isinstance(data, list) else {}
+
+
+def _find(data: object, place: tuple[str, ...]) -> Iterator[tuple[Path, object]]:
+    """Every path of the data that the place stands for, with its value."""
+    if not place:
+        yield (), data
+        return
+    for step, value in _entries(data).items():
+        if place[0] in ("*", step):
+            yield from (((step, *rest), found) for rest, found in _find(value, place[1:]))
+
+
+def _validated(data: object) -> tuple[Config | None, list[ErrorDetails]]:
+    """The Config, or the errors for which there is none."""
+    try:
+        config = CONFIG.validate_python(data)
+    except ValidationError as error:
+        return None, error.errors(include_url=False)
+    services = {name: _with_timeouts_of(config, service, data) for name, service in config.services.items()}
+    return replace(config, services=services), []
+
+
+def _with_timeouts_of(config: Config, service: Service, data: object) -> Service:
+    """The service with its own timeouts over those of the configuration."""
+    own = next((mapping for _, mapping in _find(data, ("services", service.name, "timeouts"))), {})
+    merged = replace(config.timeouts, **{key: getattr(service.timeouts, key) for key in _entries(own)})
+    return replace(service, timeouts=merged)
+
+
+def _finding(error: ErrorDetails) -> Finding:
+    path = tuple(step for step in error["loc"] if step != "[key]")
+    if error["type"] == "missing":
+        return Finding(path, "nothing", _form_at(path))
+    return Finding(path, show(error["input"]), error.get("ctx", {}).get("what") or _form_at(path))
+
+
+def _form_at(path: Path) -> str:
+    """What a mapping, a list or a required value at the path looks like."""
+    model = _model_at(path)
+    if model:
+        return f"a mapping with keys of {', '.join(KEYS[model])}"
+    parent = _model_at(path[:-1])
+    return KEYS[parent][str(path[-1])] if parent else "another value"
+
+
+def _model_at(path: Path) -> type | None:
+    for place, model in PLACES.items():
+        if len(place) == len(path) and all(wanted in ("*", step) for wanted, step in zip(place, path, strict=True)):
+            return model
+    return None
+
+
+def _smallest_part(error: ErrorDetails) -> Path:
+    """The least that must go for the error to go: never one item of a list, and with a missing key its mapping."""
+    path = error["loc"][:-1] if error["type"] == "missing" else error["loc"]
+    return tuple(takewhile(lambda step: step != "[key]" and not isinstance(step, int), path))

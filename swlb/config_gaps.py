@@ -1,0 +1,75 @@
+"""What a configuration may say one day and is refused by name today, never ignored.
+
+Whoever builds one of these deletes its row and adds its key to swlb.config_models.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+Test = Callable[[object, dict], bool]
+
+
+def _always(value: object, document: dict) -> bool:
+    return True
+
+
+def _any_of(*words: str) -> Test:
+    return lambda value, document: isinstance(value, str) and value in words
+
+
+def _more_than_one(value: object, document: dict) -> bool:
+    return type(value) is int and value > 1
+
+
+def _vlan_member(value: object, document: dict) -> bool:
+    """PORT.VID, where PORT is a port and the whole is not."""
+    ports = document.get("ports")
+    if not isinstance(value, str) or not isinstance(ports, dict) or value in ports:
+        return False
+    port, _, vid = value.rpartition(".")
+    return vid.isdecimal() and port in ports
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A place in the file (`*` is any name or index), what stands there instead, and which values it is about."""
+
+    place: str
+    expected: str
+    refuses: Test = _always
+
+
+LEFT_OUT = "the key left out"
+
+NOT_BUILT = (
+    Gap("checks", LEFT_OUT),
+    Gap("mode", "transparent or routed", _any_of("dsr")),
+    Gap("topology", "inline", _any_of("one-arm")),
+    Gap("workers", "1", _more_than_one),
+    Gap("ports.*.packet", "tap"),
+    Gap("ports.*.tun", "tap"),
+    Gap("segments.*.ports.*", "the name of a port", _vlan_member),
+    Gap("segments.*.access", "open", _any_of("private")),
+    Gap("segments.*.masquerade", "off", lambda value, document: value != "off"),
+    Gap("services.*.forward", "nat", _any_of("dsr", "ipip", "gue")),
+    Gap("services.*.source_nat", "never", _any_of("auto", "always")),
+    Gap("services.*.source_pool", LEFT_OUT),
+    Gap("services.*.source_ports", LEFT_OUT),
+    Gap("services.*.scheduler", "rr", _any_of("wrr", "lc", "wlc", "hash", "maglev")),
+    Gap("services.*.hash_key", LEFT_OUT),
+    Gap("services.*.persistence", LEFT_OUT),
+    Gap("services.*.mss", LEFT_OUT),
+    Gap("services.*.gue", LEFT_OUT),
+    Gap("services.*.check.type", "tcp or icmp", _any_of("http", "https", "udp", "dns", "tls", "script")),
+    Gap("services.*.check.via", "server", _any_of("vip")),
+    Gap("services.*.check.method", LEFT_OUT),
+    Gap("services.*.check.path", LEFT_OUT),
+    Gap("services.*.check.host", LEFT_OUT),
+    Gap("services.*.check.headers", LEFT_OUT),
+    Gap("services.*.check.status", LEFT_OUT),
+    Gap("services.*.check.content", LEFT_OUT),
+    Gap("services.*.check.content_not", LEFT_OUT),
+    Gap("services.*.check.body_limit", LEFT_OUT),
+    Gap("services.*.servers.*.backup", LEFT_OUT),
+    Gap("services.*.servers.*.max_connections", LEFT_OUT),
+)

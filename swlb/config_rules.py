@@ -1,0 +1,190 @@
+"""What must hold between the values of a configuration: ports, segments, routes and the stated mode.
+
+Rules about services are in swlb.config_service_rules. A rule that finds something missing is only asked where the
+sections it relies on are sound: what was taken out of a draft must not be missed a second time.
+"""
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from itertools import combinations
+
+from swlb.config_models import Config
+from swlb.config_service_rules import (
+    checks_know_their_port,
+    l4_ports_of_a_vip_are_served_once,
+    server_addresses_are_their_own,
+    servers_and_vips_share_families,
+    servers_are_few_enough,
+    servers_are_reachable,
+    servers_differ,
+    vips_are_reachable,
+    vips_are_their_own,
+)
+from swlb.config_values import Interface, end_of_subnet, one_of
+from swlb.yaml_source import Finding, Path, show
+
+IPV6_MIN_MTU = 1280  # RFC 8200 section 5
+
+
+def members_are_ports(config: Config) -> Iterator[Finding]:
+    """Every member of a segment is a port of the configuration."""
+    for path, member in _members(config):
+        if member not in config.ports:
+            yield Finding(path, show(member), f"the name of a port: {one_of(config.ports, instead_of=member)}")
+
+
+def ports_have_one_segment(config: Config) -> Iterator[Finding]:
+    """No port is a member twice."""
+    first: dict[str, str] = {}
+    for path, member in _members(config):
+        if member in first:
+            yield Finding(path, f"port {member}, which is in segment {first[member]} already", "each port once")
+        first.setdefault(member, str(path[1]))
+
+
+def ports_have_a_segment(config: Config) -> Iterator[Finding]:
+    """Every port is a member of a segment."""
+    members = {member for _, member in _members(config)}
+    for name in config.ports:
+        if name not in members:
+            yield Finding(("ports", name), "a port that is in no segment", "each port in one segment")
+
+
+def devices_differ(config: Config) -> Iterator[Finding]:
+    """No two ports of one namespace have the same device."""
+    first: dict[tuple[str | None, str], str] = {}
+    for name, port in config.ports.items():
+        device = (port.netns, port.tap)
+        if device in first:
+            found = f"{show(port.tap)}, which port {first[device]} has in the same namespace"
+            yield Finding(("ports", name, "tap"), found, "a device name of its own")
+        first.setdefault(device, name)
+
+
+def mtus_carry_ipv6(config: Config) -> Iterator[Finding]:
+    """Ports of a segment with an IPv6 address have the MTU that IPv6 needs."""
+    for name, segment in config.segments.items():
+        if any(address.version == 6 for address in segment.addresses):
+            for port in (config.ports[member] for member in segment.ports if member in config.ports):
+                if port.mtu < IPV6_MIN_MTU:
+                    why = f"at least {IPV6_MIN_MTU}, because segment {name} has an IPv6 address"
+                    yield Finding(("ports", port.name, "mtu"), str(port.mtu), why)
+
+
+def segment_addresses_differ(config: Config) -> Iterator[Finding]:
+    """No address belongs to two segments, or twice to one."""
+    first: dict[object, str] = {}
+    for path, address in _addresses(config):
+        if address.ip in first:
+            yield Finding(path, f"{address.ip}, which segment {first[address.ip]} has already", "each address once")
+        first.setdefault(address.ip, str(path[1]))
+
+
+def subnets_do_not_overlap(config: Config) -> Iterator[Finding]:
+    """An address is in the subnet of one segment at most."""
+    for (_, one), (path, other) in combinations(_addresses(config), 2):
+        if one.ip == other.ip or not one.network.overlaps(other.network):
+            continue
+        names = [name for name, segment in config.segments.items() if one in segment.addresses]
+        if path[1] not in names:
+            found = f"{other}, whose subnet overlaps {one.network} of segment {names[0]}"
+            yield Finding(path, found, "subnets that do not overlap")
+
+
+def routes_are_of_one_family(config: Config) -> Iterator[Finding]:
+    """A route's prefix and router are both IPv4 or both IPv6."""
+    for index, route in enumerate(config.routes):
+        if route.to.version != route.via.version:
+            expected = f"an IPv{route.to.version} address, because the route leads to {route.to}"
+            yield Finding(("routes", index, "via"), str(route.via), expected)
+
+
+def routes_differ(config: Config) -> Iterator[Finding]:
+    """No prefix has two routes."""
+    seen = set()
+    for index, route in enumerate(config.routes):
+        if route.to in seen:
+            yield Finding(("routes", index, "to"), f"a second route to {route.to}", "each prefix once")
+        seen.add(route.to)
+
+
+def routers_are_neighbours(config: Config) -> Iterator[Finding]:
+    """Every route leads over another station in a segment's subnet."""
+    subnets = [address for _, address in _addresses(config)]
+    for index, route in enumerate(config.routes):
+        path: Path = ("routes", index, "via")
+        if any(route.via == subnet.ip for subnet in subnets):
+            yield Finding(path, f"{route.via}, which is swlb's own address", "the address of another router")
+        elif any(end_of_subnet(route.via, subnet.network) for subnet in subnets if route.via in subnet.network):
+            yield Finding(path, f"{route.via}, an end of its subnet", "the address of another router")
+        elif not any(route.via in subnet.network for subnet in subnets):
+            yield Finding(path, f"{route.via}, which is in no segment's subnet", "a router in a segment's subnet")
+
+
+def mode_is_true(config: Config) -> Iterator[Finding]:
+    """The stated mode is what the ports and segments are."""
+    segments = config.segments.values()
+    if config.mode == "transparent" and all(len(segment.ports) < 2 for segment in segments):
+        yield Finding(("mode",), "transparent without a segment of two ports", "a segment with two or more ports")
+    if config.mode == "routed" and sum(bool(segment.addresses) for segment in segments) < 2:
+        found = "routed with fewer than two segments that have an address"
+        yield Finding(("mode",), found, "two or more segments with an address each")
+
+
+def namespaces_exist(config: Config, namespaces: Collection[str]) -> Iterator[Finding]:
+    """Every port's namespace is one of those given."""
+    for name, port in config.ports.items():
+        if port.netns is not None and port.netns not in namespaces:
+            expected = f"a network namespace that exists; make it with: ip netns add {port.netns}"
+            yield Finding(("ports", name, "netns"), f"{show(port.netns)}, which does not exist", expected)
+
+
+def _members(config: Config) -> Iterator[tuple[Path, str]]:
+    for name, segment in config.segments.items():
+        for index, member in enumerate(segment.ports):
+            yield ("segments", name, "ports", index), member
+
+
+def _addresses(config: Config) -> Iterator[tuple[Path, Interface]]:
+    for name, segment in config.segments.items():
+        for index, address in enumerate(segment.addresses):
+            yield ("segments", name, "addresses", index), address
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule, and the sections that must be sound for it to be asked."""
+
+    findings: Callable[[Config], Iterator[Finding]]
+    relies_on: tuple[str, ...] = ()
+
+
+RULES = (
+    Rule(members_are_ports, ("ports",)),
+    Rule(ports_have_one_segment),
+    Rule(ports_have_a_segment, ("segments",)),
+    Rule(devices_differ),
+    Rule(mtus_carry_ipv6),
+    Rule(segment_addresses_differ),
+    Rule(subnets_do_not_overlap),
+    Rule(routes_are_of_one_family),
+    Rule(routes_differ),
+    Rule(routers_are_neighbours, ("segments",)),
+    Rule(mode_is_true, ("segments",)),
+    Rule(vips_are_their_own),
+    Rule(vips_are_reachable, ("segments", "routes")),
+    Rule(l4_ports_of_a_vip_are_served_once),
+    Rule(server_addresses_are_their_own),
+    Rule(servers_are_reachable, ("segments", "routes")),
+    Rule(servers_differ),
+    Rule(servers_and_vips_share_families, ("services",)),
+    Rule(servers_are_few_enough),
+    Rule(checks_know_their_port, ("services",)),
+)
+
+
+def broken_rules(config: Config, is_sound: Callable[[str], bool]) -> Iterator[Finding]:
+    """What the rules find that can be asked."""
+    for rule in RULES:
+        if all(is_sound(section) for section in rule.relies_on):
+            yield from rule.findings(config)

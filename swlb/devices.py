@@ -1,0 +1,177 @@
+"""The devices swlb creates in the operating system: the TAP of a port, the kernel twin of a segment.
+
+Every device is a TAP that lives exactly as long as its file descriptor: nothing is made persistent, so a swlb
+that dies leaves none behind. taps.py makes one, here it gets its place, its name and its addresses. Frames are
+not read or written here; that is the worker's.
+"""
+
+import errno
+import hashlib
+import os
+import re
+import socket
+from collections.abc import Callable, Collection, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
+from itertools import count
+from pathlib import Path
+from typing import TypeVar
+
+from pyroute2 import IPRoute
+
+from swlb.namespaces import NETNS_DIR, namespace, namespaces, open_namespace
+from swlb.taps import IFNAMSIZ, DeviceState, Tap, calling, create, name_is_taken, present_name, set_up, watch
+
+__all__ = ["DeviceState", "Tap", "host_device_name", "namespace", "namespaces", "open_host", "open_tap", "watch"]
+
+Interface = IPv4Interface | IPv6Interface
+HostRoute = tuple[IPv4Network | IPv6Network, IPv4Address | IPv6Address]
+T = TypeVar("T")
+
+SYSCTL_DIR = Path("/proc/sys/net")
+
+# A TAP appears in the namespace where /dev/net/tun was opened, and that open file keeps the namespace alive.
+# Opened inside the target, `ip netns delete` could not end it any more. So it is opened at home, under a name
+# that the kernel picks (the port's own may be taken here), then moved, and named where it arrives.
+BIRTH_NAME = "swlb%d"
+
+# So high that no route of the host's own, whoever set it, loses against one of ours.
+HOST_METRIC = 20000
+IFA_F_NODAD = 0x02
+ADDR_GEN_MODE_NONE = "1"
+
+
+def open_tap(port_name: str, device: str, *, netns: str | None, mtu: int, mac: bytes | None = None) -> Tap:
+    """A TAP called `device`, up, in namespace `netns` (None: the calling thread's).
+
+    Without `mac` the kernel chooses one.
+    Raises PortError, and leaves nothing, when a call fails or a device of that name is there already.
+    """
+    tap = create(port_name, device, birth_name=device if netns is None else BIRTH_NAME, mtu=mtu, mac=mac)
+    try:
+        if netns is not None:
+            _move(tap, netns)
+        with calling(port_name, device, f"setns {netns}"), namespace(netns):
+            set_up(tap)
+    except BaseException:
+        tap.close()
+        raise
+    return tap
+
+
+def open_host(
+    segment_name: str,
+    device: str,
+    *,
+    mac: bytes,
+    addresses: Collection[Interface],
+    routes: Iterable[HostRoute],
+    mtu: int,
+) -> Tap:
+    """The kernel twin of a segment: a TAP in the calling thread's namespace with the segment's MAC and addresses.
+
+    It answers ARP for its own addresses only, takes packets in whatever way the answer would go, and says nothing
+    of its own accord but the listener reports (MLD) of its IPv6 addresses. Its routes give way to the host's.
+    Raises PortError, and leaves nothing, when a call fails or a device of that name is there already.
+    """
+    tap = create(segment_name, device, birth_name=device, mtu=mtu, mac=mac)
+    try:
+        # Before it is up: a link-local address, once made, would have been announced already.
+        _set_sysctls(tap, has_ipv6=any(address.version == 6 for address in addresses))
+        set_up(tap)
+        _netlink(lambda ip: _set_addresses(ip, tap, addresses))
+        _netlink(lambda ip: _set_routes(ip, tap, routes))
+    except BaseException:
+        tap.close()
+        raise
+    return tap
+
+
+def host_device_name(segment_name: str, taken: Collection[str]) -> str:
+    """A name for the kernel twin of a segment that Linux takes and that is not in `taken`: "swlb-inside".
+
+    Where that is too long, has other letters, or is taken, a hash of the segment's name replaces the end:
+    the same at every start.
+    """
+    plain = "swlb-" + re.sub(r"[^A-Za-z0-9_.-]", "_", segment_name)
+    if plain == f"swlb-{segment_name}" and len(plain) < IFNAMSIZ and plain not in taken:
+        return plain
+    digests = (hashlib.sha256(f"{segment_name} {n}".encode()).hexdigest()[:4] for n in count())
+    names = (f"{plain[: IFNAMSIZ - 6]}-{digest}" for digest in digests)
+    return next(name for name in names if name not in taken)
+
+
+def _move(tap: Tap, netns: str) -> None:
+    """The device is in namespace `netns`, under its own name."""
+    to_create = {errno.ENOENT: f"create it with 'ip netns add {netns}'"}
+    with calling(tap.port_name, tap.device, f"open namespace {netns}", to_create):
+        netns_fd = open_namespace(netns)
+    try:
+        advice = {
+            errno.EEXIST: name_is_taken(tap.device, netns),
+            errno.EINVAL: f"'{NETNS_DIR}/{netns}' is no network namespace: delete it, then 'ip netns add {netns}'",
+        }
+        with calling(tap.port_name, tap.device, f"move to namespace {netns}", advice):
+            index = socket.if_nametoindex(present_name(tap.fd).rstrip(b"\0").decode())
+            _netlink(lambda ip: ip.link("set", index=index, net_ns_fd=netns_fd, ifname=tap.device))
+    finally:
+        os.close(netns_fd)
+    tap.netns = netns
+
+
+def _set_sysctls(tap: Tap, *, has_ipv6: bool) -> None:
+    """The device is quiet and for itself, and does not mind asymmetric ways. Forwarding stays the host's affair."""
+    wanted = {"ipv4": {"rp_filter": "2", "arp_ignore": "1"}}
+    if has_ipv6 or (SYSCTL_DIR / "ipv6").exists():
+        wanted["ipv6"] = {
+            "accept_ra": "0",
+            "autoconf": "0",
+            "addr_gen_mode": ADDR_GEN_MODE_NONE,
+            "disable_ipv6": "0" if has_ipv6 else "1",
+        }
+    for family, values in wanted.items():
+        for name, value in values.items():
+            path = SYSCTL_DIR / family / "conf" / tap.device / name
+            with calling(tap.port_name, tap.device, f"write {value} to {path}"):
+                # A container's /proc/sys may be read-only; what is right already need not be written.
+                if path.read_text().strip() != value:
+                    path.write_text(value)
+
+
+def _set_addresses(ip: IPRoute, tap: Tap, addresses: Iterable[Interface]) -> None:
+    index = socket.if_nametoindex(tap.device)
+    for address in addresses:
+        with calling(tap.port_name, tap.device, f"add address {address}"):
+            ip.addr(
+                "add",
+                index=index,
+                address=str(address.ip),
+                prefixlen=address.network.prefixlen,
+                # The metric of the connected route that comes with the address.
+                rt_priority=HOST_METRIC,
+                flags=IFA_F_NODAD if address.version == 6 else 0,
+            )
+
+
+def _set_routes(ip: IPRoute, tap: Tap, routes: Iterable[HostRoute]) -> None:
+    index = socket.if_nametoindex(tap.device)
+    # The IPv4 and the IPv6 way of saying that nothing on this device leads to the gateway.
+    no_way = dict.fromkeys((errno.ENETUNREACH, errno.EHOSTUNREACH), "`via` must lie in a network of the segment")
+    for network, via in routes:
+        with calling(tap.port_name, tap.device, f"add route {network} via {via}", no_way):
+            ip.route("add", dst=str(network), gateway=str(via), oif=index, priority=HOST_METRIC)
+
+
+def _netlink(work: Callable[[IPRoute], T]) -> T:
+    """What `work` returns, done over a netlink socket of the calling thread's namespace.
+
+    In a thread of its own (it starts in the caller's namespace): pyroute2's blocking calls run an event loop,
+    and where swlb reloads one is running already.
+    """
+
+    def run() -> T:
+        with IPRoute() as ip:
+            return work(ip)
+
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        return thread.submit(run).result()

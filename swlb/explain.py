@@ -1,0 +1,131 @@
+"""A good configuration in plain words: what `swlb check` prints."""
+
+import math
+import textwrap
+from collections.abc import Iterable
+from ipaddress import IPv6Address
+
+from swlb.config_models import Check, Config, Port, Segment, Server, Service
+from swlb.config_values import ANY_PORT, Address, PortRange
+from swlb.durations import duration_text
+
+WIDTH = 100  # columns
+INDENT = "  "
+ROUNDING = 1e-6  # of intervals: 0.3s / 0.1s is a little more than 3 in floats
+
+SCHEDULERS = {"rr": "scheduler rr: servers take turns, whatever their weight"}
+INITIAL = {
+    "checking": "At the start nobody is served until the first probe of a server is decided.",
+    "up": "At the start servers count as up.",
+    "down": "At the start servers count as down.",
+}
+
+
+def explain(config: Config) -> str:
+    """What swlb will do with the configuration, for people. No line is longer than 100 columns."""
+    blocks = [_wrapped(_summary(config))]
+    blocks += [_segment(config, segment) for segment in config.segments.values()]
+    if config.routes:
+        blocks.append(["routes", *_table([(f"{route.to}", f"via {route.via}") for route in config.routes])])
+    blocks += [_service(service) for service in config.services.values()]
+    return "\n\n".join("\n".join(block) for block in blocks) + "\n"
+
+
+def worst_time_to_down(check: Check) -> float:
+    """Seconds until a server that falls silent right after a probe is called down."""
+    # Never two probes at once: a start that falls into a probe waits for the next whole interval (swlb.health).
+    gap = max(1, math.ceil(check.response / check.interval - ROUNDING)) * check.interval
+    by_retries = (check.retries - 1) * gap + check.response
+    return check.interval + min(by_retries, max(check.timeout, check.response))
+
+
+def _summary(config: Config) -> str:
+    mode = f"mode {config.mode}, " if config.mode else ""
+    counts = [
+        _count(len(config.ports), "port"),
+        _count(len(config.segments), "segment"),
+        _count(len(config.services), "service"),
+        _count(sum(len(service.servers) for service in config.services.values()), "server"),
+    ]
+    return f"{mode}{config.topology}: {', '.join(counts)}; room for {config.limits.sessions} sessions."
+
+
+def _segment(config: Config, segment: Segment) -> list[str]:
+    addresses = ", ".join(map(str, segment.addresses)) or "no address: a switch and nothing else"
+    fdb = f"remembers at most {segment.fdb_limit} stations, each for {duration_text(segment.ageing)} of silence"
+    ports = _table([_port(config.ports[name]) for name in segment.ports])
+    return [*_wrapped(f"segment {segment.name}: {addresses}"), *_wrapped(fdb, INDENT), *ports]
+
+
+def _port(port: Port) -> tuple[str, ...]:
+    where = f"in namespace {port.netns}" if port.netns else "in swlb's own namespace"
+    return ("port", port.name, f"device {port.tap} {where}", f"mtu {port.mtu}")
+
+
+def _service(service: Service) -> list[str]:
+    vips = " and ".join(map(str, service.vips))
+    lines = _wrapped(f"service {service.name}: {vips}, {service.protocol} {_l4_ports(service.l4_ports)}")
+    scheduler = SCHEDULERS[service.scheduler]
+    lines += _wrapped(f"forward {service.forward}, source_nat {service.source_nat}; {scheduler}", INDENT)
+    lines += _table([_server(server) for server in service.servers.values()])
+    if not service.servers:
+        refusal = "refused" if service.refuse == "reset" else "dropped"
+        lines += _wrapped(f"no server: every client is {refusal}", INDENT)
+    lines += _wrapped(_check(service.check), INDENT)
+    return lines + _wrapped(_on_down(service), INDENT)
+
+
+def _server(server: Server) -> tuple[str, ...]:
+    weight = f"weight {server.weight}" if server.weight else "weight 0: takes no new session"
+    return ("server", server.name, _at(server.address, server.port), weight)
+
+
+def _check(check: Check | None) -> str:
+    if check is None:
+        return "no check: servers always count as up."
+    port = f" to port {check.port}" if check.port else ""
+    return (
+        f"check {check.type}{port} every {duration_text(check.interval)}, answered within "
+        f"{duration_text(check.response)}. Down after {_count(check.retries, 'failure')} in a row, or "
+        f"{duration_text(check.timeout)} after the first failed probe began, whichever comes first: a server that "
+        f"falls silent is out within {duration_text(worst_time_to_down(check))}. While down every "
+        f"{duration_text(check.dead_interval)}; up again after {_count(check.rise, 'success', 'successes')} in a row. "
+        f"{INITIAL[check.initial]}"
+    )
+
+
+def _on_down(service: Service) -> str:
+    if service.on_down:
+        return f"when a server goes down, its sessions: {service.on_down}."
+    kinds = {"tcp": "established ones are reset, closing ones rescheduled", "udp": "all are rescheduled"}
+    return f"when a server goes down, its sessions: {kinds[service.protocol]}."
+
+
+def _at(address: Address, port: int | None) -> str:
+    if port is None:
+        return f"{address}, the port the client used"
+    return f"[{address}]:{port}" if isinstance(address, IPv6Address) else f"{address}:{port}"
+
+
+def _l4_ports(ports: PortRange) -> str:
+    if ports == ANY_PORT:
+        return "any port"
+    return f"port {ports.first}" if ports.first == ports.last else f"ports {ports.first}-{ports.last}"
+
+
+def _count(count: int, one: str, many: str = "") -> str:
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def _table(rows: Iterable[tuple[str, ...]]) -> list[str]:
+    """Indented rows whose columns stand below each other, as far as the width allows."""
+    rows = list(rows)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [INDENT + INDENT.join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    if max(map(len, lines), default=0) <= WIDTH:
+        return lines
+    return [line for row in rows for line in _wrapped(" ".join(row), INDENT)]
+
+
+def _wrapped(text: str, indent: str = "") -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent + INDENT)

@@ -1,0 +1,94 @@
+"""The ports' devices while swlb runs: opened at start, watched, closed at the end."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from swlb.build import Built, Opened, host_port_name, segment_mac, segment_towards
+from swlb.config import Config, Segment
+from swlb.devices import DeviceState, Tap, host_device_name, open_host, open_tap, watch
+from swlb.events import Events
+
+
+@dataclass
+class Port:
+    """An open device and what was last seen of it."""
+
+    tap: Tap
+    kind: str  # tap, or host for the kernel twin of a segment
+    segment: str
+    state: DeviceState
+
+
+class Ports:
+    """All devices, by port name; a kernel twin's is "SEGMENT/host"."""
+
+    def __init__(self, opened: dict[str, Port]) -> None:
+        self.opened = opened
+
+    def devices(self) -> dict[str, Opened]:
+        """What the worker reads and writes."""
+        return {name: Opened(port.tap.fd, port.state.mtu) for name, port in self.opened.items()}
+
+    def look(self, built: Built, events: Events) -> None:
+        """The worker knows the present state and MTU of every device; changes are told."""
+        for name, port in self.opened.items():
+            before, port.state = port.state, watch(port.tap)
+            if port.state == before:
+                continue
+            built.worker.set_port(built.ports[name], up=port.state.up, mtu=port.state.mtu or before.mtu)
+            _tell(events, name, before, port.state)
+            came_up = port.state.up and not before.up
+            if came_up or (port.state.present and port.state.netns_id != before.netns_id):
+                # Whoever is behind it now has not heard whose the VIPs are.
+                built.worker.announce(built.segments[port.segment])
+
+
+@contextmanager
+def opened(config: Config) -> Iterator[Ports]:
+    """Within the block every device of the configuration is there; afterwards none is, whatever happens."""
+    taps: dict[str, Port] = {}
+    try:
+        for segment in config.segments.values():
+            for name in segment.ports:
+                port = config.ports[name]
+                taps[name] = _port(open_tap(name, port.tap, netns=port.netns, mtu=port.mtu), "tap", segment.name)
+        for name, device in twin_devices(config).items():
+            taps[host_port_name(name)] = _port(_open_twin(config, config.segments[name], device), "host", name)
+        yield Ports(taps)
+    finally:
+        for port in taps.values():
+            port.tap.close()
+
+
+def _port(tap: Tap, kind: str, segment: str) -> Port:
+    return Port(tap, kind, segment, watch(tap))
+
+
+def twin_devices(config: Config) -> dict[str, str]:
+    """What the kernel twin of each segment with addresses is called in swlb's own namespace."""
+    taken = {port.tap for port in config.ports.values() if port.netns is None}
+    names: dict[str, str] = {}
+    for segment in config.segments.values():
+        if segment.addresses:
+            names[segment.name] = host_device_name(segment.name, taken | set(names.values()))
+    return names
+
+
+def _open_twin(config: Config, segment: Segment, device: str) -> Tap:
+    return open_host(
+        segment.name,
+        device,
+        mac=segment_mac(segment),
+        addresses=segment.addresses,
+        routes=[(route.to, route.via) for route in config.routes if segment_towards(config, route.via) is segment],
+        mtu=min(config.ports[name].mtu for name in segment.ports),
+    )
+
+
+def _tell(events: Events, name: str, before: DeviceState, now: DeviceState) -> None:
+    if before.present and not now.present:
+        events.add("port_down", f"port {name}: its device {before.device} is gone", port=name)
+    elif before.up != now.up:
+        what = "up" if now.up else "down"
+        events.add("port_up" if now.up else "port_down", f"port {name}: its device {now.device} is {what}", port=name)

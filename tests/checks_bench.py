@@ -1,0 +1,88 @@
+"""Where swlb/checks.py is tested: a clock moved by hand, and probes that do as they are told."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from swlb.checks import Checks
+from swlb.health import Transition
+from swlb.probes import Outcome, Target
+from tests.manual_clock import ManualClock
+
+WEB1, WEB2 = ("web", "web1"), ("web", "web2")
+NEVER = float("inf")
+
+
+class Check(NamedTuple):
+    type: str = "fake"
+    interval: float = 2.0
+    response: float = 1.0
+    retries: int = 3
+    timeout: float | None = None
+    dead_interval: float = 10.0
+    rise: int = 2
+    initial: str = "checking"
+
+
+class Answer(NamedTuple):
+    """How a fake probe ends, and after how long."""
+
+    ok: bool
+    takes: float = 0.0
+
+
+UP, REFUSED, SILENT = Answer(True), Answer(False), Answer(False, 1.0)
+
+
+class Bench:
+    """Checks under test, the answers each target gives (the last one for ever), and all that was heard of them."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.answers: dict[Target, list[Answer]] = defaultdict(lambda: [UP])
+        self.starts: dict[Target, list[float]] = defaultdict(list)
+        self.heard: list[tuple[float, tuple[str, str], str]] = []
+        self.cancelled = 0
+        self.asked_with: dict[str, object] = {}
+        self.checks = Checks(
+            self.clock,
+            on_transition=lambda key, change: self.hear_transition(key, change),
+            on_probe=lambda key, outcome: self.hear_probe(key, outcome),
+            probes={"fake": self.probe},
+        )
+
+    def hear_transition(self, key: tuple[str, str], change: Transition) -> None:
+        self.heard.append((self.clock.now(), key, change.new))
+
+    def hear_probe(self, key: tuple[str, str], outcome: Outcome) -> None:
+        pass
+
+    def start(self, key: tuple[str, str] = WEB1, *, initial: str = "checking", **rules: object) -> Target:
+        target = Target(f"address of {key}", 80)
+        self.checks.start(key, Check(initial=initial, **rules), target)
+        return target
+
+    async def probe(self, target: Target, **asked_with: object) -> Outcome:
+        self.asked_with = asked_with
+        self.starts[target].append(self.clock.now())
+        answers = self.answers[target]
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        try:
+            await self.clock.sleep_until(self.clock.now() + answer.takes)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        return Outcome(answer.ok, "L4OK" if answer.ok else "L4CON", f"took {answer.takes} s", answer.takes * 1000)
+
+
+def on_bench(scenario: Callable[[Bench], Awaitable[None]]) -> None:
+    """Run a scenario; no task of the checks outlives it."""
+
+    async def run() -> None:
+        bench = Bench()
+        await scenario(bench)
+        await bench.checks.stop_all()
+        assert len(asyncio.all_tasks()) == 1
+
+    asyncio.run(run())

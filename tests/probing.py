@@ -1,0 +1,32 @@
+"""How probes are carried out in tests: each must leave nothing open, and some run inside a namespace."""
+
+import asyncio
+import os
+import subprocess
+from collections.abc import Coroutine
+
+from swlb.namespaces import namespace
+from swlb.probes import Outcome
+
+
+def probed(steps: Coroutine[None, None, Outcome]) -> Outcome:
+    """The outcome of one probe; it has left no descriptor open."""
+
+    async def run() -> Outcome:
+        before = os.listdir("/proc/self/fd")
+        outcome = await steps
+        assert os.listdir("/proc/self/fd") == before
+        return outcome
+
+    return asyncio.run(run())
+
+
+def inside(netns: str, command: str) -> None:
+    """The command has run inside a namespace, without an error."""
+    subprocess.run(["ip", "netns", "exec", netns, *command.split()], check=True)
+
+
+def probed_in(netns: str, probe: Coroutine[None, None, Outcome]) -> Outcome:
+    """The outcome of a probe from inside a namespace."""
+    with namespace(netns):
+        return probed(probe)

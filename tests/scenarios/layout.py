@@ -1,0 +1,47 @@
+"""What a scenario's network is made of, as values; network.py builds it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+UP, DRAIN, MAINT = 1, 2, 4
+TIMEOUTS = {"tcp_syn": 60.0, "tcp_established": 7440.0, "tcp_fin": 120.0, "tcp_closed": 10.0, "udp": 120.0,
+            "udp_stream": 300.0}
+# Which timeout each session state runs on, in the order of ext/tables/state.pxd.
+TIMEOUT_OF_STATE = ("tcp_closed", "tcp_syn", "tcp_syn", "tcp_established", "tcp_fin", "tcp_fin", "tcp_fin", "tcp_fin",
+                    "tcp_closed", "udp", "udp_stream")
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One broadcast domain. With `host` it has a kernel twin: a port named "<segment>-host"."""
+
+    ports: tuple[str, ...]
+    addresses: tuple[str, ...] = ()
+    host: bool = False
+    ageing: float = 300.0
+    fdb_limit: int = 8192
+    mtu: Mapping[str, int] = field(default_factory=dict)   # by port; others have 1500
+
+
+@dataclass(frozen=True)
+class Server:
+    """A real server; l4_port 0 keeps the port the client used; `ready` is UP, with DRAIN or MAINT beside it."""
+
+    address: str
+    l4_port: int = 0
+    weight: int = 1
+    ready: int = UP
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service at one VIP or at one of each family; `port` is one or (first, last)."""
+
+    vips: tuple[str, ...]
+    servers: tuple[Server, ...]
+    port: int | tuple[int, int] = 80
+    protocol: str = "tcp"
+    refuse: str = "reset"
+    orphans: str = "reset"
+    on_down: str = "default"
+    timeouts: Mapping[str, float] = field(default_factory=dict)

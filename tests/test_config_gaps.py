@@ -1,0 +1,122 @@
+"""What is not built yet is refused by name, never ignored."""
+
+import pytest
+
+from swlb.config_gaps import NOT_BUILT
+from tests.config_text import BASE, Case, changed, problems, problems_of
+
+CASES = [
+    Case("checks at the top", "mode: routed", "mode: routed\nchecks: {}",
+         "2: checks: found an empty mapping, not built yet; expected the key left out"),
+    Case("mode dsr", "mode: routed", "mode: dsr",
+         '1: mode: found "dsr", not built yet; expected transparent or routed'),
+    Case("topology one-arm", "inline", "one-arm",
+         '2: topology: found "one-arm", not built yet; expected inline'),
+    Case("two workers", "workers: 1", "workers: 2",
+         "3: workers: found 2, not built yet; expected 1"),
+    Case("a port of kind packet", "{tap: sws1}", "{packet: eth1}",
+         '6: ports.web1.packet: found "eth1", not built yet; expected tap'),
+    Case("a port of kind tun", "{tap: sws1}", "{tun: tun0}",
+         '6: ports.web1.tun: found "tun0", not built yet; expected tap'),
+    Case("a VLAN of a port as member", "[client]", "[client.5]",
+         '9: segments.outside.ports[0]: found "client.5", not built yet; expected the name of a port'),
+    Case("a private segment", "[client],", "[client], access: private,",
+         '9: segments.outside.access: found "private", not built yet; expected open'),
+    Case("masquerade", "[client],", "[client], masquerade: on,",
+         '9: segments.outside.masquerade: found "on", not built yet; expected off'),
+    Case("forward dsr", "port: 80\n", "port: 80\n    forward: dsr\n",
+         '17: services.web.forward: found "dsr", not built yet; expected nat'),
+    Case("forward ipip", "port: 80\n", "port: 80\n    forward: ipip\n",
+         '17: services.web.forward: found "ipip", not built yet; expected nat'),
+    Case("forward gue", "port: 80\n", "port: 80\n    forward: gue\n",
+         '17: services.web.forward: found "gue", not built yet; expected nat'),
+    Case("source_nat auto", "port: 80\n", "port: 80\n    source_nat: auto\n",
+         '17: services.web.source_nat: found "auto", not built yet; expected never'),
+    Case("source_nat always", "port: 80\n", "port: 80\n    source_nat: always\n",
+         '17: services.web.source_nat: found "always", not built yet; expected never'),
+    Case("source_pool", "port: 80\n", "port: 80\n    source_pool: [10.0.1.101]\n",
+         "17: services.web.source_pool: found a list, not built yet; expected the key left out"),
+    Case("source_ports", "port: 80\n", "port: 80\n    source_ports: 1024-2000\n",
+         '17: services.web.source_ports: found "1024-2000", not built yet; expected the key left out'),
+    Case("scheduler wrr", "port: 80\n", "port: 80\n    scheduler: wrr\n",
+         '17: services.web.scheduler: found "wrr", not built yet; expected rr'),
+    Case("scheduler lc", "port: 80\n", "port: 80\n    scheduler: lc\n",
+         '17: services.web.scheduler: found "lc", not built yet; expected rr'),
+    Case("scheduler wlc", "port: 80\n", "port: 80\n    scheduler: wlc\n",
+         '17: services.web.scheduler: found "wlc", not built yet; expected rr'),
+    Case("scheduler hash", "port: 80\n", "port: 80\n    scheduler: hash\n",
+         '17: services.web.scheduler: found "hash", not built yet; expected rr'),
+    Case("scheduler maglev", "port: 80\n", "port: 80\n    scheduler: maglev\n",
+         '17: services.web.scheduler: found "maglev", not built yet; expected rr'),
+    Case("hash_key", "port: 80\n", "port: 80\n    hash_key: source\n",
+         '17: services.web.hash_key: found "source", not built yet; expected the key left out'),
+    Case("persistence", "port: 80\n", "port: 80\n    persistence: {by: source}\n",
+         "17: services.web.persistence: found a mapping, not built yet; expected the key left out"),
+    Case("mss", "port: 80\n", "port: 80\n    mss: 1400\n",
+         "17: services.web.mss: found 1400, not built yet; expected the key left out"),
+    Case("gue", "port: 80\n", "port: 80\n    gue: {port: 6080}\n",
+         "17: services.web.gue: found a mapping, not built yet; expected the key left out"),
+    Case("a check of type http", "type: tcp", "type: http",
+         '17: services.web.check.type: found "http", not built yet; expected tcp or icmp'),
+    Case("a check of type udp", "type: tcp", "type: udp",
+         '17: services.web.check.type: found "udp", not built yet; expected tcp or icmp'),
+    Case("a check by way of the VIP", "type: tcp", "via: vip",
+         '17: services.web.check.via: found "vip", not built yet; expected server'),
+    Case("http key method", "type: tcp", "method: x",
+         '17: services.web.check.method: found "x", not built yet; expected the key left out'),
+    Case("http key path", "type: tcp", "path: x",
+         '17: services.web.check.path: found "x", not built yet; expected the key left out'),
+    Case("http key host", "type: tcp", "host: x",
+         '17: services.web.check.host: found "x", not built yet; expected the key left out'),
+    Case("http key headers", "type: tcp", "headers: x",
+         '17: services.web.check.headers: found "x", not built yet; expected the key left out'),
+    Case("http key status", "type: tcp", "status: x",
+         '17: services.web.check.status: found "x", not built yet; expected the key left out'),
+    Case("http key content", "type: tcp", "content: x",
+         '17: services.web.check.content: found "x", not built yet; expected the key left out'),
+    Case("http key content_not", "type: tcp", "content_not: x",
+         '17: services.web.check.content_not: found "x", not built yet; expected the key left out'),
+    Case("http key body_limit", "type: tcp", "body_limit: x",
+         '17: services.web.check.body_limit: found "x", not built yet; expected the key left out'),
+    Case("a backup server", "port: 8080}", "port: 8080, backup: true}",
+         "19: services.web.servers.web1.backup: found true, not built yet; expected the key left out"),
+    Case("a limit of connections", "port: 8080}", "port: 8080, max_connections: 9}",
+         "19: services.web.servers.web1.max_connections: found 9, not built yet; expected the key left out"),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_what_is_not_built_is_refused_by_name(case: Case) -> None:
+    assert problems_of(case) == [case.problem]
+
+
+def test_every_gap_has_a_case() -> None:
+    refused = {case.problem.split(": ")[1].replace("[0]", ".0") for case in CASES}
+    for gap in NOT_BUILT:
+        steps = gap.place.split(".")
+        assert any(
+            len(path.split(".")) == len(steps)
+            and all(step in ("*", found) for step, found in zip(steps, path.split("."), strict=True))
+            for path in refused
+        ), gap.place
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("port: 80\n", "port: 80\n    forward: nat\n    source_nat: never\n    scheduler: rr\n"),
+        ("type: tcp", "via: server"),
+        ("[client],", "[client], access: open, masquerade: off,"),
+    ],
+)
+def test_a_default_may_be_stated(old: str, new: str) -> None:
+    assert problems(changed(old, new)) == []
+
+
+def test_a_port_may_have_a_name_that_looks_like_a_vlan_member() -> None:
+    assert problems(BASE.replace("client:", "client.5:").replace("[client]", "[client.5]")) == []
+
+
+def test_every_vlan_member_of_a_list_is_refused() -> None:
+    found = problems(changed("[web1, web2]", "[web1.5, web2, web1.6]"))
+    assert [problem.split(":")[1] for problem in found] == [" segments.inside.ports[0]", " segments.inside.ports[2]"]

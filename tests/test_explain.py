@@ -1,0 +1,65 @@
+"""What `swlb check` prints about a good configuration."""
+
+import pytest
+
+from swlb.config import Check, parse
+from swlb.explain import explain, worst_time_to_down
+from tests.config_text import BASE, SWITCH
+
+
+def explained(text: str) -> str:
+    return explain(parse(text, file="lab.yaml"))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "mode routed, inline: 3 ports, 2 segments, 2 services, 2 servers; room for 1000000 sessions.",
+        "segment outside: 10.0.1.1/24, fd00:1::1/64",
+        "  port  client  device swc0 in namespace client  mtu 1500",
+        "  port  web1  device sws1 in swlb's own namespace  mtu 1500",
+        "  10.0.9.0/24  via 10.0.1.254",
+        "service web: 10.0.1.100, tcp port 80",
+        "  server  web1  10.0.2.11:8080  weight 1",
+        "  no check: servers always count as up.",
+        "  no server: every client is refused",
+    ],
+)
+def test_every_part_has_its_line(line: str) -> None:
+    assert line in explained(BASE).splitlines()
+
+
+def test_a_check_is_explained_with_its_times() -> None:
+    text = " ".join(explained(BASE).split())
+    assert "check tcp every 2s, answered within 1s. Down after 3 failures in a row, or 5s after the first" in text
+    assert "a server that falls silent is out within 7s. While down every 10s; up again after 2 successes" in text
+
+
+def test_a_plain_switch_is_explained() -> None:
+    assert "segment lan: no address: a switch and nothing else" in explained(SWITCH)
+
+
+def test_an_ipv6_server_stands_in_brackets() -> None:
+    service = '{vip: "fd00:1::100", port: any, servers: {a: {address: "fd00:1::11", port: 80}}}'
+    assert "[fd00:1::11]:80" in explained(BASE + f"  six: {service}\n")
+
+
+def test_no_line_is_longer_than_100_columns() -> None:
+    name = "n" * 63
+    text = BASE.replace("web1", name).replace("netns: client", f"netns: {'x' * 80}")
+    assert max(map(len, explained(text).splitlines())) <= 100
+
+
+@pytest.mark.parametrize(
+    ("check", "seconds"),
+    [
+        (Check(interval=2, response=1, retries=3, timeout=5), 7),
+        (Check(interval=2, response=1, retries=3, timeout=60), 7),
+        (Check(interval=10, response=1, retries=3, timeout=5), 15),
+        (Check(interval=1, response=3, retries=2, timeout=60), 7),
+        (Check(interval=2, response=3, retries=2, timeout=60), 9),
+        (Check(interval=1, response=1, retries=3, timeout=0), 2),
+    ],
+)
+def test_the_time_until_a_silent_server_is_out_is_the_shorter_of_both_ways(check: Check, seconds: float) -> None:
+    assert worst_time_to_down(check) == seconds
