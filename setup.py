@@ -15,7 +15,8 @@ MODE = os.environ.get("SWLB_BUILD", "release")
 
 # Headers are overlaid on bytes, so strict aliasing is off everywhere.
 COMMON = ["-std=gnu11", "-fno-strict-aliasing", "-Wall", "-Wextra", "-Wno-unused-parameter",
-          "-Wno-unused-function", "-Wno-unused-const-variable", "-Wno-cast-function-type", "-Wno-missing-field-initializers"]
+          "-Wno-unused-function", "-Wno-unused-const-variable", "-Wno-cast-function-type",
+          "-Wno-missing-field-initializers"]
 
 FLAGS: dict[str, tuple[list[str], list[str]]] = {
     "release": (["-O3", "-fno-plt", "-fvisibility=hidden"], []),

@@ -5,7 +5,7 @@ One form lets tables, sessions and rewriting serve both families through the sam
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from ext.order cimport be32, load32, load64, ntohl, store64
+from ext.order cimport be32, load64, ntohl, store64
 
 cdef struct ip_t:
     uint64_t hi

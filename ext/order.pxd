@@ -5,7 +5,7 @@ Loads and stores go through memcpy: a cast pointer to an odd address is undefine
 the compiler makes one instruction of either.
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
 ctypedef uint16_t be16
 ctypedef uint32_t be32

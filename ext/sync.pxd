@@ -1,20 +1,12 @@
 """The few values that two threads touch, and how. Everything else belongs to one thread."""
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint32_t
 
 cdef extern from * nogil:
     """
     #include <stdint.h>
     static inline uint32_t swlb_load_acquire(const uint32_t *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
     static inline void swlb_store_release(uint32_t *p, uint32_t v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }
-    static inline void swlb_pause(void) {
-    #if defined(__x86_64__) || defined(__i386__)
-        __builtin_ia32_pause();
-    #else
-        __asm__ volatile("yield" ::: "memory");
-    #endif
-    }
     """
     uint32_t load_acquire "swlb_load_acquire"(const uint32_t *p)
     void store_release "swlb_store_release"(uint32_t *p, uint32_t value)
-    void cpu_pause "swlb_pause"()

@@ -10,7 +10,8 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
-from ext cimport address, hash as hashing, order
+cimport ext.hash as hashing
+from ext cimport address, order
 from ext.address cimport ip_load, ip_store, ip_t
 from ext.frame cimport (FOUND_FRAGMENT, FOUND_L3, FOUND_L4, FOUND_LATER, FOUND_PARTIAL, SLOT_LEN, SLOT_ROOM, VNET_LEN,
                         frame_t)

@@ -1,2 +1,243 @@
 # cython: freethreading_compatible=True
-"""placeholder"""
+"""swlb._testing_fuzz: spoilt frames by the million through a worker, and whether it bears them. Not in wheels.
+
+The ports of a Worker are given other rx_burst and tx_burst functions, which make frames and judge what leaves. Every
+slot is an allocation of its own, so that a sanitizer sees a step out of it. One Fuzz at a time: the state that the
+ports' functions need is the module's. What is checked:
+
+- of every burst, each frame has left, or waits, or is counted as dropped;
+- what leaves is whole, leaves by a port that is up, and has right checksums if it came in with right ones;
+- after every batch, the tables are sound (tables/audit.pxd).
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING
+from libc.stdint cimport uint8_t, uint32_t, uint64_t, uintptr_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy, memset
+
+from ext.frame cimport (FOUND_FRAGMENT, FOUND_L3, FOUND_PARTIAL, SLOT_LEN, SLOT_ROOM, TAIL_LEN, VNET_LEN,
+                        frame_head_len, frame_t, frame_vnet)
+from ext.loop cimport receive, to_ms, turn, worker_t
+from ext.order cimport load16
+from ext.ports.port cimport BURST, port_count_tx, port_t, room_t
+from ext.tables.audit cimport tables_audit, waiting_held
+from ext.testing_mutate cimport compose, corpus_t, draw, message_t, overlay
+from ext.verdict cimport GO_ON, N_DROPS
+from ext.wire.checksum cimport sum_bytes, sum_fold, sum_pseudo
+from ext.wire.ipv4 cimport PROTO_ICMP, PROTO_TCP, PROTO_UDP
+from ext.wire.ipv6 cimport PROTO_ICMPV6
+from ext.wire.parse cimport parse_ethernet, parse_ip
+from ext.wire.udp cimport UDP_CHECKSUM_OFF
+
+cdef enum:
+    UNKNOWN = 0x10000      # no checksum to speak of
+    RIGHT = 0xFFFF         # what sound bytes sum up to, their checksum included
+    MOST_FRAMES_A_CALL = 100000
+
+cdef struct fuzz_t:
+    corpus_t corpus
+    message_t message      # the one made last
+    uint8_t *slots[BURST]
+    uint8_t *tail
+    uint32_t left          # frames to come before ports fall silent
+    uint32_t got           # frames of this burst,
+    bint sent[BURST]       # those that have left,
+    uint32_t sums[BURST]   # and what their L4 summed up to, or UNKNOWN
+    uint64_t n_sent
+    uint64_t read          # so that no sum of what leaves is optimised away
+    const char *fault      # the first
+
+cdef fuzz_t *running = NULL
+
+
+cdef uint32_t l4_sum(const frame_t *frame) noexcept nogil:
+    """The sum that a right checksum makes RIGHT, or UNKNOWN when there is none or it is not finished."""
+    cdef const uint8_t *l4 = frame.data + frame.l4_off
+    cdef uint64_t pseudo = 0
+    if (not frame.found & FOUND_L3 or frame.found & (FOUND_FRAGMENT | FOUND_PARTIAL) or frame.flaw != N_DROPS
+            or frame.l4_off + frame.l4_len > frame_head_len(frame)):
+        return UNKNOWN
+    if frame.protocol == PROTO_UDP and load16(l4 + UDP_CHECKSUM_OFF) == 0:
+        return UNKNOWN
+    if frame.protocol == PROTO_TCP or frame.protocol == PROTO_UDP or frame.protocol == PROTO_ICMPV6:
+        pseudo = sum_pseudo(frame.src, frame.dst, frame.protocol, frame.l4_len)
+    elif frame.protocol != PROTO_ICMP:
+        return UNKNOWN
+    return sum_fold(sum_bytes(l4, frame.l4_len, pseudo))
+
+
+cdef uint32_t parse_tightly(message_t *message) noexcept nogil:
+    """The message's L4 sum, parsed in memory that ends where its head does."""
+    cdef frame_t frame
+    cdef uint32_t found, n
+    cdef uint8_t *tight
+    overlay(&frame, message)
+    n = VNET_LEN + frame_head_len(&frame)
+    tight = <uint8_t *>malloc(n)
+    memcpy(tight, message.bytes, n)
+    frame.data = tight + VNET_LEN
+    found = UNKNOWN
+    if parse_ethernet(&frame) == GO_ON:
+        parse_ip(&frame)
+        found = l4_sum(&frame)
+    free(tight)
+    return found
+
+
+cdef int fuzz_rx(port_t *port, room_t *room, frame_t *burst, int n) noexcept nogil:
+    """Spoilt frames; a super-frame is the last of its burst."""
+    cdef fuzz_t *fuzz = running
+    cdef int i = 0
+    while i < n and fuzz.left:
+        fuzz.left -= 1
+        compose(&fuzz.corpus, &fuzz.message)
+        fuzz.sums[i] = parse_tightly(&fuzz.message)
+        fuzz.sent[i] = False
+        overlay(&burst[i], &fuzz.message)
+        memcpy(fuzz.slots[i], fuzz.message.bytes, VNET_LEN + frame_head_len(&burst[i]))
+        memcpy(fuzz.tail, burst[i].tail, burst[i].tail_len)
+        burst[i].data = fuzz.slots[i] + VNET_LEN
+        burst[i].tail = fuzz.tail
+        i += 1
+        if burst[i - 1].tail_len:
+            break
+    fuzz.got = i
+    return i
+
+
+cdef int fuzz_tx(port_t *port, frame_t **frames, int n) noexcept nogil:
+    """Frames judged and gone; one in 4096 fails."""
+    cdef fuzz_t *fuzz = running
+    cdef int i, dropped = 0
+    for i in range(n):
+        if not port.up or port.lost:
+            fuzz.fault = "a frame left by a port that is down"
+        if draw(&fuzz.corpus, 4096) == 0:
+            dropped += 1
+            continue
+        judge(fuzz, frames[i])
+        port_count_tx(port, frames[i])
+        fuzz.n_sent += 1
+    port.tx_dropped += dropped
+    return dropped
+
+
+cdef void judge(fuzz_t *fuzz, const frame_t *frame) noexcept nogil:
+    """The frame is whole and as sound as it was; noted as sent."""
+    cdef frame_t seen = frame[0]
+    cdef uint32_t i, sum_now, sum_before = UNKNOWN
+    if frame.len < frame.tail_len or frame_head_len(frame) > SLOT_ROOM or frame.tail_len > TAIL_LEN:
+        fuzz.fault = "a frame of impossible length left"
+        return
+    fuzz.read += sum_bytes(frame_vnet(frame), VNET_LEN + frame_head_len(frame), 0)
+    fuzz.read += sum_bytes(frame.tail, frame.tail_len, 0) if frame.tail_len else 0
+    for i in range(fuzz.got):
+        if frame.data == fuzz.slots[i] + VNET_LEN:
+            fuzz.sent[i] = True
+            sum_before = fuzz.sums[i]
+    if parse_ethernet(&seen) != GO_ON:
+        fuzz.fault = "a runt left"
+        return
+    parse_ip(&seen)
+    if frame.found & FOUND_L3 and frame.flaw == N_DROPS and seen.flaw != N_DROPS:
+        fuzz.fault = "a sound packet came in, a malformed one left"
+    sum_now = l4_sum(&seen)
+    if sum_before != UNKNOWN and sum_now != UNKNOWN and sum_now != RIGHT and sum_now != sum_before:
+        fuzz.fault = "a checksum that was right is wrong, or a wrong one has changed"
+
+
+cdef uint64_t drops_of(const worker_t *worker) noexcept nogil:
+    cdef uint64_t n = 0
+    cdef uint32_t i
+    for i in range(<uint32_t>N_DROPS):
+        n += worker.tables.drops[i]
+    return n
+
+
+cdef void feed(fuzz_t *fuzz, worker_t *worker, uint32_t port, uint32_t n, uint32_t now_ms) noexcept nogil:
+    """A burst of n comes in by the port, and each of its frames can be accounted for."""
+    cdef uint64_t drops = drops_of(worker), overflows = worker.tables.neighbours.overflows
+    cdef uint32_t held = waiting_held(&worker.tables.neighbours)
+    cdef uint64_t began
+    cdef uint32_t i, unsent = 0
+    fuzz.left = n
+    receive(worker, &worker.tables.ports[port], now_ms)
+    fuzz.left = 0
+    for i in range(fuzz.got):
+        unsent += not fuzz.sent[i]
+    drops = drops_of(worker) - drops
+    began = waiting_held(&worker.tables.neighbours) + worker.tables.neighbours.overflows - overflows - held
+    if unsent > drops + began:
+        fuzz.fault = "a frame is gone without a reason"
+    # One frame may be counted twice: dropped with an answer, and the answer dropped as well.
+    if drops > 2 * fuzz.got or began > fuzz.got:
+        fuzz.fault = "more frames were dropped or wait than came in"
+
+
+cdef class Fuzz:
+    """A Worker under a hail of frames; it must not be running, and is of no other use afterwards."""
+
+    cdef fuzz_t *fuzz
+    cdef worker_t *worker
+    cdef tuple kept            # alive
+
+    def __cinit__(self, worker, list corpus, uint64_t seed):
+        """corpus: good messages, each a 10-byte offload header and a frame."""
+        cdef uintptr_t address = worker.address
+        cdef uint32_t i
+        self.worker = <worker_t *>address
+        self.kept = (worker, corpus)
+        self.fuzz = <fuzz_t *>calloc(1, sizeof(fuzz_t))
+        self.fuzz.corpus.n = len(corpus)
+        self.fuzz.corpus.random = seed * 2 + 1
+        self.fuzz.corpus.messages = <const uint8_t **>calloc(len(corpus), sizeof(uint8_t *))
+        self.fuzz.corpus.lengths = <uint32_t *>calloc(len(corpus), sizeof(uint32_t))
+        for i, message in enumerate(corpus):
+            self.fuzz.corpus.messages[i] = <const uint8_t *>PyBytes_AS_STRING(message)
+            self.fuzz.corpus.lengths[i] = len(message)
+        for i in range(<uint32_t>BURST):
+            self.fuzz.slots[i] = <uint8_t *>malloc(SLOT_LEN)
+            memset(self.fuzz.slots[i], 0xA5, SLOT_LEN)
+        self.fuzz.tail = <uint8_t *>malloc(TAIL_LEN)
+        for i in range(self.worker.tables.n_ports):
+            self.worker.tables.ports[i].rx_burst = fuzz_rx
+            self.worker.tables.ports[i].tx_burst = fuzz_tx
+
+    def __dealloc__(self):
+        cdef int i
+        for i in range(BURST):
+            free(self.fuzz.slots[i])
+        free(self.fuzz.tail)
+        free(self.fuzz.corpus.messages)
+        free(self.fuzz.corpus.lengths)
+        free(self.fuzz)
+
+    def run(self, uint32_t frames, uint64_t now_ns, uint64_t step_ns) -> int:
+        """So many frames came in, step_ns after each round of ports; the time it is then. AssertionError: a fault."""
+        global running
+        cdef fuzz_t *fuzz = self.fuzz
+        cdef worker_t *worker = self.worker
+        cdef const char *wrong
+        cdef uint32_t port
+        if frames > MOST_FRAMES_A_CALL:
+            raise ValueError(f"at most {MOST_FRAMES_A_CALL} frames a call")
+        running = fuzz
+        with nogil:
+            while frames and fuzz.fault is NULL:
+                worker.tables.now_ns = now_ns
+                port = draw(&fuzz.corpus, worker.tables.n_ports)
+                feed(fuzz, worker, port, min(frames, 1 + draw(&fuzz.corpus, 1 + draw(&fuzz.corpus, BURST))),
+                     to_ms(now_ns))
+                frames -= fuzz.got
+                fuzz.got = 0
+                turn(worker, now_ns)
+                now_ns += step_ns
+            wrong = fuzz.fault if fuzz.fault is not NULL else tables_audit(&worker.tables)
+        if wrong is not NULL:
+            raise AssertionError(f"{wrong.decode()}; the last frame was "
+                                 f"{fuzz.message.bytes[:min(fuzz.message.len, <uint32_t>200)].hex()}")
+        return now_ns
+
+    @property
+    def sent(self) -> int:
+        return self.fuzz.n_sent

@@ -1,9 +1,9 @@
 # cython: freethreading_compatible=True
 """swlb._testing_sessions: the sessions and services of a Worker, for tests. Not in wheels.
 
-They need much around them, so they look into a Worker (its `address`), which the caller keeps alive and does not run.
-Methods have the names of the functions they call, without the table's. Addresses are 16 bytes, l4_ports in host order,
-times in milliseconds modulo 2^32. `audit()` is None, or says what is broken.
+They need much around them, so they look into a Worker, which must not be running meanwhile. Methods have the
+names of the functions they call, without the table's. Addresses are 16 bytes, l4_ports in host order, times in
+milliseconds modulo 2^32. `audit()` is None, or says what is broken.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
@@ -33,14 +33,21 @@ cdef object said(const char *wrong):
     return None if wrong is NULL else wrong.decode()
 
 
+cdef tables_t *tables_of(worker) except NULL:
+    cdef uintptr_t address = worker.address
+    return &(<worker_t *>address).tables
+
+
 cdef class Sessions:
     """One family's sessions of a Worker."""
 
+    cdef object worker         # kept alive
     cdef session.sessions_t *table
     cdef service.services_t *services
 
-    def __cinit__(self, uintptr_t address, int family):
-        cdef tables_t *tables = &(<worker_t *>address).tables
+    def __cinit__(self, worker, int family):
+        cdef tables_t *tables = tables_of(worker)
+        self.worker = worker
         self.table = &tables.sessions[0 if family == 4 else 1]
         self.services = &tables.services
 
@@ -111,11 +118,13 @@ cdef class Sessions:
 cdef class Services:
     """The services of a Worker; services, VIPs and servers are named by their index."""
 
+    cdef object worker         # kept alive
     cdef tables_t *tables
     cdef service.services_t *table
 
-    def __cinit__(self, uintptr_t address):
-        self.tables = &(<worker_t *>address).tables
+    def __cinit__(self, worker):
+        self.worker = worker
+        self.tables = tables_of(worker)
         self.table = &self.tables.services
 
     def find(self, bytes vip, uint8_t protocol, uint16_t l4_port) -> int | None:

@@ -12,42 +12,35 @@ import threading
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
-from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 from posix.unistd cimport read, write
 
 from ext.address cimport ip_is_v4, ip_load, ip_store, ip_t
-from ext.forward.icmp cimport ERROR_COST
-from ext.frame cimport NO_PORT, NO_SEGMENT, SLOT_LEN, TAIL_LEN, VNET_LEN
-from ext.hash cimport hash_ip, key_t
+from ext.assembly cimport address_add, port_add, segment_add, sizes_t, worker_free, worker_new
+from ext.calls cimport (ANY, call_announce, call_copy, call_flush_fdb, call_flush_neighbours, call_flush_sessions,
+                        call_set_port, call_set_server, request_t)
+from ext.frame cimport NO_PORT, NO_SEGMENT, TAIL_LEN, VNET_LEN
+from ext.hash cimport key_t
 from ext.loop cimport call_fn, clock_ns, run_loop, to_ms, turn, worker_t
 from ext.order cimport htons, load32, ntohs
-from ext.ports.memory cimport RECORD_LEN, memory_close, memory_open, memory_put
-from ext.ports.port cimport BURST, PORT_MEMORY, PORTS, port_t
-from ext.ports.tap cimport tap_open
+from ext.ports.memory cimport RECORD_LEN, memory_put
+from ext.ports.port cimport PORT_MEMORY, PORTS, port_t
 from ext.sync cimport store_release
 from ext.tables.event cimport event_t, event_take
-from ext.tables.fdb cimport FDB_PORTS, fdb_entry_t, fdb_forget_port, fdb_free, fdb_init
-from ext.tables.fragment cimport fragments_free, fragments_init
-from ext.tables.neighbour cimport (N_FREE, neighbour_remove, neighbour_t, neighbours_free, neighbours_init,
-                                   neighbours_t)
-from ext.tables.route cimport address_t, route_add, route_t, routes_free, routes_init, routes_t
+from ext.tables.fdb cimport fdb_entry_t
+from ext.tables.neighbour cimport N_FREE, neighbour_t, neighbours_t
+from ext.tables.route cimport route_add, route_t
 from ext.tables.segment cimport segment_t
-from ext.tables.service cimport (SERVICE_NONE, V4, V6, VIP_BUCKETS, match_t, server_t, service_recount, service_t,
-                                 services_free, services_init, services_t, vip_announce, vip_find, vip_t)
-from ext.tables.session cimport (session_at, session_client, session_expired, session_remove, session_server_port,
-                                 session_t, session_timeout_ms, sessions_free, sessions_init, sessions_t)
+from ext.tables.service cimport (SERVICE_NONE, V4, V6, server_add, server_t, service_add_vip, service_recount, service_t,
+                                 services_t, vip_announce)
+from ext.tables.session cimport (session_client, session_expired, session_server_port, session_t, session_timeout_ms,
+                                 sessions_t)
 from ext.tables.state cimport S_NONE, state_names
 from ext.tables.tables cimport tables_t
 from ext.verdict cimport DROP_NEIGHBOUR_QUEUE, N_DROPS, drop_meanings, drop_names
 
-cdef extern from "<sys/eventfd.h>" nogil:
-    int eventfd(unsigned int initial, int flags)
-    int EFD_CLOEXEC
-
 cdef enum:
     SLICE = 65536              # bytes copied between two turns, so that no frame waits for a long list
-    ANY = 0xFFFF
 
 NEIGHBOUR_STATES = ("FREE", "INCOMPLETE", "REACHABLE", "STALE", "PROBE", "FAILED")
 EVENT_KINDS = ("port_lost", "mac_moved", "address_conflict", "vip_conflict", "table_full", "neighbour_lost")
@@ -85,97 +78,6 @@ cdef ip_t prefix_mask(object prefix_len):
     return ip_from(((1 << 128) - (1 << (128 - prefix_len))).to_bytes(16, "big"))
 
 
-# What a call that the loop runs between two turns is given, and what it leaves in n.
-cdef struct request_t:
-    const uint8_t *source
-    uint8_t *target
-    size_t n
-    uint16_t index
-    uint16_t other
-    uint16_t flags
-    uint32_t mtu
-    uint32_t now_ms
-
-
-cdef void call_copy(worker_t *worker, void *argument) noexcept nogil:
-    """n bytes of a table, as they are between two turns."""
-    cdef request_t *request = <request_t *>argument
-    memcpy(request.target, request.source, request.n)
-
-
-cdef void call_set_server(worker_t *worker, void *argument) noexcept nogil:
-    """Server `index` has the ready bits `flags` and the weight `other`."""
-    cdef request_t *request = <request_t *>argument
-    cdef services_t *services = &worker.tables.services
-    cdef server_t *server = &services.servers[request.index]
-    server.ready = <uint8_t>request.flags
-    server.weight = request.other
-    service_recount(services, &services.services[server.service], server.family, request.now_ms)
-
-
-cdef void call_set_port(worker_t *worker, void *argument) noexcept nogil:
-    """Port `index` is up or not (flags) and has that MTU; stations behind one that went down are forgotten."""
-    cdef request_t *request = <request_t *>argument
-    cdef port_t *port = &worker.tables.ports[request.index]
-    cdef segment_t *segment = &worker.tables.segments[port.segment]
-    cdef uint32_t i
-    port.up = request.flags != 0
-    port.mtu = request.mtu
-    if not port.up:
-        fdb_forget_port(&segment.fdb, port.index)
-    segment.mtu = port.mtu
-    for i in range(segment.n_ports):
-        segment.mtu = min(segment.mtu, worker.tables.ports[segment.ports[i]].mtu)
-
-
-cdef void call_announce(worker_t *worker, void *argument) noexcept nogil:
-    """The VIPs of segment `index` are announced again."""
-    cdef request_t *request = <request_t *>argument
-    cdef uint32_t i
-    for i in range(worker.tables.services.n_vips):
-        if worker.tables.services.vips[i].segment == request.index:
-            vip_announce(&worker.tables.services.vips[i], request.now_ms)
-
-
-cdef void call_flush_fdb(worker_t *worker, void *argument) noexcept nogil:
-    """No station is known on segment `index`; how many were."""
-    cdef request_t *request = <request_t *>argument
-    cdef uint32_t port
-    request.n = worker.tables.segments[request.index].fdb.n
-    for port in range(<uint32_t>FDB_PORTS):
-        fdb_forget_port(&worker.tables.segments[request.index].fdb, port)
-
-
-cdef void call_flush_neighbours(worker_t *worker, void *argument) noexcept nogil:
-    """No neighbour is known on segment `index`; how many were."""
-    cdef request_t *request = <request_t *>argument
-    cdef neighbour_t *entry
-    cdef uint32_t i
-    request.n = 0
-    for i in range(worker.tables.neighbours.limit):
-        entry = &worker.tables.neighbours.entries[i]
-        if entry.state != N_FREE and entry.segment == request.index:
-            neighbour_remove(&worker.tables.neighbours, entry)
-            request.n += 1
-
-
-cdef void call_flush_sessions(worker_t *worker, void *argument) noexcept nogil:
-    """Sessions of service `index` (ANY: of all) with server `other` (ANY: with any) are gone; how many."""
-    cdef request_t *request = <request_t *>argument
-    cdef services_t *services = &worker.tables.services
-    cdef session_t *session
-    cdef uint32_t i
-    cdef int family
-    request.n = 0
-    for family in range(2):
-        for i in range(worker.tables.sessions[family].high):
-            session = session_at(&worker.tables.sessions[family], i)
-            if (session.state != S_NONE and (request.other == ANY or request.other == session.server)
-                    and (request.index == ANY or request.index == services.servers[session.server].service)):
-                session_remove(&worker.tables.sessions[family], services, session)
-                request.n += 1
-
-
 cdef class Worker:
     """A forwarding loop with its ports, segments, services and tables."""
 
@@ -190,57 +92,22 @@ cdef class Worker:
     def __cinit__(self, *, sessions=1000000, fragments=4096, neighbours=8192, icmp_errors=1000, neighbour_ns=60 * 10**9,
                   fragment_ns=30 * 10**9, n_segments=1, n_addresses=0, n_routes=0, n_services=0, n_servers=0):
         """Room for so many of everything; `sessions` over both families; `icmp_errors` a second."""
-        cdef tables_t *tables
-        self.lock = threading.Lock()
-        self.w = <worker_t *>calloc(1, sizeof(worker_t))
-        if self.w is NULL:
-            raise MemoryError
-        self.w.wake_fd = eventfd(0, EFD_CLOEXEC)
-        self.w.done_fd = eventfd(0, EFD_CLOEXEC)
+        cdef sizes_t sizes
         self.key.a = int.from_bytes(os.urandom(8), "little")
         self.key.b = int.from_bytes(os.urandom(8), "little")
-        tables = &self.w.tables
-        tables.segments = <segment_t *>calloc(n_segments, sizeof(segment_t))
-        tables.ports = <port_t *>calloc(PORTS, sizeof(port_t))
-        self.w.room.slots = <uint8_t *>calloc(BURST + 1, SLOT_LEN)
-        self.w.room.tail = <uint8_t *>calloc(1, TAIL_LEN)
-        if tables.segments is NULL or tables.ports is NULL or self.w.room.slots is NULL or self.w.room.tail is NULL:
+        self.lock = threading.Lock()
+        sizes.sessions, sizes.fragments, sizes.neighbours = sessions, fragments, neighbours
+        sizes.segments, sizes.addresses, sizes.routes = n_segments, n_addresses, n_routes
+        sizes.services, sizes.servers, sizes.icmp_rate = n_services, n_servers, icmp_errors
+        sizes.neighbour_ms, sizes.fragment_ms = neighbour_ns // 10**6, fragment_ns // 10**6
+        sizes.key = self.key
+        self.w = worker_new(&sizes)
+        if self.w is NULL:
             raise MemoryError
-        self.w.spare.data = self.w.room.slots + BURST * SLOT_LEN + VNET_LEN
-        if (routes_init(&tables.routes, n_addresses, n_addresses + n_routes) < 0
-                or services_init(&tables.services, n_services, n_servers, self.key) < 0
-                or neighbours_init(&tables.neighbours, neighbours, neighbour_ns // 10**6, self.key) < 0
-                or fragments_init(&tables.fragments, fragments, self.key) < 0
-                or sessions_init(&tables.sessions[V4], V4, sessions, self.key) < 0
-                or sessions_init(&tables.sessions[V6], V6, sessions, self.key) < 0):
-            raise MemoryError
-        tables.sessions_limit = sessions
-        tables.fragment_ms = fragment_ns // 10**6
-        tables.icmp_rate = icmp_errors
-        tables.icmp_tokens = <uint64_t>icmp_errors * ERROR_COST
-        tables.icmp_filled_ms = to_ms(clock_ns())
 
     def __dealloc__(self):
-        cdef uint32_t i
-        if self.w is NULL:
-            return
-        for i in range(self.w.tables.n_segments):
-            fdb_free(&self.w.tables.segments[i].fdb)
-        for i in range(self.w.tables.n_ports):
-            memory_close(&self.w.tables.ports[i])
-        routes_free(&self.w.tables.routes)
-        services_free(&self.w.tables.services)
-        neighbours_free(&self.w.tables.neighbours)
-        fragments_free(&self.w.tables.fragments)
-        sessions_free(&self.w.tables.sessions[V4])
-        sessions_free(&self.w.tables.sessions[V6])
-        free(self.w.tables.segments)
-        free(self.w.tables.ports)
-        free(self.w.room.slots)
-        free(self.w.room.tail)
-        os.close(self.w.wake_fd)
-        os.close(self.w.done_fd)
-        free(self.w)
+        if self.w is not NULL:
+            worker_free(self.w)
 
     @property
     def address(self) -> int:
@@ -256,63 +123,26 @@ cdef class Worker:
 
     def add_segment(self, *, bytes mac, ageing_ns=300 * 10**9, fdb_limit=8192) -> int:
         """A segment with that MAC of its own and an empty FDB; its index."""
-        cdef uint32_t index = self.w.tables.n_segments
-        cdef segment_t *segment = &self.w.tables.segments[index]
         self._unsealed()
-        if fdb_init(&segment.fdb, fdb_limit, ageing_ns // 10**6, self.key) < 0:
+        index = segment_add(&self.w.tables, mac_from(mac), fdb_limit, ageing_ns // 10**6, self.key)
+        if index < 0:
             raise MemoryError
-        segment.mac = mac_from(mac)
-        segment.host_port = NO_PORT
-        segment.mtu = 65535
-        self.w.tables.n_segments += 1
         return index
 
     def add_port(self, segment, *, fd=None, mtu=1500, host=False, up=True) -> int:
         """A port of the segment: the TAP behind fd (which stays the caller's to close), or of memory; its index."""
-        cdef uint32_t index = self.w.tables.n_ports
-        cdef port_t *port = &self.w.tables.ports[index]
-        cdef segment_t *of = &self.w.tables.segments[segment]
         self._unsealed()
-        if index >= PORTS:
+        if self.w.tables.n_ports >= PORTS:
             raise ValueError(f"more than {PORTS} ports")
-        port.index = index
-        port.segment = segment
-        port.host = host
-        port.up = up
-        port.mtu = mtu
-        if fd is not None:
-            tap_open(port, fd)
-        elif memory_open(port) < 0:
+        index = port_add(&self.w.tables, segment, -1 if fd is None else fd, mtu, host, up)
+        if index < 0:
             raise MemoryError
-        of.ports[of.n_ports] = index
-        of.n_ports += 1
-        of.mtu = min(of.mtu, port.mtu)
-        if host:
-            of.host_port = index
-        self.w.tables.n_ports += 1
         return index
 
     def add_address(self, segment, bytes ip, prefix_len) -> None:
         """An address of swlb's own on the segment (prefix_len of 128 bits), and the network around it."""
-        cdef routes_t *routes = &self.w.tables.routes
-        cdef address_t *address = &routes.addresses[routes.n_addresses]
-        cdef route_t route
-        cdef ip_t mask = prefix_mask(prefix_len)
         self._unsealed()
-        memset(&route, 0, sizeof(route))
-        address.ip = address.broadcast = ip_from(ip)
-        address.segment = segment
-        if ip_is_v4(address.ip) and prefix_len < 127:
-            address.broadcast.lo |= ~mask.lo
-        route.mask = mask
-        route.network.hi = address.ip.hi & mask.hi
-        route.network.lo = address.ip.lo & mask.lo
-        route.segment = segment
-        route.prefix_len = prefix_len
-        route.connected = True
-        routes.n_addresses += 1
-        route_add(routes, route)
-        self.w.tables.segments[segment].routed = True
+        address_add(&self.w.tables, segment, ip_from(ip), prefix_mask(prefix_len), prefix_len)
 
     def add_route(self, bytes network, prefix_len, bytes via, segment) -> None:
         """Packets to the network (prefix_len of 128 bits) go to `via` on the segment."""
@@ -329,9 +159,8 @@ cdef class Worker:
     def add_service(self, *, vips, protocol, l4_first, l4_last, refuse, orphans, on_down, timeouts_ns) -> int:
         """A service at `vips`: (address, segment or None) each; timeouts_ns by state, N_STATES of them; its index."""
         cdef services_t *services = &self.w.tables.services
-        cdef uint32_t index = services.n_services
-        cdef service_t *service = &services.services[index]
-        cdef int i, family
+        cdef service_t *service = &services.services[services.n_services]
+        cdef int i
         self._unsealed()
         service.protocol = protocol
         service.refuse = refuse
@@ -341,68 +170,26 @@ cdef class Worker:
         for i, timeout in enumerate(timeouts_ns):
             service.timeout_ms[i] = timeout // 10**6
         for address, segment in vips:
-            family = V4 if ip_is_v4(ip_from(address)) else V6
-            service.vip[family] = ip_from(address)
-            service.vip_index[family] = self._vip(ip_from(address), NO_SEGMENT if segment is None else segment)
-            self._match(service.vip_index[family], index, protocol, l4_first, l4_last)
+            service_add_vip(services, service, V4 if ip_is_v4(ip_from(address)) else V6, ip_from(address),
+                            NO_SEGMENT if segment is None else segment, l4_first, l4_last)
         services.n_services += 1
-        return index
-
-    cdef uint16_t _vip(self, ip_t ip, uint16_t segment):
-        """The index of the VIP, made if it is new."""
-        cdef services_t *services = &self.w.tables.services
-        cdef vip_t *vip = vip_find(services, ip)
-        cdef uint16_t *bucket
-        if vip is NULL:
-            bucket = &services.buckets[hash_ip(services.key, ip, 0) & (VIP_BUCKETS - 1)]
-            vip = &services.vips[services.n_vips]
-            vip.ip = ip
-            vip.segment = segment
-            vip.first_match = SERVICE_NONE
-            vip.next = bucket[0]
-            bucket[0] = services.n_vips
-            services.n_vips += 1
-        return <uint16_t>(vip - services.vips)
-
-    cdef void _match(self, uint16_t vip, uint16_t service, uint8_t protocol, uint16_t first, uint16_t last):
-        """Those ports of the VIP are the service's."""
-        cdef services_t *services = &self.w.tables.services
-        cdef match_t *match = &services.matches[services.n_matches]
-        match.service = service
-        match.protocol = protocol
-        match.l4_first = first
-        match.l4_last = last
-        match.next = services.vips[vip].first_match
-        services.vips[vip].first_match = services.n_matches
-        services.n_matches += 1
+        return services.n_services - 1
 
     def add_server(self, service, *, bytes ip, l4_port, weight, ready) -> int:
         """A server of the service added last; l4_port 0 keeps the client's; IPv4 servers before IPv6; its index."""
         cdef services_t *services = &self.w.tables.services
-        cdef uint32_t index = services.n_servers
-        cdef server_t *server = &services.servers[index]
         cdef service_t *of = &services.services[service]
+        cdef server_t *server
+        cdef int family = V4 if ip_is_v4(ip_from(ip)) else V6
         self._unsealed()
-        if service != services.n_services - 1:
-            raise ValueError("servers are added right after their service")
+        if service != services.n_services - 1 or (family == V4 and of.n_servers[V6]):
+            raise ValueError("servers are added right after their service, IPv4 ones before IPv6")
+        server = server_add(services, of, family)
         server.ip = ip_from(ip)
-        server.family = V4 if ip_is_v4(server.ip) else V6
-        if server.family == V4 and of.n_servers[V6]:
-            raise ValueError("IPv4 servers are added before IPv6 ones")
         server.l4_port = htons(l4_port)
-        server.service = service
         server.weight = weight
         server.ready = ready
-        if of.n_servers[server.family] == 0:
-            if server.family == V4:
-                of.first = index
-            else:
-                of.first_v6 = index
-        of.n_servers[server.family] += 1
-        # The choice begins behind the cursor, so the first server is the first chosen.
-        of.cursor[server.family] = of.n_servers[server.family] - 1
-        services.n_servers += 1
-        return index
+        return services.n_servers - 1
 
     def seal(self, *, now_ns=None) -> None:
         """Building is over: every VIP knows whether it is active, and is announced."""
@@ -578,12 +365,12 @@ cdef class Worker:
     def neighbours(self, *, now_ns=None) -> list[tuple[int, bytes, bytes, str, int]]:
         """(segment, address, MAC, state, ms since its last sign of life) of every neighbour."""
         cdef neighbours_t *table = &self.w.tables.neighbours
-        cdef bytearray copy = self._copied(table.entries, table.limit * sizeof(neighbour_t))
+        cdef uint32_t i, high = table.high, now_ms = self._now_ms(now_ns)
+        cdef bytearray copy = self._copied(table.entries, high * sizeof(neighbour_t))
         cdef neighbour_t *entries = <neighbour_t *><char *>copy
-        cdef uint32_t i, now_ms = self._now_ms(now_ns)
         return [(entries[i].segment, ip_bytes(entries[i].ip), mac_bytes(entries[i].mac),
                  NEIGHBOUR_STATES[entries[i].state], <uint32_t>(now_ms - entries[i].alive_ms))
-                for i in range(table.limit) if entries[i].state != N_FREE]
+                for i in range(high) if entries[i].state != N_FREE]
 
     def sessions(self, *, now_ns=None) -> list[tuple]:
         """(protocol, client, client port, VIP port, server index, server port, state, age, idle, time left in ms,

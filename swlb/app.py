@@ -25,8 +25,8 @@ from swlb.ports import Ports
 
 log = logging.getLogger("swlb")
 
-EVENT_GAP_S = 0.1  # between two looks at what the worker has to tell
-WATCH_GAP_S = 0.25  # between two looks at the devices; a change is followed within a second
+EVENT_GAP_S = 0.2  # between two looks at what the worker has to tell
+WATCH_GAP_S = 0.4  # between two looks at the devices; a change is followed within a second
 
 
 class App:

@@ -88,8 +88,9 @@ class Balancer:
         state = self._find(name)
         admin, weight = read_order(order, state.config.weight)
         if weight is not None:
-            before, state.weight = state.weight, weight
-            self._publish(state, lambda: self._weight_event(state, before))
+            before = state.weight
+            if weight != before:
+                self._set_weight(state, weight)
             return f"server {name}: weight {weight} (was {before})"
         assert admin is not None
         before_admin = state.admin
@@ -142,6 +143,10 @@ class Balancer:
                 new=admin,
             ),
         )
+
+    def _set_weight(self, state: ServerState, weight: int) -> None:
+        before, state.weight = state.weight, weight
+        self._publish(state, lambda: self._weight_event(state, before))
 
     def _on_transition(self, key: Key, transition: Transition) -> None:
         state = self.servers[key]

@@ -1,4 +1,7 @@
-"""The command line: `swlb check|run|show|set|flush|lab`. Exit codes: 0 done, 1 not done, 2 wrong words, 3 not running."""
+"""The command line: `swlb check|run|show|set|flush|lab`.
+
+Exit codes: 0 done, 1 not done, 2 wrong words, 3 not running.
+"""
 
 import asyncio
 import json
@@ -11,6 +14,7 @@ import click
 
 from swlb import __version__
 from swlb.errors import SwlbError
+from swlb.lab_cli import lab
 
 DEFAULT_CONTROL = Path("/run/swlb.sock")
 NOUNS = ("services", "servers", "sessions", "fdb", "neighbours", "ports", "drops", "events", "health", "timeouts")
@@ -125,6 +129,9 @@ def flush(table: str, segment: str | None, service: str | None, server: str | No
 
     chosen: dict[str, Any] = {"segment": segment, "service": service, "server": server}
     click.echo(f"{ask(control, 'POST', f'/flush/{table}', chosen)['flushed']} {table} flushed")
+
+
+cli.add_command(lab)
 
 
 def main() -> None:

@@ -146,7 +146,7 @@ def ports(run: Running) -> list[Row]:
         state = "lost" if figures.pop("lost") else "up" if figures["up"] else "down"
         del figures["up"]
         mtu = figures.pop("mtu")
-        about = {"port": name, "kind": port.kind, "device": port.tap.device, "state": state, "io": "readv/writev"}
+        about = {"port": name, "kind": port.kind, "device": port.state.device, "state": state, "io": "readv/writev"}
         rows.append({**about, "mtu": mtu, "netns": port.tap.netns, "offloads": list(port.tap.offloads), **figures})
     return rows
 

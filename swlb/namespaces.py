@@ -68,6 +68,25 @@ def entered(netns_fd: int) -> Iterator[None]:
         os.close(home)
 
 
+@contextmanager
+def new_namespace() -> Iterator[int]:
+    """The calling thread is inside a new, nameless namespace within the block and back afterwards; its inode.
+
+    It is gone with the block unless it got a name meanwhile (`ip netns attach NAME` with the thread's id).
+    """
+    home = os.open(THREAD_NETNS, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if _libc.unshare(CLONE_NEWNET) != 0:
+            code = ctypes.get_errno()
+            raise OSError(code, f"unshare: {os.strerror(code)}")
+        try:
+            yield os.stat(THREAD_NETNS).st_ino
+        finally:
+            _setns(home)
+    finally:
+        os.close(home)
+
+
 def _setns(netns_fd: int) -> None:
     if _libc.setns(netns_fd, CLONE_NEWNET) != 0:
         code = ctypes.get_errno()

@@ -1,6 +1,5 @@
 """The tables that `swlb show` prints for people: the columns one looks for first, the rest is in --json."""
 
-import os
 from datetime import datetime
 from typing import Any
 
@@ -52,9 +51,9 @@ def print_table(noun: str, rows: list[dict[str, Any]]) -> None:
         table.add_column(column, justify="right" if numeric and column != "port" else "left", no_wrap=column != "text")
     for row in rows:
         table.add_row(*(_cell(column, row[column]) for column in COLUMNS[noun]))
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        # A pipe has no width: a program or a pager gets each row on one line.
-        console = Console(highlight=False, width=10_000)
+    if not console.is_terminal or "text" not in COLUMNS[noun]:
+        # Rich would cut columns down to nothing. A terminal wraps whole rows better, and a pipe has no width at all.
+        console.width = max(console.width, console.measure(table, options=console.options.update(max_width=10_000)).maximum)
     console.print(table)
 
 

@@ -19,8 +19,8 @@ from ext.tables.route cimport route_lookup, route_t
 from ext.tables.segment cimport segment_t
 from ext.tables.service cimport (ANSWER_RESET, DOWN_DEFAULT, DOWN_DROP, DOWN_KEEP, DOWN_RESET, V4, V6, server_serves,
                                  server_t, service_find, service_t, vip_t)
-from ext.tables.session cimport (session_crowded, session_expired, session_insert, session_of_request, session_remove,
-                                 session_t, sessions_t)
+from ext.tables.session cimport (session_crowded, session_expired, session_insert, session_of_reply, session_of_request,
+                                 session_remove, session_t, sessions_t)
 from ext.tables.state cimport ESTABLISHED, is_closing
 from ext.tables.tables cimport report, tables_t
 from ext.verdict cimport (DROP_ECHO_SILENT, DROP_FRAGMENT, DROP_NO_SERVER, DROP_NO_SERVICE, DROP_ORPHAN,
@@ -50,7 +50,7 @@ cdef inline verdict_t balance(tables_t *tables, segment_t *segment, frame_t *fra
     if likely(session is not NULL):
         if likely(session_goes_on(tables, session, frame, now_ms)):
             return nat_request(tables, frame, session, now_ms)
-        if session_ended_badly(tables, session, frame):
+        if session_ended_badly(tables, session, frame, now_ms):
             return session_down(tables, session, frame, family, now_ms)
         session_remove(&tables.sessions[family], &tables.services, session)
     return balance_new(tables, frame, vip, family, now_ms)
@@ -63,7 +63,7 @@ cdef inline bint is_new_connection(const frame_t *frame) noexcept nogil:
 
 cdef inline bint session_goes_on(tables_t *tables, session_t *session, const frame_t *frame,
                                  uint32_t now_ms) noexcept nogil:
-    """Whether the packet still belongs to the session: its server serves, it has not expired, the port is not reused."""
+    """Whether the packet still belongs to it: its server serves, it has not expired, the port is not reused."""
     cdef server_t *server = &tables.services.servers[session.server]
     if unlikely(session_expired(&tables.services, session, now_ms)):
         return False
@@ -73,11 +73,12 @@ cdef inline bint session_goes_on(tables_t *tables, session_t *session, const fra
             or tables.services.services[server.service].on_down == DOWN_KEEP)
 
 
-cdef inline bint session_ended_badly(tables_t *tables, session_t *session, const frame_t *frame) noexcept nogil:
+cdef inline bint session_ended_badly(tables_t *tables, session_t *session, const frame_t *frame,
+                                     uint32_t now_ms) noexcept nogil:
     """Whether its server went down and the service does not want this packet scheduled anew."""
     cdef server_t *server = &tables.services.servers[session.server]
     cdef uint8_t on_down = tables.services.services[server.service].on_down
-    if server_serves(server):
+    if server_serves(server) or session_expired(&tables.services, session, now_ms):
         return False
     if frame.protocol == PROTO_TCP and is_new_connection(frame) and session.state != ESTABLISHED:
         return False
@@ -106,14 +107,45 @@ cdef inline verdict_t balance_new(tables_t *tables, frame_t *frame, vip_t *vip, 
         return refuse(tables, frame, ANSWER_RESET, DROP_NO_SERVICE, now_ms)
     if frame.protocol == PROTO_TCP and not is_new_connection(frame):
         return refuse(tables, frame, service.orphans, DROP_ORPHAN, now_ms)
-    server = rr_choose(&tables.services, service, family)
-    if server is NULL:
+    if service.n_takers[family] == 0:
         service.refused += 1
         return refuse(tables, frame, service.refuse, DROP_NO_SERVER, now_ms)
+    server = choose(tables, frame, service, family, now_ms)
+    if server is NULL:
+        return DROP_SESSION_CROWDED
     route = route_lookup(&tables.routes, server.ip)
     if ttl_of(frame) <= 1 and route is not NULL and route.segment != frame.segment:
         return icmp_error(tables, frame, TIME_EXCEEDED, 0, DROP_TTL_EXPIRED, now_ms)
     return begin(tables, frame, server, family, now_ms)
+
+
+cdef inline server_t *choose(tables_t *tables, const frame_t *frame, service_t *service, int family,
+                             uint32_t now_ms) noexcept nogil:
+    """The scheduler's first choice that can tell the new session from those it has, or NULL."""
+    cdef server_t *server
+    cdef uint16_t i
+    for i in range(service.n_takers[family]):
+        server = rr_choose(&tables.services, service, family)
+        if server_can_tell(tables, frame, server, family, now_ms):
+            return server
+    return NULL
+
+
+cdef inline bint server_can_tell(tables_t *tables, const frame_t *frame, const server_t *server, int family,
+                                 uint32_t now_ms) noexcept nogil:
+    """Whether the client's port is not in use at the server's already, by way of another port or VIP.
+
+    Both would be one connection there. An expired or closing session gives way, as when a client uses a port again.
+    """
+    cdef session_t *session = session_of_reply(&tables.sessions[family], &tables.services, frame.src, frame.sport,
+                                               frame.protocol, server.ip,
+                                               server.l4_port if server.l4_port else frame.dport)
+    if likely(session is NULL):
+        return True
+    if not is_closing(session.state) and not session_expired(&tables.services, session, now_ms):
+        return False
+    session_remove(&tables.sessions[family], &tables.services, session)
+    return True
 
 
 cdef inline verdict_t begin(tables_t *tables, frame_t *frame, server_t *server, int family,

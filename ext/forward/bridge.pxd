@@ -12,7 +12,7 @@ from ext.tables.event cimport EVENT_MAC_MOVED
 from ext.tables.fdb cimport FDB_MOVED, fdb_learn, fdb_lookup
 from ext.tables.segment cimport segment_t
 from ext.tables.tables cimport report, tables_t
-from ext.verdict cimport DROP_SAME_PORT, FLOOD, FLOOD_STATIONS, SEND, TAKEN, verdict_t
+from ext.verdict cimport DROP_NOWHERE, DROP_SAME_PORT, FLOOD, FLOOD_STATIONS, SEND, verdict_t
 from ext.wire.ethernet cimport eth_hdr, mac_is_group, mac_load
 
 cdef enum:
@@ -40,7 +40,7 @@ cdef inline verdict_t bridge(tables_t *tables, segment_t *segment, frame_t *fram
     if segment.routed and dst == segment.mac:
         port = segment.host_port
         if port == NO_PORT:
-            return TAKEN
+            return DROP_NOWHERE
     else:
         port = fdb_lookup(&segment.fdb, dst, frame.vid, now_ms)
     if port == NO_PORT:

@@ -67,16 +67,16 @@ cdef inline bint icmp_token(tables_t *tables, uint32_t now_ms) noexcept nogil:
 
 cdef inline bint icmp_may_answer(const frame_t *frame) noexcept nogil:
     """Whether an error may be sent about this packet (RFC 1812 4.3.2.7, RFC 4443 2.4 e)."""
-    cdef uint8_t type
+    # Behind the last header of any other protocol there may be nothing to read.
+    cdef icmp_hdr *icmp = <icmp_hdr *>(frame.data + frame.l4_off)
     if not frame.found & FOUND_L3 or frame.found & FOUND_LATER or not ip_may_send(frame.src):
         return False
     if mac_is_group(mac_load((<eth_hdr *>frame.data).dst)):
         return False
-    type = (<icmp_hdr *>(frame.data + frame.l4_off)).type
     if frame.protocol == PROTO_ICMP and frame.family == 4:
-        return not icmp_is_error(type)
+        return not icmp_is_error(icmp.type)
     if frame.protocol == PROTO_ICMPV6 and frame.family == 6:
-        return not icmpv6_is_error(type)
+        return not icmpv6_is_error(icmp.type)
     return True
 
 

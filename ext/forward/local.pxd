@@ -11,7 +11,8 @@ from ext.forward.bridge cimport bridge
 from ext.forward.reflect cimport frame_cut, reflect
 from ext.frame cimport frame_head_len, frame_t, frame_vnet
 from ext.tables.event cimport EVENT_ADDRESS_CONFLICT, EVENT_VIP_CONFLICT
-from ext.tables.neighbour cimport neighbour_alive, neighbour_create, neighbour_find, neighbour_t
+from ext.tables.neighbour cimport (PROBE, REACHABLE, STALE, neighbour_alive, neighbour_create, neighbour_find,
+                                   neighbour_t)
 from ext.tables.route cimport address_find, address_t
 from ext.tables.segment cimport segment_t
 from ext.tables.service cimport DEFEND_MS, vip_find, vip_t
@@ -83,9 +84,11 @@ cdef inline verdict_t arp(tables_t *tables, segment_t *segment, frame_t *frame, 
     cdef bint ours
     if frame_head_len(frame) < frame.l3_off + <uint32_t>ARP_LEN:
         return DROP_BAD_ARP
-    if (msg.htype != ARP_ETHERNET or msg.ptype != ARP_IPV4 or msg.hlen != 6 or msg.plen != 4
-            or (msg.oper != ARP_REQUEST and msg.oper != ARP_REPLY)):
+    if msg.htype != ARP_ETHERNET or msg.ptype != ARP_IPV4 or msg.hlen != 6 or msg.plen != 4:
         return DROP_BAD_ARP
+    # Reverse and inverse ARP (RFC 903, RFC 2390) are between others, and say nothing of who has an address.
+    if msg.oper != ARP_REQUEST and msg.oper != ARP_REPLY:
+        return bridge(tables, segment, frame, now_ms)
     sender_mac = mac_load(msg.sender_mac)
     sender = ip_of_v4(msg.sender_ip)
     target = ip_of_v4(msg.target_ip)
@@ -106,6 +109,13 @@ cdef inline verdict_t arp(tables_t *tables, segment_t *segment, frame_t *frame, 
     return reflect(tables, frame)
 
 
+cdef inline bint has_other_mac(tables_t *tables, uint16_t segment, ip_t ip, uint64_t mac) noexcept nogil:
+    """Whether the neighbour is in use at another MAC, which only "override" may replace (RFC 4861 7.2.5)."""
+    cdef const neighbour_t *entry = neighbour_find(&tables.neighbours, segment, ip)
+    return (entry is not NULL and entry.mac != mac
+            and (entry.state == REACHABLE or entry.state == STALE or entry.state == PROBE))
+
+
 cdef inline verdict_t neighbour_discovery(tables_t *tables, segment_t *segment, frame_t *frame,
                                           uint32_t now_ms) noexcept nogil:
     """A solicitation for what is ours becomes its advertisement; all others are bridged on."""
@@ -118,7 +128,10 @@ cdef inline verdict_t neighbour_discovery(tables_t *tables, segment_t *segment, 
     if msg.type == ICMPV6_ADVERTISEMENT:
         # An answer to a unicast question may leave the option out (RFC 4861 7.2.4).
         mac = nd_mac(frame, OPT_TARGET_MAC)
-        heard(tables, frame, target, mac if mac else mac_load((<eth_hdr *>frame.data).src), False, now_ms)
+        if mac == 0:
+            mac = mac_load((<eth_hdr *>frame.data).src)
+        if msg.flags & NA_OVERRIDE or not has_other_mac(tables, frame.segment, target, mac):
+            heard(tables, frame, target, mac, False, now_ms)
         return bridge(tables, segment, frame, now_ms)
     if not is_ours(tables, frame.segment, target):
         heard(tables, frame, frame.src, nd_mac(frame, OPT_SOURCE_MAC), False, now_ms)

@@ -63,7 +63,8 @@ cdef inline verdict_t addressed(tables_t *tables, segment_t *segment, frame_t *f
     cdef uint64_t dst = mac_load((<eth_hdr *>frame.data).dst)
     cdef verdict_t verdict
     cdef vip_t *vip
-    if unlikely(frame.vid != 0):
+    # Behind a priority tag a second one may still name a VLAN, so two tags are never for us.
+    if unlikely(frame.vid != 0 or frame.n_tags > 1):
         return DROP_TAGGED_FOR_US if dst == segment.mac else bridge(tables, segment, frame, now_ms)
     if unlikely(frame.ethertype == ETH_ARP):
         return arp(tables, segment, frame, now_ms)
@@ -125,7 +126,7 @@ cdef inline verdict_t of_session(tables_t *tables, segment_t *segment, frame_t *
 
 cdef inline verdict_t gateway(tables_t *tables, frame_t *frame, uint32_t now_ms) noexcept nogil:
     """An IP packet sent to the segment's MAC: for swlb's kernel, or to be routed (RFC 1812 5.3.7 for what may not)."""
-    if unlikely(not ip_may_send(frame.src)):
+    if unlikely(not ip_may_send(frame.src) or is_directed_broadcast(&tables.routes, frame.src)):
         return DROP_BAD_ADDRESS
     if address_find(&tables.routes, frame.dst) is not NULL:
         return to_host(tables, frame, frame.segment)

@@ -11,12 +11,14 @@ from ext.forward.nat cimport reply_out
 from ext.forward.output cimport route_out
 from ext.frame cimport FOUND_PARTIAL, frame_head_len, frame_t
 from ext.order cimport be16, load16, ntohs, store16
+from ext.tables.route cimport address_find
 from ext.tables.segment cimport segment_t
-from ext.tables.service cimport V4, V6, server_t
-from ext.tables.session cimport session_of_reply, session_of_request, session_server_port, session_t
+from ext.tables.service cimport SERVICE_NONE, V4, V6, server_t, service_find, service_t, services_t, vip_find
+from ext.tables.session cimport session_expired, session_of_reply, session_of_request, session_server_port, session_t
 from ext.tables.tables cimport tables_t
 from ext.verdict cimport DROP_BAD_ICMP, DROP_ICMP_NO_SESSION, GO_ON, verdict_t
 from ext.wire.checksum cimport checksum_adjust, sum_bytes, sum_change, sum_fold
+from ext.wire.ethernet cimport eth_hdr, mac_load
 from ext.wire.icmp cimport ICMP_LEN, icmp_hdr
 from ext.wire.ipv4 cimport IPV4_LEN, IPV4_OFFSET, PROTO_TCP, PROTO_UDP, ipv4_hdr
 from ext.wire.ipv6 cimport IPV6_LEN, ipv6_hdr
@@ -75,12 +77,14 @@ cdef inline void quote_rewrite(frame_t *frame, quote_t *quote, uint32_t end, ip_
     cdef uint16_t before = sum_fold(sum_bytes(quote.l3, covered, 0))
     cdef uint16_t check_off = TCP_CHECKSUM_OFF if quote.protocol == PROTO_TCP else UDP_CHECKSUM_OFF
     cdef uint16_t old_port = load16(quote.l4 + 2 * end)
+    cdef be16 check
     cdef uint16_t change = rewrite_address(quote.l3, frame.family, end, ip)
     store16(quote.l4 + 2 * end, l4_port)
     if quote.l4_room >= check_off + <uint32_t>2 and not (quote.protocol == PROTO_UDP
                                                           and load16(quote.l4 + check_off) == 0):
         change = sum_fold(<uint64_t>change + sum_change(old_port, l4_port))
-        store16(quote.l4 + check_off, checksum_adjust(load16(quote.l4 + check_off), change))
+        check = checksum_adjust(load16(quote.l4 + check_off), change)
+        store16(quote.l4 + check_off, 0xFFFF if quote.protocol == PROTO_UDP and check == 0 else check)
     if not frame.found & FOUND_PARTIAL:
         icmp.checksum = checksum_adjust(icmp.checksum,
                                         sum_change(before, sum_fold(sum_bytes(quote.l3, covered, 0))))
@@ -104,7 +108,7 @@ cdef inline verdict_t quote_to_server(tables_t *tables, frame_t *frame, uint32_t
         return DROP_BAD_ICMP
     session = session_of_request(&tables.sessions[family], &tables.services, quote.dst, quote.dport, quote.protocol,
                                  quote.src, quote.sport)
-    if session is NULL:
+    if session is NULL or session_expired(&tables.services, session, now_ms):
         return DROP_ICMP_NO_SESSION
     server = &tables.services.servers[session.server]
     quote_rewrite(frame, &quote, SRC, server.ip, session_server_port(session, server))
@@ -112,11 +116,49 @@ cdef inline verdict_t quote_to_server(tables_t *tables, frame_t *frame, uint32_t
     return route_out(tables, frame, server.ip, False, now_ms)
 
 
+cdef inline verdict_t quote_of_none(tables_t *tables, const segment_t *segment, const frame_t *frame,
+                                    const quote_t *quote) noexcept nogil:
+    """An error about no session: dropped where swlb would have to route it and it speaks of what is balanced.
+
+    One for swlb itself (its checks call servers too) or for a neighbour on the bridge is not: GO_ON.
+    """
+    if mac_load((<eth_hdr *>frame.data).dst) != segment.mac or address_find(&tables.routes, frame.dst) is not NULL:
+        return GO_ON
+    if (is_balanced(&tables.services, quote.protocol, quote.dst, quote.dport)
+            or is_balanced(&tables.services, quote.protocol, quote.src, quote.sport)):
+        return DROP_ICMP_NO_SESSION
+    return GO_ON
+
+
+cdef inline bint is_balanced(const services_t *services, uint8_t protocol, ip_t ip, be16 l4_port) noexcept nogil:
+    """Whether ip is a VIP, or a server that is called at that port. A walk past all servers, as errors are few."""
+    cdef uint32_t i
+    if vip_find(services, ip) is not NULL:
+        return True
+    for i in range(services.n_servers):
+        if ip_equal(services.servers[i].ip, ip) and is_called_at(services, &services.servers[i], protocol, l4_port):
+            return True
+    return False
+
+
+cdef inline bint is_called_at(const services_t *services, const server_t *server, uint8_t protocol,
+                              be16 l4_port) noexcept nogil:
+    """Whether the server is called at that port: its own, or any of the service's when it has none."""
+    cdef const service_t *service = &services.services[server.service]
+    cdef uint16_t vip = service.vip_index[server.family]
+    if service.protocol != protocol:
+        return False
+    if server.l4_port:
+        return server.l4_port == l4_port
+    return vip != SERVICE_NONE and service_find(services, &services.vips[vip], protocol, l4_port) == service
+
+
 cdef inline verdict_t quote_to_client(tables_t *tables, segment_t *segment, frame_t *frame,
                                       uint32_t now_ms) noexcept nogil:
     """An error about a packet that the client sent: on to the client as the VIP's, if a server sent it.
 
-    GO_ON when it is about no session. A router between swlb and the server keeps its address as sender.
+    GO_ON when it is about no session and none of swlb's business. A router between swlb and the server keeps its
+    address as sender.
     """
     cdef quote_t quote
     cdef session_t *session
@@ -127,8 +169,8 @@ cdef inline verdict_t quote_to_client(tables_t *tables, segment_t *segment, fram
         return GO_ON
     session = session_of_reply(&tables.sessions[family], &tables.services, quote.src, quote.sport, quote.protocol,
                                quote.dst, quote.dport)
-    if session is NULL:
-        return GO_ON
+    if session is NULL or session_expired(&tables.services, session, now_ms):
+        return quote_of_none(tables, segment, frame, &quote)
     server = &tables.services.servers[session.server]
     vip = tables.services.services[server.service].vip[family]
     quote_rewrite(frame, &quote, DST, vip, session.vip_port)

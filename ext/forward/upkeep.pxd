@@ -51,7 +51,7 @@ cdef inline verdict_t upkeep_next(tables_t *tables, frame_t *frame, uint32_t *cu
         cursor[0] += 1
         if announcement_due(&tables.services.vips[i], now_ms):
             return announce(tables, frame, tables.services.vips[i].ip, tables.services.vips[i].segment, now_ms)
-    while cursor[0] < tables.services.n_vips + tables.neighbours.limit:
+    while cursor[0] < tables.services.n_vips + tables.neighbours.high:
         i = cursor[0] - tables.services.n_vips
         cursor[0] += 1
         if request_due(tables, &tables.neighbours.entries[i], now_ms):

@@ -83,7 +83,8 @@ cdef inline int memory_tx(port_t *port, frame_t **frames, int n) noexcept nogil:
         head = frame_head_len(frames[i])
         store32(to, frames[i].len)
         memcpy(to + 4, frame_vnet(frames[i]), VNET_LEN + head)
-        memcpy(to + RECORD_LEN + head, frames[i].tail, frames[i].tail_len)
+        if frames[i].tail_len:
+            memcpy(to + RECORD_LEN + head, frames[i].tail, frames[i].tail_len)
         port.memory.outgoing_len += RECORD_LEN + frames[i].len
         port_count_tx(port, frames[i])
     port.tx_dropped += dropped

@@ -44,6 +44,8 @@ cdef struct port_t:
     bint host              # the kernel twin of its segment
     bint up                # its device is there and up
     bint lost              # its device is gone for good
+    uint8_t backoff        # turns it was last left out for, as it had nothing
+    uint8_t rest           # turns it is still left out
     uint32_t mtu
     uint64_t rx_frames
     uint64_t rx_bytes

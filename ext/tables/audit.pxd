@@ -4,14 +4,14 @@ Each function gives NULL, or the first thing that is wrong. A walk is bounded by
 bites its own tail is found, not followed for ever.
 """
 
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint32_t
 
 from ext.frame cimport NO_PORT
 from ext.hash cimport hash_word
 from ext.tables.fdb cimport FDB_NONE, FDB_PORTS, fdb_t
 from ext.tables.neighbour cimport (FAILED, INCOMPLETE, N_FREE, WAIT_PER_NEIGHBOUR, WAITING, neighbour_bucket,
                                    neighbour_t, neighbours_t)
-from ext.tables.service cimport server_t, services_t
+from ext.tables.service cimport services_t
 from ext.tables.session cimport session_at, session_bucket, session_client, session_t, sessions_t
 from ext.tables.state cimport ESTABLISHED, N_STATES, S_NONE
 from ext.tables.tables cimport tables_t

@@ -6,7 +6,7 @@ Full: the oldest entry of the port that has most is given up, so that a port tha
 its own. Ageing: an entry is gone `ageing_ms` after its last frame. Owner: the worker; readers ask it.
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
 from ext.frame cimport NO_PORT

@@ -5,7 +5,7 @@ leaves an entry, later ones find it. Full: the oldest of the set is overwritten.
 passed to the look-up. Owner: the worker.
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t
 from libc.stdlib cimport calloc, free
 
 from ext.address cimport ip_equal, ip_t
@@ -51,13 +51,21 @@ cdef inline fragment_t *fragment_set(const fragments_t *table, const frame_t *fr
     return &table.entries[(h & table.mask) * WAYS]
 
 
+cdef inline bint fragment_is_of(const fragment_t *entry, const frame_t *frame) noexcept nogil:
+    return (entry.id == frame.fragment_id and entry.protocol == frame.protocol
+            and ip_equal(entry.src, frame.src) and ip_equal(entry.dst, frame.dst))
+
+
 cdef inline void fragment_note(fragments_t *table, const frame_t *frame, uint8_t end, ip_t rewritten,
                                uint32_t now_ms) noexcept nogil:
-    """Later fragments of this packet, as it came in, get the same end rewritten."""
+    """Later fragments of this packet, as it came in, get the same end rewritten.
+
+    An entry of the same id is overwritten: the sender has begun to use its ids anew, perhaps for another session.
+    """
     cdef fragment_t *entries = fragment_set(table, frame)
     cdef int i, oldest = 0
     for i in range(WAYS):
-        if not entries[i].used:
+        if not entries[i].used or fragment_is_of(&entries[i], frame):
             oldest = i
             break
         if now_ms - entries[i].made_ms > now_ms - entries[oldest].made_ms:
@@ -78,8 +86,6 @@ cdef inline const fragment_t *fragment_find(const fragments_t *table, const fram
     cdef const fragment_t *entries = fragment_set(table, frame)
     cdef int i
     for i in range(WAYS):
-        if (entries[i].used and entries[i].id == frame.fragment_id and entries[i].protocol == frame.protocol
-                and ip_equal(entries[i].src, frame.src) and ip_equal(entries[i].dst, frame.dst)
-                and now_ms - entries[i].made_ms < timeout_ms):
+        if (entries[i].used and fragment_is_of(&entries[i], frame) and now_ms - entries[i].made_ms < timeout_ms):
             return &entries[i]
     return NULL

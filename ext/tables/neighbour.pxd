@@ -19,7 +19,7 @@ from libc.string cimport memcpy, memset
 from posix.mman cimport munmap
 
 from ext.address cimport ip_equal, ip_t
-from ext.frame cimport SLOT_LEN, SLOT_ROOM, TAIL_LEN, VNET_LEN, frame_head_len, frame_t, frame_vnet
+from ext.frame cimport SLOT_ROOM, VNET_LEN, frame_head_len, frame_t, frame_vnet
 from ext.hash cimport hash_ip, key_t, power_of_two
 from ext.tables.session cimport map_pages
 
@@ -64,6 +64,7 @@ cdef struct neighbours_t:
     uint32_t limit
     uint32_t n
     uint32_t mask
+    uint32_t high          # entries from here on were never used
     uint32_t free
     uint32_t free_waiting
     uint32_t ready_first   # frames that need wait no longer: resolved, or failed
@@ -130,6 +131,7 @@ cdef inline neighbour_t *neighbour_create(neighbours_t *table, uint16_t segment,
     i = table.free
     entry = &table.entries[i - 1]
     table.free = entry.next
+    table.high = max(table.high, i)
     memset(entry, 0, sizeof(neighbour_t))
     entry.ip = ip
     entry.segment = segment

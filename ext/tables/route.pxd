@@ -4,7 +4,7 @@ Structure: two short flat arrays, routes sorted by length so that the first matc
 Written by the control plane before the worker starts; afterwards read only.
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdint cimport uint16_t, uint32_t
 from libc.stdlib cimport calloc, free
 
 from ext.address cimport ip_equal, ip_in, ip_is_v4, ip_t

@@ -11,7 +11,6 @@ from libc.stdlib cimport calloc, free
 from ext.address cimport ip_equal, ip_t
 from ext.hash cimport hash_ip, key_t
 from ext.order cimport be16, ntohs
-from ext.tables.state cimport N_STATES
 
 cdef enum:
     VIP_BUCKETS = 1024
@@ -146,6 +145,54 @@ cdef inline service_t *service_find(const services_t *table, const vip_t *vip, u
 cdef inline server_t *service_servers(const services_t *table, const service_t *service, int family) noexcept nogil:
     """The first of the service's servers of the family."""
     return &table.servers[service.first if family == V4 else service.first_v6]
+
+
+cdef inline vip_t *vip_add(services_t *table, ip_t ip, uint16_t segment) noexcept nogil:
+    """The VIP of that address, made if it is new."""
+    cdef vip_t *vip = vip_find(table, ip)
+    cdef uint16_t *bucket = &table.buckets[hash_ip(table.key, ip, 0) & (VIP_BUCKETS - 1)]
+    if vip is not NULL:
+        return vip
+    vip = &table.vips[table.n_vips]
+    vip.ip = ip
+    vip.segment = segment
+    vip.first_match = SERVICE_NONE
+    vip.next = bucket[0]
+    bucket[0] = <uint16_t>table.n_vips
+    table.n_vips += 1
+    return vip
+
+
+cdef inline void service_add_vip(services_t *table, service_t *service, int family, ip_t ip, uint16_t segment,
+                                 uint16_t l4_first, uint16_t l4_last) noexcept nogil:
+    """Those ports of the VIP are the service's."""
+    cdef vip_t *vip = vip_add(table, ip, segment)
+    cdef match_t *match = &table.matches[table.n_matches]
+    service.vip[family] = ip
+    service.vip_index[family] = <uint16_t>(vip - table.vips)
+    match.service = <uint16_t>(service - table.services)
+    match.protocol = service.protocol
+    match.l4_first = l4_first
+    match.l4_last = l4_last
+    match.next = vip.first_match
+    vip.first_match = <uint16_t>table.n_matches
+    table.n_matches += 1
+
+
+cdef inline server_t *server_add(services_t *table, service_t *service, int family) noexcept nogil:
+    """A new server of the service that was added last; IPv4 servers before IPv6 ones."""
+    cdef server_t *server = &table.servers[table.n_servers]
+    server.family = family
+    server.service = <uint16_t>(service - table.services)
+    if service.n_servers[family] == 0 and family == V4:
+        service.first = <uint16_t>table.n_servers
+    elif service.n_servers[family] == 0:
+        service.first_v6 = <uint16_t>table.n_servers
+    # The choice begins behind the cursor, so the first server is the first chosen.
+    service.cursor[family] = service.n_servers[family]
+    service.n_servers[family] += 1
+    table.n_servers += 1
+    return server
 
 
 cdef inline bint server_serves(const server_t *server) noexcept nogil:

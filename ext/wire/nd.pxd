@@ -3,7 +3,7 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from ext.address cimport ip_load, ip_store, ip_t
+from ext.address cimport ip_equal, ip_is_group, ip_is_zero, ip_load, ip_store, ip_t
 from ext.frame cimport FOUND_PARTIAL, frame_head_len, frame_t
 from ext.order cimport be16
 from ext.wire.checksum cimport checksum_of, sum_pseudo
@@ -49,7 +49,13 @@ cdef inline bint nd_is_sound(const frame_t *frame) noexcept nogil:
         if at + 2 > frame.l4_len or options[at + 1] == 0:
             return False
         at += <uint32_t>options[at + 1] * 8
-    return at == frame.l4_len
+    if at != frame.l4_len:
+        return False
+    if nd.type == ICMPV6_ADVERTISEMENT:
+        return not (ip_is_group(frame.dst) and nd.flags & NA_SOLICITED)
+    # A test for duplicates has no MAC to give yet, and is sent where only rivals listen.
+    return not ip_is_zero(frame.src) or (ip_equal(frame.dst, solicited_node(ip_load(nd.target)))
+                                         and nd_mac(frame, OPT_SOURCE_MAC) == 0)
 
 
 cdef inline uint64_t nd_mac(const frame_t *frame, uint8_t option_type) noexcept nogil:

@@ -24,7 +24,7 @@ from ext.wire.ipv6 cimport (EXT_AUTH, EXT_FRAGMENT, EXT_ROUTING, IPV6_LEN, MAX_E
                             ipv6_frag_hdr, ipv6_hdr, ipv6_is_extension)
 from ext.wire.tcp cimport TCP_CHECKSUM_OFF, TCP_LEN, tcp_hdr
 from ext.wire.udp cimport UDP_CHECKSUM_OFF, UDP_LEN, udp_hdr
-from ext.wire.vnet cimport GSO_NONE, VNET_NEEDS_CSUM, vnet_hdr
+from ext.wire.vnet cimport GSO_ECN, GSO_NONE, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, VNET_NEEDS_CSUM, vnet_hdr
 
 
 cdef inline verdict_t parse_ethernet(frame_t *frame) noexcept nogil:
@@ -65,6 +65,10 @@ cdef inline void parse_ip(frame_t *frame) noexcept nogil:
     elif frame.ethertype == ETH_IPV6:
         frame.family = 6
         frame.flaw = parse_ipv6(frame)
+    if unlikely((<vnet_hdr *>frame_vnet(frame)).gso_type != GSO_NONE and frame.family
+                and not frame.found & FOUND_L4 and frame.flaw == N_DROPS):
+        # Only TCP and UDP are segmented by a device, and no part of a packet is.
+        frame.flaw = DROP_BAD_OFFLOAD
 
 
 cdef inline uint8_t parse_ipv4(frame_t *frame) noexcept nogil:
@@ -202,6 +206,16 @@ cdef inline uint8_t parse_offload(frame_t *frame, uint16_t checksum_off) noexcep
         if unlikely(vnet.csum_start != frame.l4_off or vnet.csum_offset != checksum_off):
             return DROP_BAD_OFFLOAD
         frame.found |= FOUND_PARTIAL
+        if unlikely(vnet.gso_type != GSO_NONE and not is_super_of(frame, vnet.gso_type)):
+            return DROP_BAD_OFFLOAD
     elif unlikely(vnet.gso_type != GSO_NONE):
         return DROP_BAD_OFFLOAD
     return N_DROPS
+
+
+cdef inline bint is_super_of(const frame_t *frame, uint8_t gso_type) noexcept nogil:
+    """Whether the packet makes that kind of super-frame; of one unknown here a rewrite might leave parts stale."""
+    gso_type &= ~GSO_ECN
+    if frame.protocol == PROTO_TCP:
+        return gso_type == (GSO_TCPV4 if frame.family == 4 else GSO_TCPV6)
+    return frame.protocol == PROTO_UDP and gso_type == GSO_UDP_L4

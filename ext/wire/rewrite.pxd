@@ -98,14 +98,14 @@ cdef inline void checksum_complete(frame_t *frame) noexcept nogil:
     """A partial L4 checksum of an ordinary frame is finished. Super-frames stay: nobody can sum them here."""
     cdef vnet_hdr *vnet = <vnet_hdr *>frame_vnet(frame)
     cdef uint8_t *l4 = frame.data + frame.l4_off
-    cdef uint16_t off = TCP_CHECKSUM_OFF if frame.protocol == PROTO_TCP else UDP_CHECKSUM_OFF
     cdef be16 check
     if not frame.found & FOUND_PARTIAL or vnet.gso_type != GSO_NONE or frame.tail_len:
         return
     check = checksum_of(l4, frame.l4_len, 0)
     if frame.protocol == PROTO_UDP and check == 0:
         check = 0xFFFF
-    (<be16 *>(l4 + off))[0] = check
+    # Parse has seen to it that this is where the protocol has its checksum.
+    (<be16 *>(l4 + vnet.csum_offset))[0] = check
     vnet_clear(frame_vnet(frame))
     frame.found &= ~FOUND_PARTIAL
 

@@ -37,7 +37,7 @@ def next_state(state: str, direction: str, flags: str) -> str:
 
 
 def ways() -> dict[str, list[tuple[str, str]]]:
-    """For every state that segments lead to, the shortest way there: (direction, flags) after the client's first SYN."""
+    """For every state that segments lead to, a shortest way there: (direction, flags) after the first SYN."""
     found: dict[str, list[tuple[str, str]]] = {"SYN_RECV": []}
     while True:
         longer = {next_state(state, direction, flags): [*way, (direction, flags)]

@@ -9,6 +9,7 @@ Packets are built by scapy; what is expected is built anew by scapy, never taken
 """
 
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +38,31 @@ def ip(src: str, dst: str, hops: int = 64, **fields: Any) -> Packet:
     if ipaddress.ip_address(src).version == 6:
         return IPv6(src=src, dst=dst, hlim=hops, **fields)
     return IP(src=src, dst=dst, ttl=hops, **fields)
+
+
+class Shared:
+    """Several services whose servers stand behind one port, and a client of both families that calls them."""
+
+    def __init__(self, *services: Service, **limits: int) -> None:
+        self.net = Network({"outside": Segment(("client",), OUTSIDE), "inside": Segment(("servers",), INSIDE)},
+                           services=services, **limits)
+        self.client = self.net.station("client", *CLIENT.values())
+        self.servers = self.net.station("servers", *(SERVER[f].format(n) for f in (4, 6) for n in (11, 12, 13)))
+        self.client.greet()
+        self.servers.greet()
+        self.net.drops()
+
+    def call(self, vip: str, l4: Packet) -> tuple[str, int] | None:
+        """Which address and port of a server the client's packet reaches."""
+        self.client.send(ip(CLIENT[6 if ":" in vip else 4], vip) / l4)
+        frames = self.net.take("servers")
+        return (frames[0].payload.dst, frames[0].payload.payload.dport) if frames else None
+
+    def answer(self, server: str, l4: Packet) -> tuple[str, int]:
+        """From which address and port the client sees the server's packet."""
+        self.servers.send(ip(server, CLIENT[6 if ":" in server else 4]) / l4)
+        packet = self.client.take_one()
+        return packet.src, packet.payload.sport
 
 
 @dataclass
@@ -86,6 +112,12 @@ class Scene:
         """That packet as the client has to receive it."""
         return (ip(self.vip, dst or self.client.addresses[0], hops - self.hops_lost)
                 / self.l4(sport or self.port, dport, flags, **fields))
+
+    def reset(self, *, sport: int | None = None, dport: int = 40000, **fields: Any) -> Packet:
+        """A reset that swlb itself sends the client in the VIP's name: no options, no window, IPv4 id 0."""
+        own = {"id": 0} if self.family == 4 else {}
+        return (ip(self.vip, self.client.addresses[0], **own)
+                / TCP(sport=sport or self.port, dport=dport, window=0, **fields))
 
     def call(self, flags: str = "S", *, offload: bytes = NO_OFFLOAD, **fields: Any) -> int | None:
         """The client has sent a packet to the VIP; which server received it, as it had to be. None: no server did."""
@@ -150,7 +182,7 @@ def server_frame(scene: Scene, server: int, flags: str, **fields: Any) -> bytes:
 def scene_of(family: int, *, near: bool, protocol: str = "tcp", n_servers: int = 3, port: int | tuple[int, int] = 80,
              server_port: int = 8080, weights: tuple[int, ...] = (), ready: tuple[int, ...] = (),
              limits: dict[str, int] | None = None, greet: bool = True,
-             routes: tuple[tuple[str, str], ...] | list[tuple[str, str]] = (), **service: Any) -> Scene:
+             routes: Sequence[tuple[str, str]] = (), start_s: float = 1000.0, **service: Any) -> Scene:
     """The scene; service takes refuse, orphans, on_down and timeouts."""
     pattern, vip = (NEAR_SERVER, NEAR_VIP) if near else (SERVER, VIP)
     addresses = [pattern[family].format(11 + i) for i in range(n_servers)]
@@ -160,7 +192,7 @@ def scene_of(family: int, *, near: bool, protocol: str = "tcp", n_servers: int =
     segments = ({"near": Segment(("client", *names, "router"), NEAR)} if near
                 else {"outside": Segment(("client",), OUTSIDE), "inside": Segment(names, INSIDE)})
     net = Network(segments, services=[Service((vip[family],), servers, port, protocol, **service)], routes=routes,
-                  **(limits or {}))
+                  start_s=start_s, **(limits or {}))
     scene = Scene(net, family, protocol, net.station("client", (NEAR_CLIENT if near else CLIENT)[family]),
                   [net.station(name, address) for name, address in zip(names, addresses, strict=True)], vip[family],
                   port[0] if isinstance(port, tuple) else port, server_port, 0 if near else 1)

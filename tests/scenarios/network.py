@@ -155,6 +155,10 @@ class Network:
         """The same, each frame behind its 10-byte offload header."""
         return [(offload, Ether(frame)) for offload, frame in self.worker.take(self.ports[port])]
 
+    def take_raw(self, port: str) -> list[tuple[bytes, bytes]]:
+        """The same, undissected."""
+        return self.worker.take(self.ports[port])
+
     def take_one(self, port: str) -> Packet:
         """The one frame that left by the port."""
         frames = self.take(port)

@@ -1,0 +1,80 @@
+# make demo | test | bench | lint | fuzz: each sets up what it needs. `make clean` takes it away again.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+EXT_SOURCES := $(shell find ext -name '*.p[yx]*' -o -name '*.h' -o -name '*.pyx')
+SECONDS_FUZZ ?= 600
+FRAMES ?= 10000000
+
+# What a target needs of the system, as command:package or /path:package
+NEED_DEMO := ip:iproute2
+NEED_TEST := $(NEED_DEMO) ping:iputils-ping curl:curl ethtool:ethtool
+NEED_BENCH := $(NEED_TEST) nft:nftables nginx:nginx /usr/lib/nginx/modules/ngx_stream_module.so:libnginx-mod-stream \
+	haproxy:haproxy iperf3:iperf3 wrk:wrk sockperf:sockperf taskset:util-linux ps:procps
+
+.PHONY: help demo test bench lint fuzz build clean
+help:
+	@echo "make demo    three servers behind a VIP, a request seen from all sides, a server that fails (root)"
+	@echo "make test    all tests (root for those with real namespaces and devices)"
+	@echo "make bench   swlb beside nftables, HAProxy, nginx and a direct link (root, about 8 minutes)"
+	@echo "make lint    ruff and mypy"
+	@echo "make fuzz    $(FRAMES) random and mutated frames under the address and undefined-behaviour sanitizers"
+
+# $(call need,PAIRS): every command is there, installed by apt-get where root may; otherwise a message names the packages
+define need
+@missing=""; \
+for pair in $(1); do \
+	what=$${pair%%:*}; \
+	case $$what in /*) test -e $$what ;; *) PATH=$$PATH:/usr/sbin:/sbin command -v $$what >/dev/null ;; esac \
+		|| missing="$$missing $${pair#*:}"; \
+done; \
+if [ -n "$$missing" ]; then \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "installing$$missing"; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing >/dev/null; \
+	else \
+		echo "These packages are missing, please install them:$$missing"; exit 1; \
+	fi; \
+fi
+endef
+
+# The virtual environment, with everything that is built or tested with.
+$(VENV)/.ready: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "swlb needs Python 3.11 or newer")'
+	@echo "setting up $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check "setuptools>=65" wheel "Cython>=3.3"
+	@touch $@
+
+# The extensions, in place, and the `swlb` command.
+$(VENV)/.built: $(VENV)/.ready setup.py $(EXT_SOURCES)
+	@echo "compiling the fast path and installing swlb into $(VENV)"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[test]'
+	@touch $@
+
+build: $(VENV)/.built
+
+demo: build
+	$(call need,$(NEED_DEMO))
+	@$(BIN)/swlb lab run routed
+
+test: build
+	$(call need,$(NEED_TEST))
+	@$(BIN)/python -m pytest -q
+
+bench: build
+	$(call need,$(NEED_BENCH))
+	@$(BIN)/python -m tests.bench
+
+lint: build
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+fuzz: $(VENV)/.built
+	@SWLB_BUILD=asan $(BIN)/python setup.py --quiet build_ext --build-lib build/asan/lib --build-temp build/asan/temp
+	@PYTHONPATH=build/asan/lib LD_PRELOAD=$$(gcc -print-file-name=libasan.so) PYTHONMALLOC=malloc \
+		ASAN_OPTIONS=detect_leaks=0 $(BIN)/python -m tests.fuzz --frames $(FRAMES) --seconds $(SECONDS_FUZZ)
+
+clean:
+	rm -rf build $(VENV) swlb/*.so *.egg-info

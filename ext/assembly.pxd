@@ -1,0 +1,161 @@
+"""A worker's memory, made once before it runs and taken away after; and how its parts are put together.
+
+The control plane says beforehand how many there will be of everything; nothing is allocated later.
+"""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memset
+from posix.unistd cimport close
+
+from ext.address cimport ip_is_v4, ip_t
+from ext.forward.icmp cimport ERROR_COST
+from ext.frame cimport NO_PORT, SLOT_LEN, TAIL_LEN, VNET_LEN
+from ext.hash cimport key_t
+from ext.loop cimport clock_ns, to_ms, worker_t
+from ext.ports.memory cimport memory_close, memory_open
+from ext.ports.port cimport BURST, PORTS, port_t
+from ext.ports.tap cimport tap_open
+from ext.tables.fdb cimport fdb_free, fdb_init
+from ext.tables.fragment cimport fragments_free, fragments_init
+from ext.tables.neighbour cimport neighbours_free, neighbours_init
+from ext.tables.route cimport address_t, route_add, route_t, routes_free, routes_init
+from ext.tables.segment cimport segment_t
+from ext.tables.service cimport V4, V6, services_free, services_init
+from ext.tables.session cimport sessions_free, sessions_init
+from ext.tables.tables cimport tables_t
+
+cdef extern from "<sys/eventfd.h>" nogil:
+    int eventfd(unsigned int initial, int flags)
+    int EFD_CLOEXEC
+
+cdef struct sizes_t:
+    uint32_t sessions
+    uint32_t fragments
+    uint32_t neighbours
+    uint32_t segments
+    uint32_t addresses
+    uint32_t routes
+    uint32_t services
+    uint32_t servers
+    uint32_t icmp_rate
+    uint32_t neighbour_ms
+    uint32_t fragment_ms
+    key_t key                  # of every hash
+
+
+cdef inline worker_t *worker_new(const sizes_t *sizes) noexcept nogil:
+    """A worker with empty tables of these sizes, or NULL when memory or descriptors are out."""
+    cdef worker_t *worker = <worker_t *>calloc(1, sizeof(worker_t))
+    if worker is NULL:
+        return NULL
+    worker.wake_fd = eventfd(0, EFD_CLOEXEC)
+    worker.done_fd = eventfd(0, EFD_CLOEXEC)
+    worker.room.slots = <uint8_t *>calloc(BURST + 1, SLOT_LEN)
+    worker.room.tail = <uint8_t *>calloc(1, TAIL_LEN)
+    if (worker.wake_fd < 0 or worker.done_fd < 0 or worker.room.slots is NULL or worker.room.tail is NULL
+            or tables_init(&worker.tables, sizes) < 0):
+        worker_free(worker)
+        return NULL
+    worker.spare.data = worker.room.slots + BURST * SLOT_LEN + VNET_LEN
+    return worker
+
+
+cdef inline int tables_init(tables_t *tables, const sizes_t *sizes) noexcept nogil:
+    """Empty tables of these sizes; 0, or -1 when memory is out."""
+    tables.segments = <segment_t *>calloc(sizes.segments, sizeof(segment_t))
+    tables.ports = <port_t *>calloc(PORTS, sizeof(port_t))
+    tables.sessions_limit = sizes.sessions
+    tables.fragment_ms = sizes.fragment_ms
+    tables.icmp_rate = sizes.icmp_rate
+    tables.icmp_tokens = <uint64_t>sizes.icmp_rate * ERROR_COST
+    tables.icmp_filled_ms = to_ms(clock_ns())
+    if (tables.segments is NULL or tables.ports is NULL
+            or routes_init(&tables.routes, sizes.addresses, sizes.addresses + sizes.routes) < 0
+            or services_init(&tables.services, sizes.services, sizes.servers, sizes.key) < 0
+            or neighbours_init(&tables.neighbours, sizes.neighbours, sizes.neighbour_ms, sizes.key) < 0
+            or fragments_init(&tables.fragments, sizes.fragments, sizes.key) < 0
+            or sessions_init(&tables.sessions[V4], V4, sizes.sessions, sizes.key) < 0
+            or sessions_init(&tables.sessions[V6], V6, sizes.sessions, sizes.key) < 0):
+        return -1
+    return 0
+
+
+cdef inline void worker_free(worker_t *worker) noexcept nogil:
+    """Nothing of the worker is left, its TAP descriptors apart: they are their opener's."""
+    cdef tables_t *tables = &worker.tables
+    cdef uint32_t i
+    for i in range(tables.n_segments):
+        fdb_free(&tables.segments[i].fdb)
+    for i in range(tables.n_ports):
+        memory_close(&tables.ports[i])
+    routes_free(&tables.routes)
+    services_free(&tables.services)
+    neighbours_free(&tables.neighbours)
+    fragments_free(&tables.fragments)
+    sessions_free(&tables.sessions[V4])
+    sessions_free(&tables.sessions[V6])
+    free(tables.segments)
+    free(tables.ports)
+    free(worker.room.slots)
+    free(worker.room.tail)
+    close(worker.wake_fd)
+    close(worker.done_fd)
+    free(worker)
+
+
+cdef inline int segment_add(tables_t *tables, uint64_t mac, uint32_t fdb_limit, uint32_t ageing_ms,
+                            key_t key) noexcept nogil:
+    """The index of a new segment with no ports and an empty FDB; -1 when memory is out."""
+    cdef segment_t *segment = &tables.segments[tables.n_segments]
+    if fdb_init(&segment.fdb, fdb_limit, ageing_ms, key) < 0:
+        return -1
+    segment.mac = mac
+    segment.host_port = NO_PORT
+    segment.mtu = 65535
+    tables.n_segments += 1
+    return <int>tables.n_segments - 1
+
+
+cdef inline int port_add(tables_t *tables, uint16_t segment_index, int fd, uint32_t mtu, bint host,
+                         bint up) noexcept nogil:
+    """The index of a new port of the segment: the TAP behind fd, or of memory when fd is -1; -1 when memory is out."""
+    cdef segment_t *segment = &tables.segments[segment_index]
+    cdef port_t *port = &tables.ports[tables.n_ports]
+    port.index = <uint16_t>tables.n_ports
+    port.segment = segment_index
+    port.host = host
+    port.up = up
+    port.mtu = mtu
+    if fd >= 0:
+        tap_open(port, fd)
+    elif memory_open(port) < 0:
+        return -1
+    segment.ports[segment.n_ports] = port.index
+    segment.n_ports += 1
+    segment.mtu = min(segment.mtu, mtu)
+    if host:
+        segment.host_port = port.index
+    tables.n_ports += 1
+    return port.index
+
+
+cdef inline void address_add(tables_t *tables, uint16_t segment, ip_t ip, ip_t mask, uint16_t prefix_len) noexcept nogil:
+    """The address is swlb's own on the segment, which is routed now; the network around it is connected."""
+    cdef address_t *address = &tables.routes.addresses[tables.routes.n_addresses]
+    cdef route_t route
+    memset(&route, 0, sizeof(route))
+    address.ip = address.broadcast = ip
+    address.segment = segment
+    # A network of two addresses or one has no broadcast address (RFC 3021).
+    if ip_is_v4(ip) and prefix_len < 127:
+        address.broadcast.lo |= ~mask.lo
+    route.mask = mask
+    route.network.hi = ip.hi & mask.hi
+    route.network.lo = ip.lo & mask.lo
+    route.segment = segment
+    route.prefix_len = prefix_len
+    route.connected = True
+    tables.routes.n_addresses += 1
+    route_add(&tables.routes, route)
+    tables.segments[segment].routed = True

@@ -1,0 +1,101 @@
+"""Where verdicts are carried out: what leaves is queued by port until the burst is judged, then flushed.
+
+A frame's bytes must stay as they are between `carry_out` and `flush`.
+"""
+
+from libc.stdint cimport uint16_t, uint32_t
+
+from ext.debug cimport likely, unlikely
+from ext.frame cimport NO_PORT, frame_t, frame_vnet
+from ext.ports.port cimport BURST, PORTS, port_t
+from ext.tables.segment cimport segment_t
+from ext.tables.tables cimport drop_count, tables_t
+from ext.verdict cimport (DROP_NOWHERE, DROP_OVERSIZE, DROP_PORT_DOWN, DROP_TX_FAILED, FLOOD, FLOOD_STATIONS, N_DROPS,
+                          SEND, verdict_t)
+from ext.wire.ethernet cimport ETH_LEN, TAG_LEN
+from ext.wire.vnet cimport GSO_NONE, vnet_hdr
+
+cdef struct outbox_t:
+    frame_t *frames[PORTS][BURST]
+    uint16_t n_of[PORTS]   # queued for each port
+    uint16_t busy[PORTS]   # ports with something queued, each once
+    uint32_t n_busy
+
+
+cdef inline bint frame_fits(const frame_t *frame, uint32_t mtu) noexcept nogil:
+    """Whether a port of that MTU takes the frame: one tag comes on top, a second if there is one."""
+    cdef vnet_hdr *vnet = <vnet_hdr *>frame_vnet(frame)
+    cdef uint32_t most = mtu + ETH_LEN + TAG_LEN
+    if frame.n_tags > 1:
+        most += TAG_LEN
+    if unlikely(vnet.gso_type != GSO_NONE):
+        return vnet.gso_size <= mtu
+    return frame.len <= most
+
+
+cdef inline int queue(tables_t *tables, outbox_t *outbox, uint16_t index, frame_t *frame) noexcept nogil:
+    """The frame is among those that leave by the port; else the reason why it cannot."""
+    cdef port_t *port = &tables.ports[index]
+    if unlikely(not port.up or port.lost):
+        port.tx_dropped += 1
+        return DROP_PORT_DOWN
+    if unlikely(not frame_fits(frame, port.mtu)):
+        port.tx_dropped += 1
+        return DROP_OVERSIZE
+    if outbox.n_of[index] == BURST:
+        flush_port(tables, outbox, index)
+    if outbox.n_of[index] == 0:
+        outbox.busy[outbox.n_busy] = index
+        outbox.n_busy += 1
+    outbox.frames[index][outbox.n_of[index]] = frame
+    outbox.n_of[index] += 1
+    return SEND
+
+
+cdef inline void flush_port(tables_t *tables, outbox_t *outbox, uint16_t index) noexcept nogil:
+    """What was queued for the port has left it, or is counted. It stays in the list of busy ports."""
+    cdef port_t *port = &tables.ports[index]
+    tables.drops[DROP_TX_FAILED] += port.tx_burst(port, outbox.frames[index], outbox.n_of[index])
+    outbox.n_of[index] = 0
+
+
+cdef inline void flush(tables_t *tables, outbox_t *outbox) noexcept nogil:
+    """Every queue is empty; the frames' bytes may be used again."""
+    cdef uint32_t i
+    for i in range(outbox.n_busy):
+        if outbox.n_of[outbox.busy[i]]:
+            flush_port(tables, outbox, outbox.busy[i])
+    outbox.n_busy = 0
+
+
+cdef inline void carry_out(tables_t *tables, outbox_t *outbox, frame_t *frame, verdict_t verdict) noexcept nogil:
+    """The verdict is done: queued for one port or several, or dropped and counted."""
+    if likely(verdict == SEND):
+        verdict = queue(tables, outbox, frame.out_port, frame)
+    elif verdict == FLOOD or verdict == FLOOD_STATIONS:
+        verdict = flood(tables, outbox, frame, verdict)
+    if unlikely(verdict < N_DROPS):
+        drop_count(tables, verdict)
+        if frame.port != NO_PORT:
+            tables.ports[frame.port].rx_dropped += 1
+
+
+cdef inline verdict_t flood(tables_t *tables, outbox_t *outbox, frame_t *frame, verdict_t verdict) noexcept nogil:
+    """Queued for every port of frame.out_segment that is up, but the one it came by.
+
+    A drop when no port took it: for the reason the last one gave, or because there is none.
+    """
+    cdef segment_t *segment = &tables.segments[frame.out_segment]
+    cdef verdict_t queued, result = DROP_NOWHERE
+    cdef uint32_t i
+    cdef uint16_t port
+    for i in range(segment.n_ports):
+        port = segment.ports[i]
+        if port == frame.port or not tables.ports[port].up or tables.ports[port].lost:
+            continue
+        if verdict == FLOOD_STATIONS and port == segment.host_port:
+            continue
+        queued = queue(tables, outbox, port, frame)
+        if result != SEND:
+            result = queued
+    return result

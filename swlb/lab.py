@@ -1,0 +1,205 @@
+"""Labs: hosts and servers around a swlb, all on one machine, in the spirit of Mininet.
+
+    with Lab("routed") as lab:
+        client = lab.host("client", "10.0.1.10/24", gateway="10.0.1.1")
+        web1 = lab.host("web1", "10.0.2.11/24", gateway="10.0.2.1")
+        lab.switch(CONFIGURATION)               # as for `swlb run`; `netns: client` is the host of that name
+        web1.http(8080)
+        lab.wait(lab.all_serve, "every server is up")
+        print(client.run("curl", "-s", "http://10.0.1.100/").stdout)
+
+A host is a network namespace `swlb-LAB-HOST`, a link is a TAP port of swlb, and swlb has a namespace of its own: the
+machine's interfaces, routes and settings are not touched. Whatever happens within the block, afterwards all of it is
+gone; and after a SIGKILL, when `swlb lab down` has read the lab's record (swlb.lab_record). Needs root and iproute2.
+"""
+
+import os
+import re
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from subprocess import Popen
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import yaml
+
+from swlb import lab_record
+from swlb.client import ask
+from swlb.config import Config, parse
+from swlb.errors import SwlbError
+from swlb.lab_host import Host, make_namespace
+from swlb.lab_record import Process, Record
+
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+SWITCH = "swlb"  # the host that swlb itself runs in
+POLL_S = 0.02
+START_S = 20.0  # swlb has printed "ready" by then, on a slow machine too
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+T = TypeVar("T")
+
+
+class Lab:
+    """Hosts around a swlb. All it makes is written down first and is gone when the block ends."""
+
+    def __init__(self, name: str) -> None:
+        if not NAME.fullmatch(name):
+            raise SwlbError(f"a lab cannot be called {name!r}; expected up to 32 small letters, digits and '-'")
+        self.name = name
+        self.hosts: dict[str, Host] = {}
+        self.control = lab_record.DIRECTORY / f"{name}.sock"
+        self.log = lab_record.DIRECTORY / f"{name}.log"
+        self.file = lab_record.DIRECTORY / f"{name}.yaml"
+        self._config: Config | None = None
+        self._swlb: Popen[Any] | None = None
+        self._record = Record(name, Process.of(os.getpid(), " ".join(sys.argv)))
+        self._left = False
+
+    def __enter__(self) -> Self:
+        _needs_root()
+        if shutil.which("ip") is None:
+            raise SwlbError("a lab needs the command 'ip': install the package iproute2")
+        self._record.create()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if not self._left:
+            self.close()
+
+    @property
+    def config(self) -> Config:
+        """What swlb runs with."""
+        assert self._config is not None, "Lab.switch comes first"
+        return self._config
+
+    def host(self, name: str, *addresses: str, gateway: str | Iterable[str] = ()) -> Host:
+        """A new host. It has the addresses ("10.0.1.10/24") and default routes once the switch is there."""
+        if name in self.hosts or name == SWITCH:
+            raise SwlbError(f"lab {self.name} has a host {name} already")
+        gateways = (gateway,) if isinstance(gateway, str) else tuple(gateway)
+        return self._host(name, addresses, gateways)
+
+    def switch(self, configuration: str | Mapping[str, Any]) -> None:
+        """swlb forwards between the hosts made so far. `netns` of a port is the name of one of them.
+
+        Raises ConfigError for a wrong configuration, SwlbError when swlb does not start.
+        """
+        data = yaml.safe_load(configuration) if isinstance(configuration, str) else configuration
+        text = yaml.safe_dump(self._with_namespaces(data), sort_keys=False)
+        self._config = parse(text, file=str(self.file))
+        for path in (self.control, self.log, self.file):
+            self._record.will_have_file(path)
+        self.file.write_text(text)
+        environment = {**os.environ, "PYTHONPATH": _python_path()}
+        command = (sys.executable, "-m", "swlb", "run", self.file, "--control", self.control)
+        home = self._host(SWITCH, (), ())
+        with self.log.open("wb") as log:
+            self._swlb = home.popen(*command, stdout=log, stderr=log, env=environment)
+        self.wait(self._is_ready, "swlb is ready", START_S)
+        for port in self._config.ports.values():
+            host = next((host for host in self.hosts.values() if host.netns == port.netns), None)
+            if host is not None and host.device is None:
+                host.connect(port.tap)
+
+    def wait(self, condition: Callable[[], T], what: str, timeout: float = 10.0) -> T:
+        """What the condition returned when it was true at last. Raises SwlbError after `timeout` seconds without."""
+        deadline = time.monotonic() + timeout
+        while not (result := condition()):
+            if time.monotonic() > deadline:
+                raise SwlbError(f"lab {self.name}: waited {timeout:g} s in vain until {what}")
+            time.sleep(POLL_S)
+        return result
+
+    def show(self, noun: str) -> list[dict[str, Any]]:
+        """What `swlb show NOUN --json` prints."""
+        return ask(self.control, "GET", f"/show/{noun}")
+
+    def order(self, server: str, order: str) -> None:
+        """What `swlb set server SERVER ORDER` does."""
+        ask(self.control, "POST", "/set/server", {"server": server, "order": order})
+
+    def all_serve(self) -> bool:
+        """Whether every server of every service is up."""
+        return all(row["operational"] == "up" for row in self.show("servers"))
+
+    def last_words(self, count: int = 15) -> str:
+        """The last lines of swlb's log."""
+        return "\n".join(self.log.read_text().splitlines()[-count:]) if self.log.exists() else ""
+
+    def leave(self) -> None:
+        """The lab stays when the block ends, until `swlb lab down`."""
+        self._record.owner = None
+        self._record.save()
+        self._left = True
+
+    def close(self) -> None:
+        """Nothing of the lab is left. Signals that would stop us halfway wait until it is done."""
+        with _undisturbed():
+            self._record.remove_all()
+            for host in self.hosts.values():
+                host.forget_children()
+
+    def _host(self, name: str, addresses: tuple[str, ...], gateways: tuple[str, ...]) -> Host:
+        netns = self._netns(name)
+        make_namespace(self._record, netns)
+        self.hosts[name] = Host(self._record, name, netns, addresses, gateways)
+        return self.hosts[name]
+
+    def _netns(self, host: str) -> str:
+        return f"swlb-{self.name}-{host}"
+
+    def _with_namespaces(self, configuration: Mapping[str, Any]) -> dict[str, Any]:
+        """The configuration with the namespaces of the hosts that its ports name."""
+        ports = {
+            name: {**port, "netns": self._netns(port["netns"])} if port.get("netns") in self.hosts else port
+            for name, port in configuration["ports"].items()
+        }
+        return {**configuration, "ports": ports}
+
+    def _is_ready(self) -> bool:
+        assert self._swlb is not None
+        if self._swlb.poll() is not None:
+            raise SwlbError(f"lab {self.name}: swlb did not start:\n{self.last_words()}")
+        return "ready" in self.log.read_text().splitlines()
+
+
+def take_down(name: str) -> list[str]:
+    """A lab that was left up, or killed, is gone; sentences about what was left to others.
+
+    Raises SwlbError when there is none, or when the process that runs it is still there.
+    """
+    if not NAME.fullmatch(name):
+        raise SwlbError(f"no lab can be called {name!r}")
+    _needs_root()
+    record = lab_record.read_record(name)
+    if record.owner is not None and record.owner.is_there():
+        owner = f"process {record.owner.pid} ({record.owner.command})"
+        raise SwlbError(f"lab {name} is being run by {owner}: end that with Ctrl-C or SIGTERM, and it tidies up itself")
+    with _undisturbed():
+        return record.remove_all()
+
+
+def _needs_root() -> None:
+    if os.geteuid() != 0:
+        raise SwlbError("a lab needs root, for network namespaces and TAP devices: run it again with sudo")
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """A signal to stop that comes within the block takes effect after it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _python_path() -> str:
+    """Where `python -m swlb` finds this very package, wherever it is started."""
+    package = str(Path(__file__).resolve().parent.parent)
+    return os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])

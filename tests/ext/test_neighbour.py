@@ -1,0 +1,127 @@
+"""The neighbour table and its waiting frames against a dict of lists, under random steps."""
+
+import random
+
+import pytest
+from swlb._testing_tables import Neighbours
+
+from tests.ext.values import WRAP, ip, mac
+
+STEPS = 20_000
+INCOMPLETE, REACHABLE = 1, 2
+A_NEIGHBOUR, IN_ALL = 64, 1024
+MAC = mac("02:bb:00:00:00:01")
+
+
+class Model:
+    """key -> [alive at, frames that wait]; and frames that are ready, in order."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.rows: dict[tuple[int, bytes], list] = {}
+        self.ready: list[int] = []
+        self.overflows = 0
+
+    def create(self, key: tuple[int, bytes], now: int) -> bool:
+        if len(self.rows) == self.limit:
+            idle = [k for k, (_, queue) in self.rows.items() if not queue]
+            if not idle:
+                return False
+            del self.rows[min(idle, key=lambda k: self.rows[k][0])]
+        self.rows[key] = [now, []]
+        return True
+
+    def release(self, key: tuple[int, bytes]) -> None:
+        self.ready += self.rows[key][1]
+        self.rows[key][1] = []
+
+    def wait(self, key: tuple[int, bytes], number: int) -> bool:
+        queue = self.rows[key][1]
+        if len(queue) == A_NEIGHBOUR:
+            self.drop_first(queue)
+        queues = [queue for _, queue in self.rows.values() if queue]
+        if sum(map(len, queues)) + len(self.ready) == IN_ALL:
+            if not queues:
+                return False
+            self.drop_first(min(queues, key=lambda queue: queue[0]))
+        queue.append(number)
+        return True
+
+    def drop_first(self, queue: list[int]) -> None:
+        del queue[0]
+        self.overflows += 1
+
+
+@pytest.mark.parametrize("limit", [1, 8, 40])
+def test_the_neighbour_table_does_what_a_dict_would(limit: int) -> None:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    choose = random.Random(seed)
+    table = Neighbours(limit, 60_000, (choose.getrandbits(64), choose.getrandbits(64)))
+    model, states = Model(limit), {}
+    now, number = WRAP - STEPS, 0
+    for step in range(STEPS):
+        # Each step has a time of its own, so that it is clear who was silent longest.
+        now += choose.choice((1, 2))
+        key = (choose.randrange(2), ip(f"10.0.0.{choose.randrange(limit + 3)}"))
+        known, where, kind = key in model.rows, f"seed {seed}, step {step}", choose.random()
+        if kind < 0.2 and not known:
+            assert table.create(*key, now % WRAP) == model.create(key, now), where
+            states[key] = INCOMPLETE
+        elif kind < 0.7 and known and states[key] == INCOMPLETE:
+            number += 1
+            assert table.wait(*key, number) == model.wait(key, number), where
+        elif kind < 0.72:
+            assert table.alive(*key, MAC, now % WRAP) == known, where
+            if known:
+                model.release(key)
+                model.rows[key][0], states[key] = now, REACHABLE
+        elif kind < 0.74:
+            assert table.remove(*key) == known, where
+            if known:
+                model.release(key)
+                del model.rows[key]
+        elif kind < 0.8:
+            for _ in range(choose.choice((1, 1, 100))):
+                assert table.next() == (model.ready.pop(0) if model.ready else None), where
+        found = table.find(*key)
+        assert (found is None) == (key not in model.rows), where
+        assert found is None or found[1:] == (states[key], len(model.rows[key][1])), where
+        assert (len(table), table.overflows) == (len(model.rows), model.overflows), where
+        if step % 100 == 0:
+            assert table.audit() is None, where
+
+
+def test_frames_leave_in_the_order_in_which_they_began_to_wait() -> None:
+    table = Neighbours(4)
+    table.create(0, ip("10.0.0.1"), 0)
+    for number in range(1, 4):
+        table.wait(0, ip("10.0.0.1"), number)
+    table.alive(0, ip("10.0.0.1"), MAC, 0)
+    assert [table.next() for _ in range(4)] == [1, 2, 3, None]
+
+
+def test_the_oldest_frame_goes_when_too_many_wait_for_one_neighbour() -> None:
+    table = Neighbours(4)
+    table.create(0, ip("10.0.0.1"), 0)
+    for number in range(1, 67):
+        table.wait(0, ip("10.0.0.1"), number)
+    table.alive(0, ip("10.0.0.1"), MAC, 0)
+    assert table.overflows == 2
+    assert table.next() == 3
+
+
+def test_the_same_address_on_two_segments_is_two_neighbours() -> None:
+    table = Neighbours(4)
+    table.create(0, ip("10.0.0.1"), 0)
+    table.alive(0, ip("10.0.0.1"), MAC, 0)
+    assert table.find(1, ip("10.0.0.1")) is None
+
+
+def test_a_neighbour_for_which_frames_wait_is_not_given_up() -> None:
+    table = Neighbours(2)
+    for host in ("10.0.0.1", "10.0.0.2"):
+        table.create(0, ip(host), 0)
+        table.wait(0, ip(host), 1)
+    assert not table.create(0, ip("10.0.0.3"), 5)
+    assert len(table) == 2

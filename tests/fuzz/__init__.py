@@ -1,0 +1,1 @@
+"""Spoilt frames by the million: `python -m tests.fuzz --help`."""

@@ -1,0 +1,100 @@
+"""The three shapes of a switch that frames are thrown at, each with tables small enough to overflow."""
+
+import ipaddress
+from dataclasses import dataclass
+from typing import Any
+
+SECOND = 10**9
+# So that the tables' 32-bit millisecond clock wraps a minute after the start.
+START_NS = (2**32 - 60_000) * 10**6
+TIMEOUTS_NS = [seconds * SECOND for seconds in (60, 60, 60, 7440, 120, 120, 30, 120, 10, 120, 300)]
+SEGMENT_MACS = ("02:00:00:00:00:01", "02:00:00:00:00:02")
+VIP = ("10.0.2.100", "fd00:2::100")
+TCP, UDP = 6, 17
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A sealed Worker with ports of memory, and what may be changed about it between two batches."""
+
+    name: str
+    worker: Any
+    ports: tuple[int, ...]
+    servers: tuple[int, ...]
+
+
+def address(text: str) -> bytes:
+    """The 16 bytes by which doors name an address."""
+    ip = ipaddress.ip_address(text)
+    return ip.packed if ip.version == 6 else b"\0" * 10 + b"\xff\xff" + ip.packed
+
+
+def mac(text: str) -> bytes:
+    return bytes.fromhex(text.replace(":", ""))
+
+
+def new_worker(*, n_segments: int, neighbours: int = 32) -> Any:
+    # Imported here, so that the driver can say first where the extensions lie.
+    from swlb._worker import Worker
+
+    return Worker(sessions=2000, fragments=64, neighbours=neighbours, n_segments=n_segments, n_addresses=4, n_routes=2,
+                  n_services=8, n_servers=24)
+
+
+def add_network(worker: Any, segment: int, *addresses: str) -> None:
+    for text in addresses:
+        interface = ipaddress.ip_interface(text)
+        extra = 96 if interface.version == 4 else 0
+        worker.add_address(segment, address(str(interface.ip)), interface.network.prefixlen + extra)
+
+
+def add_services(worker: Any, segment: int) -> tuple[int, ...]:
+    """Services on both VIPs, one for each policy about servers that went down; the indices of their servers."""
+    servers = []
+    vips = [(address(vip), segment) for vip in VIP]
+    plans = [(TCP, 80, 80, 8080), (TCP, 8000, 8099, 0), (UDP, 53, 53, 53), (UDP, 5000, 6000, 0), (TCP, 443, 443, 0)]
+    for on_down, (protocol, first, last, l4_port) in enumerate(plans):
+        service = worker.add_service(vips=vips, protocol=protocol, l4_first=first, l4_last=last, refuse=on_down & 1,
+                                     orphans=on_down & 1, on_down=on_down, timeouts_ns=TIMEOUTS_NS)
+        servers += [worker.add_server(service, ip=address(ip), l4_port=l4_port, weight=1, ready=1)
+                    for ip in ("10.0.2.11", "10.0.2.12", "fd00:2::11", "fd00:2::12")]
+    return tuple(servers)
+
+
+def transparent() -> Shape:
+    """One segment, VIPs within it, two stations' ports and the kernel's."""
+    worker = new_worker(n_segments=1)
+    segment = worker.add_segment(mac=mac(SEGMENT_MACS[1]), fdb_limit=128)
+    ports = (worker.add_port(segment), worker.add_port(segment, mtu=9000), worker.add_port(segment, host=True))
+    add_network(worker, segment, "10.0.2.1/24", "fd00:2::1/64")
+    servers = add_services(worker, segment)
+    worker.seal(now_ns=START_NS)
+    return Shape("transparent", worker, ports, servers)
+
+
+def routed() -> Shape:
+    """Two segments with addresses, VIPs on the inner one, a route to a network farther away."""
+    worker = new_worker(n_segments=2, neighbours=512)
+    outside = worker.add_segment(mac=mac(SEGMENT_MACS[0]), fdb_limit=64)
+    inside = worker.add_segment(mac=mac(SEGMENT_MACS[1]), fdb_limit=64)
+    ports = (worker.add_port(outside), worker.add_port(outside, host=True), worker.add_port(inside),
+             worker.add_port(inside, mtu=1280), worker.add_port(inside, host=True))
+    add_network(worker, outside, "10.0.1.1/24", "fd00:1::1/64")
+    add_network(worker, inside, "10.0.2.1/24", "fd00:2::1/64")
+    worker.add_route(address("0.0.0.0"), 96, address("10.0.1.254"), outside)
+    worker.add_route(address("fd00:9::"), 32, address("fd00:1::254"), outside)
+    servers = add_services(worker, inside)
+    worker.seal(now_ns=START_NS)
+    return Shape("routed", worker, ports, servers)
+
+
+def switch() -> Shape:
+    """A plain switch without addresses, of four ports."""
+    worker = new_worker(n_segments=1)
+    segment = worker.add_segment(mac=mac(SEGMENT_MACS[0]), fdb_limit=32, ageing_ns=5 * SECOND)
+    ports = tuple(worker.add_port(segment) for _ in range(4))
+    worker.seal(now_ns=START_NS)
+    return Shape("switch", worker, ports, ())
+
+
+SHAPES = (transparent, routed, switch)

@@ -1,0 +1,279 @@
+"""The parts of a lab that need no root: captures, HTTP, what is printed, the labs there are."""
+
+import io
+import os
+import socket
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+from rich.text import Text
+from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.inet6 import IPv6
+from scapy.layers.l2 import Ether
+from scapy.packet import Raw
+
+from swlb import lab_book, lab_record
+from swlb.cli import cli
+from swlb.config import parse
+from swlb.errors import SwlbError
+from swlb.lab import Lab, take_down
+from swlb.lab_capture import Seen, decode
+from swlb.lab_host import HTTP_PROGRAM
+from swlb.lab_record import Process, Record, recorded_labs
+from swlb.lab_requests import address_of, equal_shares, url_of, vip_of
+from swlb.lab_voice import Voice
+
+LABS = lab_book.lab_names()
+
+
+@pytest.fixture(autouse=True)
+def directory(tmp_path, monkeypatch) -> Path:
+    """Where records are kept in these tests."""
+    path = tmp_path / "swlb-lab"
+    monkeypatch.setattr(lab_record, "DIRECTORY", path)
+    return path
+
+
+# The lab
+
+
+@pytest.mark.parametrize("name", ["", "Routed", "../x", "a b", "-x", "x" * 33, "x/y", "x.y"])
+def test_a_name_that_would_not_do_for_a_namespace_and_a_file_is_refused(name):
+    with pytest.raises(SwlbError, match="expected up to 32 small letters"):
+        Lab(name)
+    with pytest.raises(SwlbError, match="no lab can be called"):
+        take_down(name)
+
+
+def test_without_root_nothing_is_made(monkeypatch, directory):
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(SwlbError, match="needs root"), Lab("x"):
+        pass
+    assert not directory.exists()
+
+
+def test_without_iproute2_nothing_is_made(monkeypatch, directory):
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(SwlbError, match="install the package iproute2"), Lab("x"):
+        pass
+    assert not directory.exists()
+
+
+def test_a_lab_whose_process_is_still_there_is_not_taken_from_it(monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    Record("x", Process.of(os.getpid(), "pytest")).create()
+    with pytest.raises(SwlbError, match=rf"is being run by process {os.getpid()} \(pytest\)"):
+        take_down("x")
+    assert recorded_labs() == ["x"]
+
+
+def test_a_lab_whose_process_has_gone_is_taken_down(monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    here = Process.of(os.getpid(), "pytest")
+    Record("x", Process(here.pid, here.started - 1, "one that had the number before")).create()
+    take_down("x")
+    assert recorded_labs() == []
+
+
+def test_waiting_in_vain_says_for_what():
+    with pytest.raises(SwlbError, match=r"lab x: waited 0\.1 s in vain until pigs fly"):
+        Lab("x").wait(lambda: False, "pigs fly", 0.1)
+
+
+def test_waiting_returns_what_the_condition_returned():
+    answers = iter([None, 0, "now"])
+    assert Lab("x").wait(lambda: next(answers), "it is so") == "now"
+
+
+# What is captured
+
+ETHER = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
+
+
+def test_a_tcp_segment_over_ipv4_is_decoded():
+    frame = ETHER / IP(src="10.0.1.10", dst="10.0.1.100", ttl=63) / TCP(sport=4000, dport=80) / Raw(b"GET /")
+    assert decode(bytes(frame)) == Seen(
+        "02:00:00:00:00:01", "02:00:00:00:00:02", "10.0.1.10:4000", "10.0.1.100:80", 63, b"GET /"
+    )
+
+
+def test_a_tcp_segment_over_ipv6_is_decoded():
+    frame = ETHER / IPv6(src="fd00::1", dst="fd00::2", hlim=63) / TCP(sport=4000, dport=80) / Raw(b"GET /")
+    assert decode(bytes(frame)) == Seen(
+        "02:00:00:00:00:01", "02:00:00:00:00:02", "[fd00::1]:4000", "[fd00::2]:80", 63, b"GET /"
+    )
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        ETHER / IP() / TCP(),
+        ETHER / IP() / UDP() / Raw(b"GET /"),
+        ETHER / IP() / ICMP(),
+        ETHER / Raw(b"nothing known"),
+        Raw(b"short"),
+    ],
+    ids=["empty segment", "UDP", "ICMP", "unknown", "short"],
+)
+def test_anything_else_is_no_segment(frame):
+    assert decode(bytes(frame)) is None
+
+
+# HTTP
+
+
+@pytest.fixture
+def server():
+    """The address of a lab's HTTP server on loopback, called web1."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        l4_port = free.getsockname()[1]
+    command = [sys.executable, "-I", HTTP_PROGRAM, "serve", "web1", str(l4_port)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout.readline() == "listening\n"
+        yield l4_port
+        child.terminate()
+
+
+def get(url: str, count: int) -> list[str]:
+    command = [sys.executable, "-I", HTTP_PROGRAM, "get", url, str(count)]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout.splitlines()
+
+
+def test_the_server_answers_every_request_with_its_name(server):
+    assert get(f"http://127.0.0.1:{server}/", 3) == ["web1"] * 3
+
+
+def test_a_request_that_nobody_answers_says_why(server):
+    # Port 1, tcpmux, is nobody's.
+    assert get("http://127.0.0.1:1/", 1) == ["! [Errno 111] Connection refused"]
+
+
+# What is printed
+
+
+def voice() -> tuple[Voice, io.StringIO]:
+    pipe = io.StringIO()
+    return Voice(Console(file=pipe, width=80, highlight=False)), pipe
+
+
+def test_brackets_are_printed_as_they_are():
+    say, pipe = voice()
+    say("to [fd00:1::100]:80 [bold]")
+    assert pipe.getvalue() == "  to [fd00:1::100]:80 [bold]\n"
+
+
+def test_a_long_line_stays_whole_in_a_pipe():
+    say, pipe = voice()
+    say("x " * 100)
+    assert pipe.getvalue().count("\n") == 1
+
+
+def test_a_long_count_shows_its_way_in_a_pipe():
+    say, pipe = voice()
+    with say.counting(300, "requests") as one_more:
+        for _ in range(300):
+            one_more()
+    assert pipe.getvalue() == "  requests ... 100 200 300\n"
+
+
+def test_a_short_count_leaves_no_line_in_a_pipe():
+    say, pipe = voice()
+    with say.counting(30, "requests") as one_more:
+        one_more()
+    assert pipe.getvalue() == ""
+
+
+def test_styles_leave_no_trace_in_a_pipe():
+    say, pipe = voice()
+    say(Text.assemble(("10.0.2.11:8080*", "bold yellow")))
+    assert pipe.getvalue() == "  10.0.2.11:8080*\n"
+
+
+# The labs there are
+
+
+def test_there_are_the_two_labs():
+    assert {"routed", "transparent"} <= set(LABS)
+
+
+@pytest.mark.parametrize("name", LABS)
+def test_a_lab_s_summary_is_one_short_sentence(name):
+    summary = lab_book.load_lab(name).summary
+    assert summary.endswith(".")
+    assert len(summary) <= 60
+
+
+@pytest.mark.parametrize("name", LABS)
+def test_a_lab_s_drawing_fits_80_columns(name):
+    assert max(map(len, lab_book.load_lab(name).drawing.splitlines())) <= 79
+
+
+@pytest.mark.parametrize("name", LABS)
+def test_the_addresses_of_the_services_are_in_the_drawing(name):
+    page = lab_book.load_lab(name)
+    config = parse(page.run.__globals__["CONFIGURATION"], file=name)
+    addresses = [vip_of(service) for service in config.services.values()]
+    addresses += [str(server.address) for server in config.services["web"].servers.values()]
+    assert [address for address in addresses if address not in page.drawing] == []
+
+
+@pytest.mark.parametrize("name", LABS)
+def test_a_lab_s_readme_shows_its_drawing(name):
+    readme = (lab_book.FOLDER / "README.md").read_text()
+    assert lab_book.load_lab(name).drawing.strip("\n") in readme
+
+
+def test_an_unknown_lab_is_refused_with_the_names_of_the_known():
+    with pytest.raises(SwlbError, match=r"no lab 'nix' in .*; there are: .*routed.*transparent"):
+        lab_book.load_lab("nix")
+
+
+def test_without_the_folder_it_is_said_where_the_labs_are(monkeypatch, tmp_path):
+    monkeypatch.setattr(lab_book, "FOLDER", tmp_path / "netns-lab")
+    with pytest.raises(SwlbError, match="the folder netns-lab of swlb's source tree"):
+        lab_book.lab_names()
+
+
+def test_the_list_says_what_is_up():
+    Record("routed", None).create()
+    Record("own", None).create()
+    lines = CliRunner().invoke(cli, ["lab", "list"]).output.splitlines()
+    assert [line.split()[0] for line in lines if "(up" in line] == ["routed", "own"]
+
+
+def test_showing_does_not_load_what_labs_need():
+    program = "import sys, swlb.cli; print([name for name in sys.modules if name in ('swlb.lab', 'dpkt', 'rich')])"
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert done.stdout == "[]\n"
+
+
+# Shares and addresses
+
+SERVICE = """
+ports: {a: {tap: eth0}}
+segments: {lan: {ports: [a], addresses: [10.0.0.1/24, "fd00::1/64"]}}
+services:
+  web: {vip: 10.0.0.100, port: 80, servers: {web1: {address: 10.0.0.11, port: 8080}, web2: {address: 10.0.0.12}}}
+  web6: {vip: "fd00::100", port: 8000, servers: {web1: {address: "fd00::11"}}}
+"""
+SERVICES = parse(SERVICE, file="test").services
+
+
+@pytest.mark.parametrize(("name", "url"), [("web", "http://10.0.0.100/"), ("web6", "http://[fd00::100]:8000/")])
+def test_the_url_of_a_service_is_its_first_vip_s(name, url):
+    assert url_of(SERVICES[name]) == url
+
+
+@pytest.mark.parametrize(("name", "address"), [("web1", "10.0.0.11:8080"), ("web2", "10.0.0.12:80")])
+def test_a_server_without_a_port_listens_on_the_service_s(name, address):
+    assert address_of(SERVICES["web"], name) == address
+
+
+def test_equal_shares_are_equal():
+    assert equal_shares(["web1", "web2", "web3"], 300) == {"web1": 100, "web2": 100, "web3": 100}
