@@ -38,12 +38,14 @@ class Controlled(Protocol):
 async def serve(app: Controlled, path: Path) -> AsyncIterator[None]:
     """Within the block the socket at path answers, to its owner only; afterwards it is gone."""
     _make_room(path)
+    sock = _listen(path)
+    # From here on what is at path is ours to remove.
     site_app = web.Application(middlewares=[_errors])
     site_app.add_routes(_routes(app))
     runner = web.AppRunner(site_app, access_log=None)
-    await runner.setup()
     try:
-        await web.SockSite(runner, _listen(path)).start()
+        await runner.setup()
+        await web.SockSite(runner, sock).start()
         yield
     finally:
         await runner.cleanup()
@@ -67,7 +69,8 @@ def _routes(app: Controlled) -> list[web.RouteDef]:
         table, wanted = request.match_info["table"], await _body(request)
         if table not in TABLES:
             raise web.HTTPNotFound(text=f"no table {table!r}; there are {', '.join(TABLES)}")
-        chosen = {key: wanted.get(key) for key in ("segment", "service", "server")}
+        named = {key: wanted.get(key) for key in ("segment", "service", "server")}
+        chosen = {key: None if name is None else str(name) for key, name in named.items()}
         try:
             return web.json_response({"flushed": app.flush(table, **chosen)})
         except KeyError as unknown:
@@ -106,8 +109,10 @@ def _make_room(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as probe:
         try:
             probe.connect(str(path))
-        except OSError:
+        except ConnectionRefusedError:
             path.unlink()
+        except OSError:
+            return  # nobody's that we know; why it cannot be ours is said when it is bound
         else:
             raise SwlbError(f"{path}: another swlb answers there; end it, or choose another --control PATH")
 

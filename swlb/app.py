@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from swlb import ports as devices
-from swlb.addresses import mac_text, unpacked
+from swlb.addresses import Address, mac_text, unpacked
 from swlb.api import serve
 from swlb.balancer import Balancer, Way, up_at_start
 from swlb.build import Built, build, host_port_name
@@ -182,7 +182,7 @@ def _ways(config: Config, ports: Ports) -> dict[str, Way]:
     for segment in config.segments.values():
         if segment.addresses:
             # The first address of a family wins, as in the worker.
-            sources = {interface.version: interface.ip for interface in reversed(segment.addresses)}
+            sources: dict[int, Address] = {i.version: i.ip for i in reversed(segment.addresses)}
             ways[segment.name] = Way(ports.opened[host_port_name(segment.name)].tap.device, sources)
     return ways
 

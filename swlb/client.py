@@ -30,12 +30,16 @@ def ask(control: Path, method: str, target: str, body: dict[str, Any] | None = N
     try:
         connection.request(method, target, body=None if body is None else json.dumps(body))
         response = connection.getresponse()
-        answer = json.loads(response.read())
-    except OSError as error:
+        received = response.read()
+    except (OSError, http.client.HTTPException) as error:
         advice = "start one with 'swlb run FILE', or name its socket with --control PATH"
-        raise NotRunning(f"no swlb answers at {control} ({error.strerror or error}); {advice}") from None
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise NotRunning(f"no swlb answers at {control} ({reason}); {advice}") from None
     finally:
         connection.close()
+    if response.status >= 500:
+        raise SwlbError(f"the swlb at {control} could not answer ({response.status} {response.reason}); see its log")
+    answer = json.loads(received)
     if response.status == 400:
         raise WrongWords(answer["error"])
     if response.status != 200:

@@ -13,6 +13,7 @@ from swlb.balancer import Balancer
 from swlb.build import Built, host_port_name, segment_mac
 from swlb.clock import Clock
 from swlb.config import Config
+from swlb.config_values import ANY_PORT, PortRange
 from swlb.events import Events
 from swlb.ports import Ports
 from swlb.servers import ServerState
@@ -47,7 +48,7 @@ def services(run: Running) -> list[Row]:
         {
             "service": service.name,
             "vip": str(service.vips[0]) if len(service.vips) == 1 else [str(vip) for vip in service.vips],
-            "port": str(service.l4_ports) if service.port_first != service.port_last else service.port_first,
+            "port": _l4_ports(service.l4_ports),
             "protocol": service.protocol,
             "forward": service.forward,
             "source_nat": service.source_nat,
@@ -207,6 +208,13 @@ NOUNS: dict[str, Callable[[Running], list[Row]]] = {
     "health": health,
     "timeouts": timeouts,
 }
+
+
+def _l4_ports(ports: PortRange) -> int | str:
+    """80, "8000-8099" or "any", as in the configuration."""
+    if ports == ANY_PORT:
+        return "any"
+    return ports.first if ports.first == ports.last else f"{ports.first}-{ports.last}"
 
 
 def _summed(figures: list[dict[str, int]]) -> dict[str, int]:

@@ -53,12 +53,12 @@ def opened(config: Config) -> Iterator[Ports]:
             for name in segment.ports:
                 port = config.ports[name]
                 taps[name] = _port(open_tap(name, port.tap, netns=port.netns, mtu=port.mtu), "tap", segment.name)
-        for name, device in twin_devices(config).items():
-            taps[host_port_name(name)] = _port(_open_twin(config, config.segments[name], device), "host", name)
+        for name, twin in twin_devices(config).items():
+            taps[host_port_name(name)] = _port(_open_twin(config, config.segments[name], twin), "host", name)
         yield Ports(taps)
     finally:
-        for port in taps.values():
-            port.tap.close()
+        for device in taps.values():
+            device.tap.close()
 
 
 def _port(tap: Tap, kind: str, segment: str) -> Port:

@@ -53,7 +53,8 @@ def print_table(noun: str, rows: list[dict[str, Any]]) -> None:
         table.add_row(*(_cell(column, row[column]) for column in COLUMNS[noun]))
     if not console.is_terminal or "text" not in COLUMNS[noun]:
         # Rich would cut columns down to nothing. A terminal wraps whole rows better, and a pipe has no width at all.
-        console.width = max(console.width, console.measure(table, options=console.options.update(max_width=10_000)).maximum)
+        boundless = console.options.update(max_width=10_000)
+        console.width = max(console.width, console.measure(table, options=boundless).maximum)
     console.print(table)
 
 

@@ -1,4 +1,4 @@
-"""Sites that a whole module shares: a test that changes one puts it right again, or makes its own."""
+"""Sites that all tests share: a test that changes one puts it right again, or makes its own."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from netns.running import made_namespaces
 from netns.sites import Routed, Transparent, serving, site
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def routed(tmp_path_factory):
     """A routed site whose servers all serve."""
     with (
@@ -17,7 +17,7 @@ def routed(tmp_path_factory):
         yield at
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def transparent(tmp_path_factory):
     """A transparent site whose servers all serve."""
     with (

@@ -1,7 +1,7 @@
 """The two sites that most tests use: three servers behind a routed and behind a transparent swlb, IPv4 and IPv6.
 
-At both, service `web` (TCP 80 to 8080, checked) and service `echo` (UDP 7 to 7007, not checked) stand at one VIP of each
-family; server web1 is `web1` in IPv4 and `web1v6` in IPv6.
+At both, service `web` (TCP 80 to 8080, checked) and service `echo` (UDP 7 to 7007, not checked) stand at one VIP of
+each family; server web1 is `web1` in IPv4 and `web1v6` in IPv6.
 """
 
 import json

@@ -34,6 +34,11 @@ def wait_shown(at: Site, name: str = "web3", **fields: object) -> None:
     wait_until(lambda: fields.items() <= port(at, name).items(), f"port {name} with {fields}", within=SOON_S)
 
 
+def wait_told(at: Site, kind: str) -> None:
+    """Soon there is one event of the kind, about web3."""
+    wait_until(lambda: [event["port"] for event in at.swlb.events(kind)] == ["web3"], f"one {kind}", within=SOON_S)
+
+
 def busy_share(at: Site) -> float:
     """The share of one processor that swlb uses over a second."""
     before, began = at.swlb.cpu_s(), time.monotonic()
@@ -51,7 +56,7 @@ def wait_others_serve(at: Site) -> None:
 def test_a_port_that_goes_down_is_shown_and_told_and_the_rest_goes_on(own):
     own["web3"].ip("link set sw-web3 down")
     wait_shown(own, state="down")
-    wait_until(lambda: [event["port"] for event in own.swlb.events("port_down")] == ["web3"], "port_down", within=SOON_S)
+    wait_told(own, "port_down")
     wait_others_serve(own)
     assert busy_share(own) < SPIN_MAX
 
@@ -61,13 +66,13 @@ def test_a_port_that_comes_up_again_is_shown_and_told(own):
     wait_shown(own, state="down")
     own["web3"].ip("link set sw-web3 up")
     wait_shown(own, state="up")
-    wait_until(lambda: [event["port"] for event in own.swlb.events("port_up")] == ["web3"], "port_up", within=SOON_S)
+    wait_told(own, "port_up")
 
 
 def test_a_deleted_device_is_lost_and_the_rest_goes_on(own):
     own["web3"].ip("link delete sw-web3")
     wait_shown(own, state="lost")
-    wait_until(lambda: [event["port"] for event in own.swlb.events("port_down")] == ["web3"], "port_down", within=SOON_S)
+    wait_told(own, "port_down")
     wait_others_serve(own)
     assert busy_share(own) < SPIN_MAX
 

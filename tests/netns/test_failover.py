@@ -107,15 +107,17 @@ def test_no_request_fails_while_a_server_is_away(make_netns, tmp_path):
 
 
 def test_an_established_connection_is_reset_when_its_server_goes_down(make_netns, tmp_path):
-    with one_can_stop(Routed, make_netns, tmp_path) as (at, serving_at):
-        with connect(at.client, Routed.vips[4], 80) as sock:
-            (session,) = [row for row in at.swlb.show("sessions") if row["state"] == "ESTABLISHED"]
-            name = session["server"].partition(":")[0].replace("10.0.2.1", "web")
-            serving_at[name].close()
-            wait_down_in_time(at, f"web/{name}")
-            sock.send(b"GET")
-            with pytest.raises(ConnectionResetError):
-                sock.recv(100)
+    with (
+        one_can_stop(Routed, make_netns, tmp_path) as (at, serving_at),
+        connect(at.client, Routed.vips[4], 80) as sock,
+    ):
+        (session,) = [row for row in at.swlb.show("sessions") if row["state"] == "ESTABLISHED"]
+        name = session["server"].partition(":")[0].replace("10.0.2.1", "web")
+        serving_at[name].close()
+        wait_down_in_time(at, f"web/{name}")
+        sock.send(b"GET")
+        with pytest.raises(ConnectionResetError):
+            sock.recv(100)
 
 
 def test_service_down_and_up_are_told(make_netns, tmp_path):

@@ -262,10 +262,12 @@ def test_a_killed_lab_is_removed_by_down(moment):
     wait_until(moment, "the lab has come that far")
     lab.kill()
     lab.communicate()
+    processes = read_record(NAME).processes
     assert left_of(NAME) != NOTHING
     done = swlb("lab", "down", NAME)
     assert (done.returncode, done.stderr) == (0, "")
     assert left_of(NAME) == NOTHING
+    assert [process for process in processes if process.is_there()] == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

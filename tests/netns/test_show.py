@@ -14,9 +14,8 @@ pytestmark = pytest.mark.root
 
 STR, INT, BOOL, NONE = str, int, bool, type(None)
 NUMBER = (int, float)
-COUNTERS = dict.fromkeys(
-    ("sessions_active", "sessions_inactive", "sessions_total", "packets_in", "packets_out", "bytes_in", "bytes_out"), INT
-)
+COUNTERS = {"sessions_active": INT, "sessions_inactive": INT, "sessions_total": INT, "packets_in": INT,
+            "packets_out": INT, "bytes_in": INT, "bytes_out": INT}  # fmt: skip
 
 # The contract, architecture section 9: names and the types of their values; more fields may be there.
 FIELDS = {

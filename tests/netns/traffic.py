@@ -1,4 +1,4 @@
-"""Real clients and servers for hosts: HTTP, echo over UDP, streams over TCP, pings. Sockets inside, threads out here."""
+"""Real clients and servers for hosts: HTTP, UDP echo, pings. Their sockets are inside, their threads are not."""
 
 import json
 import socket
@@ -165,7 +165,9 @@ def ping(host: Host, address: str, *, size: int = 56, patience_s: float = 1.0) -
             while True:
                 received, sender = sock.recvfrom(65536)
                 reply = dpkt.ip.IP(received).data if v4 else dpkt.icmp6.ICMP6(received)
-                if reply.type == (0 if v4 else 129) and (reply.data.id, bytes(reply.data.data)) == (0x5EED, bytes(size)):
+                if reply.type != (0 if v4 else 129):
+                    continue
+                if (reply.data.id, bytes(reply.data.data)) == (0x5EED, bytes(size)):
                     return sender[0]
         except TimeoutError:
             return None

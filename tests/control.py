@@ -1,0 +1,64 @@
+"""A balancer over a worker with ports of memory, as far as tests of the control plane need one: no device, no root."""
+
+from dataclasses import dataclass, field
+
+from manual_clock import ManualClock
+
+from swlb.balancer import Balancer, Way, up_at_start
+from swlb.build import Built, Opened, build, host_port_name
+from swlb.config import Config, parse
+from swlb.events import Events
+from swlb.ports import Ports
+
+CONFIG = """\
+mode: routed
+limits: {sessions: 100}
+ports: {client: {tap: swc0}, web1: {tap: sws1}, web2: {tap: sws2}}
+segments:
+  outside: {ports: [client], addresses: [10.0.1.1/24, "fd00:1::1/64"]}
+  inside: {ports: [web1, web2], addresses: [10.0.2.1/24, "fd00:2::1/64"]}
+services:
+  web:
+    vip: [10.0.1.100, "fd00:1::100"]
+    port: 80
+    check: {type: tcp, initial: up}
+    servers:
+      web1: {address: 10.0.2.11, port: 8080, weight: 4}
+      web2: {address: 10.0.2.12, port: 8080}
+      web1v6: {address: "fd00:2::11", port: 8080}
+  dns:
+    vip: 10.0.1.100
+    port: "53-54"
+    protocol: udp
+    servers: {ns1: {address: 10.0.2.11}}
+"""
+
+
+@dataclass
+class Control:
+    """What swlb.figures reads of a running swlb; time stands still unless moved."""
+
+    config: Config
+    built: Built
+    events: Events
+    clock: ManualClock
+    balancer: Balancer
+    ports: Ports = field(default_factory=lambda: Ports({}))
+
+    def server(self, name: str, service: str = "web"):
+        """The state of a server."""
+        return self.balancer.servers[service, name]
+
+    def kinds(self) -> list[str]:
+        """The kinds of what has happened."""
+        return [event["kind"] for event in self.events.rows()]
+
+
+def control(text: str = CONFIG) -> Control:
+    """The configuration, built and balanced; checks are not started."""
+    config = parse(text, file="test.yaml")
+    names = [*config.ports, *map(host_port_name, config.segments)]
+    built = build(config, {name: Opened(None, 1500) for name in names}, up_at_start=up_at_start(config))
+    events, clock = Events(), ManualClock(100.0)
+    ways = {name: Way("lo", {}) for name in config.segments}
+    return Control(config, built, events, clock, Balancer(config, built, ways, clock, events))

@@ -1,0 +1,181 @@
+"""The control socket and its other end, with an app that only records what it is asked."""
+
+import asyncio
+import http.client
+import socket
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from swlb.api import serve
+from swlb.client import ask
+from swlb.errors import NotRunning, SwlbError, WrongWords
+
+
+class Recorder:
+    """A controlled swlb of which nothing but the words is there."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple] = []
+
+    def show(self, noun):
+        return {"ports": [{"port": "client"}]}[noun]
+
+    def order(self, server, order):
+        self.asked.append((server, order))
+        if order == "wrong":
+            raise ValueError("no order")
+        if order == "break":
+            raise RuntimeError("a mistake of ours")
+        if server == "no/body":
+            raise SwlbError("no server")
+        return "done so"
+
+    def flush(self, what, *, segment, service, server):
+        self.asked.append((what, segment, service, server))
+        if segment == "nosuch":
+            raise KeyError(segment)
+        return 3
+
+
+@contextmanager
+def served(app, path: Path):
+    """Within the block the app is served at the path, from a thread of its own."""
+    ready, failed = threading.Event(), []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        ending = asyncio.Event()
+        try:
+            async with serve(app, path):
+                end.append(lambda: loop.call_soon_threadsafe(ending.set))
+                ready.set()
+                await ending.wait()
+        except BaseException as error:
+            failed.append(error)
+            ready.set()
+
+    end: list = []
+    thread = threading.Thread(target=lambda: asyncio.run(main()))
+    thread.start()
+    assert ready.wait(10)
+    try:
+        if failed:
+            raise failed[0]
+        yield
+    finally:
+        for ending in end:
+            ending()
+        thread.join()
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "swlb.sock"
+
+
+@pytest.fixture
+def app(path):
+    recorder = Recorder()
+    with served(recorder, path):
+        yield recorder
+
+
+def test_show_answers_the_rows(app, path):
+    assert ask(path, "GET", "/show/ports") == [{"port": "client"}]
+
+
+def test_an_order_arrives_as_it_was_given(app, path):
+    assert ask(path, "POST", "/set/server", {"server": "web/web1", "order": "drain"}) == {"done": "done so"}
+    assert app.asked == [("web/web1", "drain")]
+
+
+def test_flush_answers_how_many_went(app, path):
+    chosen = {"segment": None, "service": "web", "server": None}
+    assert ask(path, "POST", "/flush/sessions", chosen) == {"flushed": 3}
+    assert app.asked == [("sessions", None, "web", None)]
+
+
+def test_wrong_words_are_wrong_words_at_the_other_end(app, path):
+    with pytest.raises(WrongWords, match="no order"):
+        ask(path, "POST", "/set/server", {"server": "web/web1", "order": "wrong"})
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "body"),
+    [("POST", "/set/server", {"server": "no/body", "order": "drain"}), ("GET", "/show/weather", None),
+     ("GET", "/nowhere", None), ("POST", "/flush/weather", {}), ("POST", "/flush/fdb", {"segment": "nosuch"}),
+     ("GET", "/set/server", None)],
+)  # fmt: skip
+def test_what_is_not_there_is_refused_with_a_sentence(app, path, method, target, body):
+    with pytest.raises(SwlbError) as refusal:
+        ask(path, method, target, body)
+    assert refusal.value.exit_code == 1
+    assert str(refusal.value)
+
+
+@pytest.mark.parametrize("body", [b"{", b"[1]", b"\xff\xfe"])
+def test_a_body_that_is_no_json_object_is_wrong_words(app, path, body):
+    connection = http.client.HTTPConnection("swlb")
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.connect(str(path))
+    connection.request("POST", "/set/server", body=body)
+    response = connection.getresponse()
+    assert (response.status, b"error" in response.read()) == (400, True)
+    connection.close()
+
+
+def test_the_socket_is_gone_after_the_end(path):
+    with served(Recorder(), path):
+        assert path.is_socket()
+    assert not path.exists()
+
+
+def test_a_socket_that_nobody_answers_is_replaced(path):
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    with served(Recorder(), path):
+        assert ask(path, "GET", "/show/ports")
+
+
+def test_a_socket_that_answers_is_another_swlb_s(app, path):
+    with pytest.raises(SwlbError, match="another swlb answers there"), served(Recorder(), path):
+        pass
+    assert ask(path, "GET", "/show/ports")
+
+
+def test_a_file_in_the_way_is_refused_and_stays(path):
+    path.write_text("precious")
+    with pytest.raises(SwlbError, match="the control socket cannot be made"), served(Recorder(), path):
+        pass
+    assert path.read_text() == "precious"
+
+
+def test_a_mistake_of_ours_is_no_traceback_at_the_other_end(app, path):
+    with pytest.raises(SwlbError, match=r"could not answer \(500"):
+        ask(path, "POST", "/set/server", {"server": "web/web1", "order": "break"})
+
+
+def test_nobody_at_the_socket_is_not_running(path):
+    with pytest.raises(NotRunning, match="swlb run FILE"):
+        ask(path, "GET", "/show/ports")
+
+
+def test_what_answers_and_is_no_swlb_is_not_running(path):
+    with socket.socket(socket.AF_UNIX) as stranger:
+        stranger.bind(str(path))
+        stranger.listen()
+
+        def babble() -> None:
+            connection, _ = stranger.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(b"220 smtp.example ESMTP\r\n")
+
+        thread = threading.Thread(target=babble)
+        thread.start()
+        with pytest.raises(NotRunning):
+            ask(path, "GET", "/show/ports")
+        thread.join()

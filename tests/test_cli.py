@@ -1,0 +1,56 @@
+"""The command line's words and exit codes, as far as they need no running swlb."""
+
+import pytest
+
+from swlb import cli
+from swlb.errors import ConfigError, NotRunning, Problem, SwlbError, WrongWords
+from swlb.figures import NOUNS
+
+
+def run(monkeypatch, *words: str) -> int | str | None:
+    """The exit code of `swlb WORDS`."""
+    monkeypatch.setattr("sys.argv", ["swlb", *words])
+    try:
+        cli.main()
+    except SystemExit as end:
+        return end.code
+    return 0
+
+
+def test_every_noun_that_is_offered_can_be_shown():
+    assert set(cli.NOUNS) == set(NOUNS)
+
+
+@pytest.mark.parametrize("words", [["dance"], ["check"], ["show", "weather"], ["set", "service", "a", "b"],
+                                   ["flush", "fdb", "--service", "web"],
+                                   ["flush", "sessions", "--segment", "lan"]])  # fmt: skip
+def test_wrong_words_exit_2_with_a_usage_line(monkeypatch, capsys, words):
+    assert run(monkeypatch, *words) == 2
+    assert "Usage: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(SwlbError("a reason"), 1), (WrongWords("a reason"), 2), (NotRunning("a reason"), 3),
+     (ConfigError(Problem("lab.yaml", 3, "mode", "a reason", "routed")), 2)],
+)  # fmt: skip
+def test_an_error_is_a_sentence_on_stderr_and_its_exit_code(monkeypatch, capsys, error, code):
+    def fail(*_words):
+        raise error
+
+    monkeypatch.setattr("swlb.client.ask", fail)
+    assert run(monkeypatch, "show", "ports") == code
+    streams = capsys.readouterr()
+    assert (streams.out, streams.err) == ("", f"{error}\n")
+
+
+def test_show_prints_json_as_one_list(monkeypatch, capsys):
+    monkeypatch.setattr("swlb.client.ask", lambda *words: [{"port": "client", "words": words[1:]}])
+    assert run(monkeypatch, "show", "ports", "--json") == 0
+    assert '"/show/ports"' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [["--help"], ["show", "-h"], ["--version"]])
+def test_help_exits_0(monkeypatch, capsys, words):
+    assert run(monkeypatch, *words) in (0, None)
+    assert "swlb" in capsys.readouterr().out

@@ -1,0 +1,84 @@
+"""Rows of `swlb show` before any traffic: names, values and forms that need no kernel."""
+
+import json
+
+import pytest
+from control import CONFIG, control
+
+from swlb.figures import NOUNS, drops, fdb, health, servers, services, sessions, timeouts
+from swlb.tables import COLUMNS, EMPTY, print_table
+
+
+@pytest.mark.parametrize("noun", NOUNS)
+def test_rows_are_json(noun):
+    json.dumps(NOUNS[noun](control()))
+
+
+def test_one_vip_is_a_string_and_two_are_a_list():
+    assert [row["vip"] for row in services(control())] == [["10.0.1.100", "fd00:1::100"], "10.0.1.100"]
+
+
+def test_one_port_is_a_number_and_a_range_is_a_string():
+    assert [row["port"] for row in services(control())] == [80, "53-54"]
+
+
+def test_any_port_is_said_so():
+    text = CONFIG.replace('vip: 10.0.1.100\n    port: "53-54"', "vip: 10.0.1.101\n    port: any")
+    (_, row) = services(control(text))
+    assert row["port"] == "any"
+
+
+def test_a_server_that_keeps_the_client_s_port_has_none():
+    assert {row["server"]: row["port"] for row in servers(control())}["ns1"] is None
+
+
+def test_a_server_without_a_check_has_no_check_status():
+    row = servers(control())[-1]
+    assert row["server"] == "ns1"
+    assert (row["check_status"], row["check_duration_ms"], row["reason"]) == (None, None, "no check")
+
+
+def test_servers_stand_in_the_configuration_s_order():
+    assert [row["server"] for row in servers(control())] == ["web1", "web2", "web1v6", "ns1"]
+
+
+def test_only_checked_servers_are_in_health():
+    assert {row["service"] for row in health(control())} <= {"web"}
+
+
+def test_a_segment_s_own_mac_is_static():
+    rows = fdb(control())
+    assert [(row["segment"], row["static"]) for row in rows] == [("outside", True), ("inside", True)]
+
+
+def test_there_are_no_sessions_yet():
+    assert sessions(control()) == []
+
+
+def test_every_drop_reason_is_a_row_in_lower_case():
+    rows = drops(control())
+    assert len({row["reason"] for row in rows}) == len(rows) > 30
+    assert all(row["reason"].islower() and row["frames"] == 0 for row in rows)
+
+
+def test_timeouts_are_the_configuration_s():
+    changed = control(CONFIG.replace("mode: routed\n", "mode: routed\ntimeouts: {udp: 7s}\n"))
+    assert {row["name"]: row["seconds"] for row in timeouts(changed)}["udp"] == 7.0
+
+
+@pytest.mark.parametrize("noun", NOUNS)
+def test_people_see_only_columns_that_there_are(noun):
+    for row in NOUNS[noun](control()):
+        assert set(COLUMNS[noun]) <= set(row)
+
+
+@pytest.mark.parametrize("noun", EMPTY)
+def test_an_empty_table_is_a_sentence(noun, capsys):
+    print_table(noun, [])
+    assert capsys.readouterr().out == EMPTY[noun] + "\n"
+
+
+def test_brackets_of_an_ipv6_endpoint_survive_the_table(capsys):
+    row = dict.fromkeys(COLUMNS["sessions"], "x") | {"client": "[fd00::1]:80"}
+    print_table("sessions", [row])
+    assert "[fd00::1]:80" in capsys.readouterr().out
