@@ -1,4 +1,7 @@
-"""Sites that all tests share: a test that changes one puts it right again, or makes its own."""
+"""Sites that a whole module shares: a test that changes one puts it right again, or makes its own.
+
+Not the whole session: their servers live in the test process, where other tests count open files.
+"""
 
 import pytest
 
@@ -6,7 +9,7 @@ from netns.running import made_namespaces
 from netns.sites import Routed, Transparent, serving, site
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def routed(tmp_path_factory):
     """A routed site whose servers all serve."""
     with (
@@ -17,7 +20,7 @@ def routed(tmp_path_factory):
         yield at
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def transparent(tmp_path_factory):
     """A transparent site whose servers all serve."""
     with (

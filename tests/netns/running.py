@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,12 +98,17 @@ class Host:
         return ip(self.netns, command)
 
     def configure(self) -> None:
-        """The device has the host's addresses and gateways."""
+        """The device has the host's addresses and gateways; waits until there is a device, and up."""
         lines = [f"address replace {address} dev {self.device} nodad" for address in self.addresses if ":" in address]
         lines += [f"address replace {address} dev {self.device}" for address in self.addresses if ":" not in address]
         lines += [f"route replace default via {gateway} dev {self.device}" for gateway in self.gateways]
         argv = ["ip", "-n", self.netns, "-batch", "-"]
-        subprocess.run(argv, input="\n".join(lines), text=True, check=True)
+        text = "\n".join(lines)
+
+        def configured() -> bool:
+            return subprocess.run(argv, input=text, text=True, check=False, stderr=subprocess.DEVNULL).returncode == 0
+
+        wait_until(configured, f"{self.device} in {self.netns} configured", within=START_S)
 
     def run(self, *argv: str) -> subprocess.CompletedProcess[str]:
         """The command has run inside and ended."""
@@ -221,10 +226,13 @@ def cli(*words: str, netns: str | None = None) -> subprocess.CompletedProcess[st
 
 
 @contextmanager
-def running(config: str, *, netns: str, directory: Path) -> Iterator[Swlb]:
-    """Within the block swlb is ready; afterwards it has ended, without a traceback if nobody killed it."""
+def running(config: str, *, netns: str, directory: Path, hosts: Iterable[Host] = ()) -> Iterator[Swlb]:
+    """Within the block swlb is ready and the hosts have their addresses; afterwards it has ended as it should."""
     swlb = Swlb(config, netns=netns, directory=directory)
     try:
+        # As soon as their devices appear: a first probe that finds no station costs a second until the next ARP.
+        for host in hosts:
+            host.configure()
         swlb.wait_ready()
         yield swlb
     finally:

@@ -103,9 +103,8 @@ def site(
 ) -> Iterator[Site]:
     """Within the block swlb runs and its hosts have their addresses; nobody serves yet."""
     hosts = shape.hosts(make_netns)
-    with running(config_of(shape, hosts, change), netns=make_netns(), directory=directory) as swlb:
-        for host in hosts.values():
-            host.configure()
+    config = config_of(shape, hosts, change)
+    with running(config, netns=make_netns(), directory=directory, hosts=hosts.values()) as swlb:
         yield Site(swlb, hosts)
 
 
