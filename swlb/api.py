@@ -10,8 +10,8 @@ An answer other than 200 is {"error": "a sentence"}: 400 for wrong words, 404 fo
 import json
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -34,12 +34,26 @@ class Controlled(Protocol):
     def flush(self, what: str, *, segment: str | None, service: str | None, server: str | None) -> int: ...
 
 
-@asynccontextmanager
-async def serve(app: Controlled, path: Path) -> AsyncIterator[None]:
-    """Within the block the socket at path answers, to its owner only; afterwards it is gone."""
+@contextmanager
+def control_socket(path: Path) -> Iterator[socket.socket]:
+    """Within the block the socket at path is ours, and only its owner may connect; afterwards it is gone.
+
+    Raises SwlbError when another swlb answers there, or it cannot be made.
+    """
     _make_room(path)
-    sock = _listen(path)
+    sock = _bind(path)
     # From here on what is at path is ours to remove.
+    try:
+        yield sock
+    finally:
+        sock.close()
+        with suppress(FileNotFoundError):
+            path.unlink()
+
+
+@asynccontextmanager
+async def serve(app: Controlled, sock: socket.socket) -> AsyncIterator[None]:
+    """Within the block the socket answers."""
     site_app = web.Application(middlewares=[_errors])
     site_app.add_routes(_routes(app))
     runner = web.AppRunner(site_app, access_log=None)
@@ -49,8 +63,6 @@ async def serve(app: Controlled, path: Path) -> AsyncIterator[None]:
         yield
     finally:
         await runner.cleanup()
-        with suppress(FileNotFoundError):
-            path.unlink()
 
 
 def _routes(app: Controlled) -> list[web.RouteDef]:
@@ -117,11 +129,13 @@ def _make_room(path: Path) -> None:
             raise SwlbError(f"{path}: another swlb answers there; end it, or choose another --control PATH")
 
 
-def _listen(path: Path) -> socket.socket:
+def _bind(path: Path) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX)
     before = os.umask(0o177)
     try:
         sock.bind(str(path))
+        # At once: a socket that refuses looks like one that a dead swlb left.
+        sock.listen()
     except OSError as error:
         sock.close()
         reason = f"{path}: the control socket cannot be made: {error.strerror}"

@@ -14,7 +14,7 @@ from typing import Any
 
 from swlb import ports as devices
 from swlb.addresses import Address, mac_text, unpacked
-from swlb.api import serve
+from swlb.api import control_socket, serve
 from swlb.balancer import Balancer, Way, up_at_start
 from swlb.build import Built, build, host_port_name
 from swlb.clock import Clock, SystemClock
@@ -106,10 +106,11 @@ async def run(config: Config, control: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _stop, stopping, number)
     loop.add_signal_handler(signal.SIGHUP, log.warning, "SIGHUP: reload is not built yet; nothing has changed")
-    with devices.opened(config) as ports:
+    # The socket first: when another swlb has it, that is what the operator needs to hear.
+    with control_socket(control) as sock, devices.opened(config) as ports:
         built = build(config, ports.devices(), up_at_start=up_at_start(config))
         app = App(config, built, ports, SystemClock())
-        async with serve(app, control), _forwarding(built), _tasks(app.listen_to_worker(), app.watch_devices()):
+        async with serve(app, sock), _forwarding(built), _tasks(app.listen_to_worker(), app.watch_devices()):
             app.balancer.start()
             app.events.add("config_loaded", f"forwarding {len(config.services)} services on {len(ports.opened)} ports")
             print("ready", flush=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from swlb.api import serve
+from swlb.api import control_socket, serve
 from swlb.client import ask
 from swlb.errors import NotRunning, SwlbError, WrongWords
 
@@ -49,10 +49,11 @@ def served(app, path: Path):
         loop = asyncio.get_running_loop()
         ending = asyncio.Event()
         try:
-            async with serve(app, path):
-                end.append(lambda: loop.call_soon_threadsafe(ending.set))
-                ready.set()
-                await ending.wait()
+            with control_socket(path) as sock:
+                async with serve(app, sock):
+                    end.append(lambda: loop.call_soon_threadsafe(ending.set))
+                    ready.set()
+                    await ending.wait()
         except BaseException as error:
             failed.append(error)
             ready.set()

@@ -12,7 +12,7 @@ from ext.forward.icmp cimport TIME_EXCEEDED, icmp_echo, icmp_error
 from ext.forward.nat cimport nat_later_fragment, nat_request
 from ext.forward.quote cimport quote_to_server
 from ext.forward.refuse cimport refuse
-from ext.frame cimport FOUND_L4, FOUND_LATER, frame_t
+from ext.frame cimport FOUND_FRAGMENT, FOUND_L4, FOUND_LATER, frame_t
 from ext.schedule.rr cimport rr_choose
 from ext.tables.event cimport EVENT_TABLE_FULL
 from ext.tables.route cimport route_lookup, route_t
@@ -80,7 +80,8 @@ cdef inline bint session_ended_badly(tables_t *tables, session_t *session, const
     cdef uint8_t on_down = tables.services.services[server.service].on_down
     if server_serves(server) or session_expired(&tables.services, session, now_ms):
         return False
-    if frame.protocol == PROTO_TCP and is_new_connection(frame) and session.state != ESTABLISHED:
+    # A client that begins anew has given the old connection up itself.
+    if frame.protocol == PROTO_TCP and is_new_connection(frame):
         return False
     if on_down == DOWN_DEFAULT:
         return session.state == ESTABLISHED
@@ -169,8 +170,13 @@ cdef inline verdict_t begin(tables_t *tables, frame_t *frame, server_t *server, 
 
 
 cdef inline verdict_t balance_icmp(tables_t *tables, frame_t *frame, vip_t *vip, uint32_t now_ms) noexcept nogil:
-    """Echo is answered while something behind the VIP can serve; errors go to the session they are about."""
+    """Echo is answered while something behind the VIP can serve; errors go to the session they are about.
+
+    Not in pieces: an answer to the first alone would be wrong.
+    """
     cdef icmp_hdr *icmp = <icmp_hdr *>(frame.data + frame.l4_off)
+    if unlikely(frame.found & FOUND_FRAGMENT):
+        return DROP_FRAGMENT
     if frame.protocol == PROTO_ICMP and frame.family == 4:
         if icmp.type == ICMP_ECHO:
             return icmp_echo(tables, frame) if vip.active else DROP_ECHO_SILENT

@@ -53,12 +53,13 @@ cdef inline bint ipv4_options_route(const uint8_t *options, uint32_t options_len
 
 cdef inline void ipv4_build(uint8_t *p, ip_t src, ip_t dst, uint8_t protocol, uint8_t tos,
                             uint16_t payload_len) noexcept nogil:
-    """A header without options at p, checksum included, DF clear, id 0."""
+    """A header without options at p, checksum included. DF is set, so that id 0 says nothing (RFC 6864 4.1)."""
     cdef ipv4_hdr *ip = <ipv4_hdr *>p
     memset(p, 0, IPV4_LEN)
     ip.ver_ihl = 0x45
     ip.tos = tos
     ip.total_len = htons(IPV4_LEN + payload_len)
+    ip.frag = htons(IPV4_DONT)
     ip.ttl = OWN_TTL
     ip.protocol = protocol
     ip.src = ip_v4(src)

@@ -1,7 +1,7 @@
 """Echo to a VIP: answered by swlb while something behind the VIP can serve. RFC 1122 3.2.2.6, RFC 4443 4.2."""
 
 import pytest
-from scapy.layers.inet import ICMP, IP, IPOption_RR
+from scapy.layers.inet import ICMP, IP, IPOption_RR, fragment
 from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6EchoRequest, IPv6, IPv6ExtHdrDestOpt
 from scapy.packet import Packet
 
@@ -153,3 +153,13 @@ def test_other_protocols_to_a_vip_are_dropped(protocol):
     net.station("client", V4.client).send(IP(src=V4.client, dst=V4.vip, proto=protocol) / bytes(40))
     net.expect_silence()
     assert net.drops() == {"vip_protocol": 1}
+
+
+def test_an_echo_in_pieces_is_not_answered_by_its_first_alone():
+    net = router()
+    client = net.station("client", V4.client)
+    first, *later = fragment(IP(src=V4.client, dst=V4.vip, id=9) / ICMP(id=7, seq=9) / bytes(2000))
+    for piece in (first, *later):
+        client.send(piece)
+    net.expect_silence()
+    assert net.drops() == {"fragment": 1 + len(later)}

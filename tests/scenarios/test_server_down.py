@@ -22,6 +22,11 @@ def established(scene: Scene) -> str:
     return "PA"
 
 
+def established_then_new(scene: Scene) -> str:
+    established(scene)
+    return "S"
+
+
 def half_open(scene: Scene) -> str:
     scene.call("S")
     return "S"
@@ -67,6 +72,8 @@ def is_reset(scene: Scene, packet: Packet) -> bool:
 @pytest.mark.parametrize(("before", "wanted"), [
     # default, keep, reschedule, reset, drop. Scheduled anew in mid-stream means: an orphan, reset by default.
     (established, (RESET, SAME, RESET, RESET, SILENCE)),
+    # Who begins anew has given the old connection up.
+    (established_then_new, (OTHER, SAME, OTHER, OTHER, OTHER)),
     (half_open, (OTHER, SAME, OTHER, OTHER, OTHER)),
     (half_open_acknowledged, (RESET, SAME, RESET, RESET, SILENCE)),
     (closing, (RESET, SAME, RESET, RESET, SILENCE)),
