@@ -5,8 +5,8 @@ reply comes back through it and gets the VIP as its source again. The servers se
 """
 
 from swlb.lab import Lab
-from swlb.lab_proof import prove
-from swlb.lab_voice import Voice
+from swlb.lab.proof import prove
+from swlb.lab.voice import Voice
 
 DRAWING = """
      10.0.1.0/24                                               10.0.2.0/24

@@ -6,9 +6,9 @@ source again. Everything else is switched untouched.
 """
 
 from swlb.lab import Lab
-from swlb.lab_proof import prove
-from swlb.lab_requests import expect
-from swlb.lab_voice import Voice
+from swlb.lab.proof import prove
+from swlb.lab.requests import expect
+from swlb.lab.voice import Voice
 
 DRAWING = """
                one network: 10.0.3.0/24, fd00:3::/64; no gateway anywhere

@@ -5,8 +5,8 @@ import textwrap
 from collections.abc import Iterable
 from ipaddress import IPv6Address
 
-from swlb.config_models import Check, Config, Port, Segment, Server, Service
-from swlb.config_values import ANY_PORT, Address, PortRange
+from swlb.config.models import Check, Config, Port, Segment, Server, Service
+from swlb.config.values import ANY_PORT, Address, PortRange
 from swlb.durations import duration_text
 
 WIDTH = 100  # columns

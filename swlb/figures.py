@@ -13,7 +13,7 @@ from swlb.balancer import Balancer
 from swlb.build import Built, host_port_name, segment_mac
 from swlb.clock import Clock
 from swlb.config import Config
-from swlb.config_values import ANY_PORT, PortRange
+from swlb.config.values import ANY_PORT, PortRange
 from swlb.events import Events
 from swlb.ports import Ports
 from swlb.servers import ServerState

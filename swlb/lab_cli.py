@@ -13,7 +13,7 @@ from swlb.errors import SwlbError
 
 if TYPE_CHECKING:
     from swlb.lab import Lab
-    from swlb.lab_voice import Voice
+    from swlb.lab.voice import Voice
 
 # What is needed besides click is imported by the commands themselves, so that `swlb show` does not wait for it.
 
@@ -36,8 +36,8 @@ def lab() -> None:
 @lab.command(name="list")
 def list_labs() -> None:
     """Which labs there are, and which are up."""
-    from swlb.lab_book import lab_names, load_lab
-    from swlb.lab_record import recorded_labs
+    from swlb.lab.book import lab_names, load_lab
+    from swlb.lab.record import recorded_labs
 
     recorded = recorded_labs()
     names = lab_names()
@@ -54,8 +54,8 @@ def list_labs() -> None:
 def run(name: str, other_name: str | None) -> None:
     """Bring lab NAME up, prove its point, and tidy up. Exit code 1 when something is not as expected."""
     from swlb.lab import Lab
-    from swlb.lab_book import load_lab
-    from swlb.lab_voice import Voice
+    from swlb.lab.book import load_lab
+    from swlb.lab.voice import Voice
 
     page, say = load_lab(name), Voice()
     began = time.monotonic()
@@ -75,8 +75,8 @@ def run(name: str, other_name: str | None) -> None:
 def up(name: str, other_name: str | None) -> None:
     """Bring lab NAME up and leave it there, in the background, until `swlb lab down`."""
     from swlb.lab import Lab
-    from swlb.lab_book import load_lab
-    from swlb.lab_voice import Voice
+    from swlb.lab.book import load_lab
+    from swlb.lab.voice import Voice
 
     page, say = load_lab(name), Voice()
     with _stopped_by_signals(), Lab(other_name or name) as lab, _log_on_failure(lab):

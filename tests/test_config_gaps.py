@@ -2,7 +2,7 @@
 
 import pytest
 
-from swlb.config_gaps import NOT_BUILT
+from swlb.config.gaps import NOT_BUILT
 from tests.config_text import BASE, Case, changed, problems, problems_of
 
 CASES = [

@@ -17,16 +17,17 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
-from swlb import lab_book, lab_record
 from swlb.cli import cli
 from swlb.config import parse
 from swlb.errors import SwlbError
 from swlb.lab import Lab, take_down
-from swlb.lab_capture import Seen, decode
-from swlb.lab_host import HTTP_PROGRAM
-from swlb.lab_record import Process, Record, recorded_labs
-from swlb.lab_requests import address_of, equal_shares, url_of, vip_of
-from swlb.lab_voice import Voice
+from swlb.lab import book as lab_book
+from swlb.lab import record as lab_record
+from swlb.lab.capture import Seen, decode
+from swlb.lab.host import HTTP_PROGRAM
+from swlb.lab.record import Process, Record, recorded_labs
+from swlb.lab.requests import address_of, equal_shares, url_of, vip_of
+from swlb.lab.voice import Voice
 
 LABS = lab_book.lab_names()
 

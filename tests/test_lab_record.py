@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from swlb import lab_record
 from swlb.errors import SwlbError
-from swlb.lab_host import GATE
-from swlb.lab_record import Process, Record, end, read_record, record_path, recorded_labs
+from swlb.lab import record as lab_record
+from swlb.lab.host import GATE
+from swlb.lab.record import Process, Record, end, read_record, record_path, recorded_labs
 
 
 @pytest.fixture(autouse=True)

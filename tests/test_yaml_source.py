@@ -2,8 +2,8 @@
 
 import pytest
 
+from swlb.config.source import Finding, Path, read_yaml, show
 from swlb.errors import ConfigError
-from swlb.yaml_source import Finding, Path, read_yaml, show
 
 
 def data(text: str) -> object:

@@ -13,7 +13,7 @@ from typing import Any
 from netns.running import Host, Site, Swlb, running
 from netns.traffic import http_server, udp_echo
 from swlb.config import parse
-from swlb.config_models import Check
+from swlb.config.models import Check
 
 WEB_PORT, ECHO_PORT = 8080, 7007
 NAMES = ("client", "web1", "web2", "web3")

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from swlb import lab_record
 from swlb.errors import SwlbError
 from swlb.lab import Lab
-from swlb.lab_book import lab_names, load_lab
-from swlb.lab_places import one_request
-from swlb.lab_record import Process, Record, read_record, record_path
-from swlb.lab_requests import Surprise, request
-from swlb.lab_voice import Voice
+from swlb.lab import record as lab_record
+from swlb.lab.book import lab_names, load_lab
+from swlb.lab.places import one_request
+from swlb.lab.record import Process, Record, read_record, record_path
+from swlb.lab.requests import Surprise, request
+from swlb.lab.voice import Voice
 from swlb.namespaces import namespaces
 
 pytestmark = pytest.mark.root

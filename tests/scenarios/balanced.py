@@ -114,7 +114,7 @@ class Scene:
                 / self.l4(sport or self.port, dport, flags, **fields))
 
     def reset(self, *, sport: int | None = None, dport: int = 40000, **fields: Any) -> Packet:
-        """A reset that swlb itself sends the client in the VIP's name: no options, no window, IPv4 id 0 and DF (RFC 6864)."""
+        """A reset that swlb itself sends the client in the VIP's name: no options, no window; IPv4 id 0 with DF."""
         own = {"id": 0, "flags": "DF"} if self.family == 4 else {}
         return (ip(self.vip, self.client.addresses[0], **own)
                 / TCP(sport=sport or self.port, dport=dport, window=0, **fields))

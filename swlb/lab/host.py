@@ -9,10 +9,10 @@ from subprocess import DEVNULL, PIPE, STDOUT, CompletedProcess, Popen
 from typing import Any
 
 from swlb.errors import SwlbError
-from swlb.lab_record import Process, Record
+from swlb.lab.record import Process, Record
 from swlb.namespaces import namespaces, new_namespace
 
-HTTP_PROGRAM = Path(__file__).with_name("lab_http.py")
+HTTP_PROGRAM = Path(__file__).with_name("hello.py")
 
 # A process waits here until it has been written down. Where the lab dies before that, the pipe ends and so does it.
 GATE = """

@@ -1,6 +1,6 @@
 """What must hold between the values of a configuration: ports, segments, routes and the stated mode.
 
-Rules about services are in swlb.config_service_rules. A rule that finds something missing is only asked where the
+Rules about services are in swlb.config.service_rules. A rule that finds something missing is only asked where the
 sections it relies on are sound: what was taken out of a draft must not be missed a second time.
 """
 
@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
-from swlb.config_models import Config
-from swlb.config_service_rules import (
+from swlb.config.models import Config
+from swlb.config.service_rules import (
     checks_know_their_port,
     l4_ports_of_a_vip_are_served_once,
     server_addresses_are_their_own,
@@ -20,8 +20,8 @@ from swlb.config_service_rules import (
     vips_are_reachable,
     vips_are_their_own,
 )
-from swlb.config_values import Interface, end_of_subnet, one_of
-from swlb.yaml_source import Finding, Path, show
+from swlb.config.source import Finding, Path, show
+from swlb.config.values import Interface, end_of_subnet, one_of
 
 IPV6_MIN_MTU = 1280  # RFC 8200 section 5
 

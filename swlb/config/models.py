@@ -10,7 +10,7 @@ from typing import Annotated, get_type_hints
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 from pydantic.fields import FieldInfo
 
-from swlb.config_values import (
+from swlb.config.values import (
     DEVICE,
     DEVICE_MAX_LEN,
     NAME,

@@ -1,6 +1,6 @@
 """What a configuration may say one day and is refused by name today, never ignored.
 
-Whoever builds one of these deletes its row and adds its key to swlb.config_models.
+Whoever builds one of these deletes its row and adds its key to swlb.config.models.
 """
 
 from collections.abc import Callable

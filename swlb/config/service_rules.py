@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from swlb.config_models import Config, Server, Service
-from swlb.config_values import Address, Network, PortRange, end_of_subnet
-from swlb.yaml_source import Finding, Path
+from swlb.config.models import Config, Server, Service
+from swlb.config.source import Finding, Path
+from swlb.config.values import Address, Network, PortRange, end_of_subnet
 
 MAX_SERVERS = 65535  # an index of 16 bits names a server in a session
 LISTED_SUBNETS = 6  # in a message; more would hide its end

@@ -14,7 +14,7 @@ from typing import Self
 import dpkt
 
 from swlb.addresses import endpoint_text, mac_text
-from swlb.lab_host import Host
+from swlb.lab.host import Host
 from swlb.namespaces import namespace
 
 ETH_P_ALL = 3  # linux/if_ether.h; frames that leave are shown as well

@@ -6,9 +6,9 @@ from rich.text import Text
 
 from swlb.config import Service
 from swlb.lab import Lab
-from swlb.lab_capture import Capture, Seen
-from swlb.lab_requests import CLIENT, Surprise, address_of, expect, request, vip_of
-from swlb.lab_voice import Cell, Voice
+from swlb.lab.capture import Capture, Seen
+from swlb.lab.requests import CLIENT, Surprise, address_of, expect, request, vip_of
+from swlb.lab.voice import Cell, Voice
 
 CHANGED = "bold yellow"
 

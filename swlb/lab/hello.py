@@ -1,7 +1,7 @@
 """The HTTP that a lab's hosts speak: one small server, one small client. A program; it needs nothing but Python.
 
-    python lab_http.py serve NAME PORT     answers everybody with its name; prints "listening" when it does
-    python lab_http.py get URL COUNT       one line a request: who answered, or "!" and why nobody did
+    python hello.py serve NAME PORT     answers everybody with its name; prints "listening" when it does
+    python hello.py get URL COUNT       one line a request: who answered, or "!" and why nobody did
 """
 
 import asyncio

@@ -10,7 +10,7 @@
 
 A host is a network namespace `swlb-LAB-HOST`, a link is a TAP port of swlb, and swlb has a namespace of its own: the
 machine's interfaces, routes and settings are not touched. Whatever happens within the block, afterwards all of it is
-gone; and after a SIGKILL, when `swlb lab down` has read the lab's record (swlb.lab_record). Needs root and iproute2.
+gone; and after a SIGKILL, when `swlb lab down` has read the lab's record (swlb.lab.record). Needs root and iproute2.
 """
 
 import os
@@ -28,12 +28,12 @@ from typing import Any, Self, TypeVar
 
 import yaml
 
-from swlb import lab_record
 from swlb.client import ask
 from swlb.config import Config, parse
 from swlb.errors import SwlbError
-from swlb.lab_host import Host, make_namespace
-from swlb.lab_record import Process, Record
+from swlb.lab import record
+from swlb.lab.host import Host, make_namespace
+from swlb.lab.record import Process, Record
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 SWITCH = "swlb"  # the host that swlb itself runs in
@@ -52,9 +52,9 @@ class Lab:
             raise SwlbError(f"a lab cannot be called {name!r}; expected up to 32 small letters, digits and '-'")
         self.name = name
         self.hosts: dict[str, Host] = {}
-        self.control = lab_record.DIRECTORY / f"{name}.sock"
-        self.log = lab_record.DIRECTORY / f"{name}.log"
-        self.file = lab_record.DIRECTORY / f"{name}.yaml"
+        self.control = record.DIRECTORY / f"{name}.sock"
+        self.log = record.DIRECTORY / f"{name}.log"
+        self.file = record.DIRECTORY / f"{name}.yaml"
         self._config: Config | None = None
         self._swlb: Popen[Any] | None = None
         self._record = Record(name, Process.of(os.getpid(), " ".join(sys.argv)))
@@ -176,12 +176,12 @@ def take_down(name: str) -> list[str]:
     if not NAME.fullmatch(name):
         raise SwlbError(f"no lab can be called {name!r}")
     _needs_root()
-    record = lab_record.read_record(name)
-    if record.owner is not None and record.owner.is_there():
-        owner = f"process {record.owner.pid} ({record.owner.command})"
+    left = record.read_record(name)
+    if left.owner is not None and left.owner.is_there():
+        owner = f"process {left.owner.pid} ({left.owner.command})"
         raise SwlbError(f"lab {name} is being run by {owner}: end that with Ctrl-C or SIGTERM, and it tidies up itself")
     with _undisturbed():
-        return record.remove_all()
+        return left.remove_all()
 
 
 def _needs_root() -> None:
@@ -201,5 +201,5 @@ def _undisturbed() -> Iterator[None]:
 
 def _python_path() -> str:
     """Where `python -m swlb` finds this very package, wherever it is started."""
-    package = str(Path(__file__).resolve().parent.parent)
+    package = str(Path(__file__).resolve().parents[2])
     return os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])

@@ -13,7 +13,7 @@ from swlb.addresses import endpoint_text
 from swlb.config import Service
 from swlb.errors import SwlbError
 from swlb.lab import Lab
-from swlb.lab_host import HTTP_PROGRAM
+from swlb.lab.host import HTTP_PROGRAM
 
 CLIENT = "client"
 HTTP_PORT = 80

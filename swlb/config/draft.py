@@ -11,10 +11,10 @@ from itertools import takewhile
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from swlb.config_gaps import NOT_BUILT
-from swlb.config_models import PLACES, Config, Service, keys_of
-from swlb.config_values import one_of
-from swlb.yaml_source import Finding, Path, show
+from swlb.config.gaps import NOT_BUILT
+from swlb.config.models import PLACES, Config, Service, keys_of
+from swlb.config.source import Finding, Path, show
+from swlb.config.values import one_of
 
 CONFIG: TypeAdapter[Config] = TypeAdapter(Config)
 KEYS = {model: keys_of(model) for model in PLACES.values()}

@@ -1,9 +1,9 @@
 """The configuration file: read, checked from end to end, and handed on as a Config. Creates nothing.
 
-    read_yaml (yaml_source)          text -> data with lines
-    refuse_gaps (config_gaps)        what is not built yet
-    refuse_unknown_keys, config      data -> Config (config_draft, config_models, config_values)
-    broken_rules, namespaces_exist   between the values (config_rules, config_service_rules)
+    read_yaml (source)               text -> data with lines
+    refuse_gaps (gaps)               what is not built yet
+    refuse_unknown_keys, config      data -> Config (draft, models, values)
+    broken_rules, namespaces_exist   between the values (rules, service_rules)
 
 All problems of a file are raised together, as one ConfigError.
 """
@@ -11,12 +11,12 @@ All problems of a file are raised together, as one ConfigError.
 from collections.abc import Collection
 from pathlib import Path
 
-from swlb.config_draft import Draft
-from swlb.config_models import Check, Config, Limits, Port, Route, Segment, Server, Service, Timeouts
-from swlb.config_rules import broken_rules, namespaces_exist
-from swlb.config_values import Address, Interface, Network
+from swlb.config.draft import Draft
+from swlb.config.models import Check, Config, Limits, Port, Route, Segment, Server, Service, Timeouts
+from swlb.config.rules import broken_rules, namespaces_exist
+from swlb.config.source import Source, read_yaml
+from swlb.config.values import Address, Interface, Network
 from swlb.errors import ConfigError, Problem
-from swlb.yaml_source import Source, read_yaml
 
 __all__ = [
     "Address",

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from swlb.errors import SwlbError
 from swlb.lab import Lab
-from swlb.lab_voice import Voice
+from swlb.lab.voice import Voice
 
-FOLDER = Path(__file__).resolve().parent.parent / "netns-lab"
+FOLDER = Path(__file__).resolve().parents[2] / "netns-lab"
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from swlb.config import Check, Service
 from swlb.durations import duration_text
 from swlb.explain import worst_time_to_down
 from swlb.lab import Lab
-from swlb.lab_places import one_request
-from swlb.lab_requests import Surprise, address_of, equal_shares, expect, l4_port_of, request, sessions_total, url_of
-from swlb.lab_voice import Voice
+from swlb.lab.places import one_request
+from swlb.lab.requests import Surprise, address_of, equal_shares, expect, l4_port_of, request, sessions_total, url_of
+from swlb.lab.voice import Voice
 
 REQUESTS = 300
 REQUESTS_WHILE_OUT = 60
