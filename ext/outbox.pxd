@@ -6,7 +6,7 @@ A frame's bytes must stay as they are between `carry_out` and `flush`.
 from libc.stdint cimport uint16_t, uint32_t
 
 from ext.debug cimport likely, unlikely
-from ext.frame cimport NO_PORT, frame_t, frame_vnet
+from ext.frame cimport frame_t, frame_vnet
 from ext.ports.port cimport BURST, PORTS, port_t
 from ext.tables.segment cimport segment_t
 from ext.tables.tables cimport drop_count, tables_t
@@ -75,9 +75,7 @@ cdef inline void carry_out(tables_t *tables, outbox_t *outbox, frame_t *frame, v
     elif verdict == FLOOD or verdict == FLOOD_STATIONS:
         verdict = flood(tables, outbox, frame, verdict)
     if unlikely(verdict < N_DROPS):
-        drop_count(tables, verdict)
-        if frame.port != NO_PORT:
-            tables.ports[frame.port].rx_dropped += 1
+        drop_count(tables, frame, verdict)
 
 
 cdef inline verdict_t flood(tables_t *tables, outbox_t *outbox, frame_t *frame, verdict_t verdict) noexcept nogil:

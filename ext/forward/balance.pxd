@@ -15,7 +15,7 @@ from ext.forward.refuse cimport refuse
 from ext.frame cimport FOUND_FRAGMENT, FOUND_L4, FOUND_LATER, frame_t
 from ext.schedule.rr cimport rr_choose
 from ext.tables.event cimport EVENT_TABLE_FULL
-from ext.tables.route cimport route_lookup, route_t
+from ext.tables.route cimport is_directed_broadcast, route_lookup, route_t
 from ext.tables.segment cimport segment_t
 from ext.tables.service cimport (ANSWER_RESET, DOWN_DEFAULT, DOWN_DROP, DOWN_KEEP, DOWN_RESET, V4, V6, server_serves,
                                  server_t, service_find, service_t, vip_t)
@@ -23,7 +23,7 @@ from ext.tables.session cimport (session_crowded, session_expired, session_inser
                                  session_remove, session_t, sessions_t)
 from ext.tables.state cimport ESTABLISHED, is_closing
 from ext.tables.tables cimport report, tables_t
-from ext.verdict cimport (DROP_ECHO_SILENT, DROP_FRAGMENT, DROP_NO_SERVER, DROP_NO_SERVICE, DROP_ORPHAN,
+from ext.verdict cimport (DROP_BAD_ADDRESS, DROP_ECHO_SILENT, DROP_FRAGMENT, DROP_NO_SERVER, DROP_NO_SERVICE, DROP_ORPHAN,
                           DROP_SERVER_DOWN, DROP_SESSION_CROWDED, DROP_SESSION_FULL, DROP_TTL_EXPIRED,
                           DROP_VIP_PROTOCOL, verdict_t)
 from ext.wire.icmp cimport ICMP_ECHO, ICMPV6_ECHO, icmp_hdr, icmp_is_error, icmpv6_is_error
@@ -104,6 +104,8 @@ cdef inline verdict_t balance_new(tables_t *tables, frame_t *frame, vip_t *vip, 
     cdef service_t *service = service_find(&tables.services, vip, frame.protocol, frame.dport)
     cdef const route_t *route
     cdef server_t *server
+    if is_directed_broadcast(&tables.routes, frame.src):
+        return DROP_BAD_ADDRESS
     if service is NULL:
         return refuse(tables, frame, ANSWER_RESET, DROP_NO_SERVICE, now_ms)
     if frame.protocol == PROTO_TCP and not is_new_connection(frame):

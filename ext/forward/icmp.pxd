@@ -34,6 +34,7 @@ cdef enum:
     QUOTE_V4 = 548         # the whole error stays within 576 bytes (RFC 1812 4.3.2.3)
     QUOTE_V6 = 1232        # ... within 1280 (RFC 4443 2.4 c)
     TOS_CONTROL = 0xC0     # internetwork control (RFC 1812 4.3.2.5)
+    TOS_KEPT = 0x1C        # of the packet's TOS; the lowest two bits are ECN today (RFC 3168 5)
     ERROR_COST = 1000      # thousandths of a token
 
 cdef extern from * nogil:
@@ -102,14 +103,14 @@ cdef inline verdict_t icmp_error(tables_t *tables, frame_t *frame, int what, uin
     cdef uint8_t tos
     if own is NULL or not icmp_may_answer(frame) or not icmp_token(tables, now_ms):
         return reason
-    drop_count(tables, reason)
+    drop_count(tables, frame, reason)
     restore(frame)
     checksum_complete(frame)
     quote = icmp_quote_len(frame)
     tos = (<ipv4_hdr *>l3).tos
     memmove(l3 + ip_len + ICMP_LEN, l3, quote)
     if frame.family == 4:
-        ipv4_build(l3, own.ip, dst, PROTO_ICMP, (tos & 0x1E) | TOS_CONTROL, ICMP_LEN + quote)
+        ipv4_build(l3, own.ip, dst, PROTO_ICMP, (tos & TOS_KEPT) | TOS_CONTROL, ICMP_LEN + quote)
     else:
         ipv6_build(l3, own.ip, dst, PROTO_ICMPV6, ICMP_LEN + quote, OWN_TTL)
     frame.l4_off = frame.l3_off + ip_len

@@ -43,7 +43,7 @@ cdef inline verdict_t tcp_reset(tables_t *tables, frame_t *frame, int reason) no
     cdef uint32_t end
     if flags & TCP_RST:
         return reason
-    drop_count(tables, reason)
+    drop_count(tables, frame, reason)
     # The sequence number behind what was sent: SYN and FIN count as one byte each.
     end = ntohl(tcp.seq) + frame.l4_len - (tcp.data_off >> 4) * 4
     end += (flags & TCP_SYN) != 0

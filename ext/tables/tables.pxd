@@ -3,6 +3,7 @@
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
 from ext.address cimport ip_t
+from ext.frame cimport NO_PORT, frame_t
 from ext.ports.port cimport port_t
 from ext.tables.event cimport event_post, event_t, events_t
 from ext.tables.fragment cimport fragments_t
@@ -34,8 +35,11 @@ cdef struct tables_t:
     uint64_t drops[64]         # by reason
 
 
-cdef inline void drop_count(tables_t *tables, int reason) noexcept nogil:
+cdef inline void drop_count(tables_t *tables, const frame_t *frame, int reason) noexcept nogil:
+    """The frame counts as dropped for the reason, and at the port it came by."""
     tables.drops[reason] += 1
+    if frame.port != NO_PORT:
+        tables.ports[frame.port].rx_dropped += 1
 
 
 cdef inline void report(tables_t *tables, uint16_t kind, uint16_t segment, uint16_t port, uint64_t mac,

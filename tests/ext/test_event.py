@@ -3,8 +3,8 @@
 import random
 
 import pytest
-from swlb._testing_tables import Events
 
+from swlb._testing_tables import Events
 from tests.ext.values import WRAP
 
 ROOM = 1024

@@ -3,8 +3,8 @@
 import random
 
 import pytest
-from swlb._testing_tables import Fdb
 
+from swlb._testing_tables import Fdb
 from tests.ext.values import WRAP
 
 STEPS = 20_000

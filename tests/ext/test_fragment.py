@@ -3,7 +3,6 @@
 import random
 
 from swlb._testing_tables import Fragments
-
 from tests.ext.values import WRAP, ip
 
 TIMEOUT_MS = 1000

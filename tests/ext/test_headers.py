@@ -40,7 +40,7 @@ def test_groups_have_the_addresses_that_the_rfcs_give_them() -> None:
 
 
 def test_an_ipv4_header_is_the_one_scapy_builds() -> None:
-    want = bytes(IP(src="10.0.0.1", dst="10.0.0.2", proto=6, tos=16, id=0, ttl=64, len=120))
+    want = bytes(IP(src="10.0.0.1", dst="10.0.0.2", proto=6, tos=16, id=0, flags="DF", ttl=64, len=120))
     assert c.ipv4_build(ip("10.0.0.1"), ip("10.0.0.2"), 6, 16, 100) == want
 
 

@@ -3,8 +3,8 @@
 import random
 
 import pytest
-from swlb._testing_tables import Neighbours
 
+from swlb._testing_tables import Neighbours
 from tests.ext.values import WRAP, ip, mac
 
 STEPS = 20_000

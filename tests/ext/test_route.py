@@ -4,7 +4,6 @@ import ipaddress
 import random
 
 from swlb._testing_tables import Routes
-
 from tests.ext.values import ip
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network

@@ -3,7 +3,6 @@
 import random
 
 from swlb._testing_sessions import Services
-
 from tests.ext.values import balancer
 
 VIPS = (("10.0.0.100", "fd00::100"),)

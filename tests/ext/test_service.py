@@ -3,9 +3,9 @@
 import random
 
 import pytest
+
 from swlb._testing_sessions import Services
 from swlb._worker import Worker
-
 from tests.ext.values import balancer, ip, mac
 
 VIPS = (("10.0.0.100", "fd00::100"),)

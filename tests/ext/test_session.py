@@ -3,8 +3,8 @@
 import random
 
 import pytest
-from swlb._testing_sessions import Services, Sessions
 
+from swlb._testing_sessions import Services, Sessions
 from tests.ext.values import STATES, TIMEOUTS_MS, WRAP, balancer, ip
 
 STEPS = 8000

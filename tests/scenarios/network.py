@@ -22,6 +22,7 @@ from scapy.layers.inet6 import ICMPv6ND_NS, ICMPv6NDOptSrcLLAddr, IPv6
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet
 from scapy.utils6 import in6_getnsma, in6_getnsmac
+
 from swlb._worker import Worker, drop_reasons
 
 from .frames import NO_OFFLOAD, differences

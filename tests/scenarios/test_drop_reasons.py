@@ -11,6 +11,7 @@ import pytest
 from scapy.layers.inet import IP, TCP, UDP, IPOption_LSRR
 from scapy.layers.inet6 import ICMPv6ND_NS, IPv6
 from scapy.layers.l2 import ARP, Dot1Q, Ether
+
 from swlb._worker import drop_reasons
 
 from .network import Network

@@ -273,3 +273,16 @@ def test_an_icmp_error_that_passes_through_is_routed_like_any_packet():
 def packet_in(net: Network, packet: Packet) -> bytes:
     web = bytes.fromhex(net.neighbours()[V4.server][0].replace(":", ""))
     return web + bytes.fromhex(net.mac("inside").replace(":", "")) + b"\x08\x00" + bytes(packet)
+
+
+def test_an_error_is_control_traffic_and_keeps_the_rest_of_the_tos_but_ecn():
+    net, client = lan()
+    client.send(IP(src=V4.client, dst=V4.server, ttl=1, tos=0xBB) / UDP(sport=1, dport=2))
+    assert net.take_one("client").payload.tos == 0xC0 | (0xBB & 0x1C)
+
+
+@each_family
+def test_a_packet_that_is_answered_with_an_error_counts_as_dropped_at_its_port(family):
+    net, client = lan()
+    client.send(family.udp(family.client, family.server, 1))
+    assert net.worker.port(net.ports["client"])["rx_dropped"] == 1
