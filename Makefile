@@ -73,8 +73,8 @@ lint: build
 
 fuzz: $(VENV)/.built
 	@SWLB_BUILD=asan $(BIN)/python setup.py --quiet build_ext --build-lib build/asan/lib --build-temp build/asan/temp
-	@PYTHONPATH=build/asan/lib LD_PRELOAD=$$(gcc -print-file-name=libasan.so) PYTHONMALLOC=malloc \
-		ASAN_OPTIONS=detect_leaks=0 $(BIN)/python -m tests.fuzz --frames $(FRAMES) --seconds $(SECONDS_FUZZ)
+	@LD_PRELOAD=$$(gcc -print-file-name=libasan.so) PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 \
+		$(BIN)/python -m tests.fuzz --extensions build/asan/lib --frames $(FRAMES) --seconds $(SECONDS_FUZZ)
 
 clean:
 	rm -rf build $(VENV) swlb/*.so *.egg-info
