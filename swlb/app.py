@@ -22,6 +22,7 @@ from swlb.config import Config
 from swlb.events import Events
 from swlb.figures import NOUNS, Row
 from swlb.ports import Ports
+from swlb.surroundings import check_surroundings
 
 log = logging.getLogger("swlb")
 
@@ -99,8 +100,10 @@ class App:
 async def run(config: Config, control: Path) -> None:
     """swlb runs until SIGTERM or SIGINT; prints "ready" once frames are forwarded. Everything is then as before.
 
-    Raises SwlbError when a device cannot be made or the control socket is taken.
+    Raises SwlbError when a device cannot be made, the control socket is taken, or an address is the host's own.
     """
+    for sentence in check_surroundings(config):
+        log.warning("%s", sentence)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
