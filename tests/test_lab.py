@@ -23,6 +23,7 @@ from swlb.errors import SwlbError
 from swlb.lab import Lab, take_down
 from swlb.lab import book as lab_book
 from swlb.lab import record as lab_record
+from swlb.lab import voice as lab_voice
 from swlb.lab.capture import Seen, decode
 from swlb.lab.host import HTTP_PROGRAM
 from swlb.lab.record import Process, Record, recorded_labs
@@ -188,6 +189,20 @@ def test_a_short_count_leaves_no_line_in_a_pipe():
     with say.counting(30, "requests") as one_more:
         one_more()
     assert pipe.getvalue() == ""
+
+
+def test_waiting_adds_dots_in_a_pipe(monkeypatch):
+    monkeypatch.setattr(lab_voice, "A_DOT_S", 0.001)
+    say, pipe = voice()
+    with say.waiting("waiting"):
+        Lab("x").wait(lambda: pipe.getvalue().startswith("  waiting ......"), "three dots were added")
+
+
+def test_waiting_ends_with_how_long_it_took():
+    say, pipe = voice()
+    with say.waiting("waiting"):
+        pass
+    assert pipe.getvalue() == "  waiting ... 0.0 s\n"
 
 
 def test_styles_leave_no_trace_in_a_pipe():

@@ -1,5 +1,6 @@
 """What a lab prints: for eyes on a terminal, plain lines in a pipe. Both show that something goes on."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from rich.text import Text
 
 INDENT = 2
 MARKS_IN_A_PIPE = 3  # numbers that a count shows on its way
+A_DOT_S = 1.0  # between two dots that a pipe sees while something is waited for
 MANY = 100  # a pipe does not see the way of a shorter count
 
 Cell = str | Text
@@ -86,10 +88,19 @@ class Voice:
             return
         began = time.monotonic()
         self._continue(f"{' ' * INDENT}{what} ...")
+        over = threading.Event()
+        dots = threading.Thread(target=self._dots, args=(over,), daemon=True)
+        dots.start()
         try:
             yield
         finally:
+            over.set()
+            dots.join()
             self._continue(f" {time.monotonic() - began:.1f} s\n")
+
+    def _dots(self, over: threading.Event) -> None:
+        while not over.wait(A_DOT_S):
+            self._continue(".")
 
     def _continue(self, text: str) -> None:
         """In a pipe, more of the line that is being written; it is there at once."""
