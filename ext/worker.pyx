@@ -208,7 +208,9 @@ cdef class Worker:
 
     def run(self) -> None:
         """Frames are forwarded until `stop`; call it in a thread of its own. Without the GIL."""
-        self.running = True
+        # Under the lock: a call that another thread is doing by itself is over before the loop begins.
+        with self.lock:
+            self.running = True
         with nogil:
             run_loop(self.w)
 
