@@ -20,10 +20,10 @@ COMMON = ["-std=gnu11", "-fno-strict-aliasing", "-Wall", "-Wextra", "-Wno-unused
 
 FLAGS: dict[str, tuple[list[str], list[str]]] = {
     "release": (["-O3", "-fno-plt", "-fvisibility=hidden"], []),
-    "debug": (["-O0", "-g", "-DSWLB_DEBUG"], []),
-    "asan": (["-O1", "-g", "-DSWLB_DEBUG", "-fsanitize=address,undefined", "-fno-omit-frame-pointer",
+    "debug": (["-O0", "-g", "-DSWLB_DEBUG", "-UNDEBUG"], []),
+    "asan": (["-O1", "-g", "-DSWLB_DEBUG", "-UNDEBUG", "-fsanitize=address,undefined", "-fno-omit-frame-pointer",
               "-fno-sanitize-recover=undefined"], ["-fsanitize=address,undefined"]),
-    "ubsan": (["-O1", "-g", "-DSWLB_DEBUG", "-fsanitize=undefined", "-fno-sanitize-recover=undefined"],
+    "ubsan": (["-O1", "-g", "-DSWLB_DEBUG", "-UNDEBUG", "-fsanitize=undefined", "-fno-sanitize-recover=undefined"],
               ["-fsanitize=undefined"]),
     "gcov": (["-O0", "-g", "--coverage"], ["--coverage"]),
     "annotate": (["-O0"], []),

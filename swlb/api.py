@@ -83,10 +83,7 @@ def _routes(app: Controlled) -> list[web.RouteDef]:
             raise web.HTTPNotFound(text=f"no table {table!r}; there are {', '.join(TABLES)}")
         named = {key: wanted.get(key) for key in ("segment", "service", "server")}
         chosen = {key: None if name is None else str(name) for key, name in named.items()}
-        try:
-            return web.json_response({"flushed": app.flush(table, **chosen)})
-        except KeyError as unknown:
-            raise web.HTTPNotFound(text=f"nothing called {unknown} here") from None
+        return web.json_response({"flushed": app.flush(table, **chosen)})
 
     return [web.get("/show/{noun}", show), web.post("/set/server", set_server), web.post("/flush/{table}", flush)]
 
@@ -139,7 +136,8 @@ def _bind(path: Path) -> socket.socket:
     except OSError as error:
         sock.close()
         reason = f"{path}: the control socket cannot be made: {error.strerror}"
-        raise SwlbError(f"{reason}; choose another --control PATH") from None
+        advice = "run as root" if isinstance(error, PermissionError) else "choose another --control PATH"
+        raise SwlbError(f"{reason}; {advice}") from None
     finally:
         os.umask(before)
     sock.setblocking(False)

@@ -7,7 +7,7 @@ import asyncio
 import logging
 import signal
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from swlb.balancer import Balancer, Way, up_at_start
 from swlb.build import Built, build, host_port_name
 from swlb.clock import Clock, SystemClock
 from swlb.config import Config
+from swlb.errors import SwlbError
 from swlb.events import Events
 from swlb.figures import NOUNS, Row
 from swlb.ports import Ports
@@ -53,14 +54,14 @@ class App:
     def flush(self, what: str, *, segment: str | None, service: str | None, server: str | None) -> int:
         """The table is empty, or what of it belongs to the segment, service or server; how many entries went."""
         worker = self.built.worker
+        servers = {"/".join(key): index for key, index in self.built.servers.items()}
         if what == "sessions":
             return worker.flush_sessions(
-                service=None if service is None else self.built.services[service],
-                server=None if server is None else self.built.servers[_pair(server)],
+                service=_index("service", service, self.built.services), server=_index("server", server, servers)
             )
         flush = {"fdb": worker.flush_fdb, "neighbours": worker.flush_neighbours}[what]
-        segments = self.built.segments if segment is None else [segment]
-        return sum(flush(self.built.segments[name]) for name in segments)
+        chosen = _index("segment", segment, self.built.segments)
+        return sum(flush(index) for index in self.built.segments.values() if chosen in (None, index))
 
     async def listen_to_worker(self) -> None:
         """What the worker reports becomes an event, for ever."""
@@ -115,7 +116,7 @@ async def run(config: Config, control: Path) -> None:
         app = App(config, built, ports, SystemClock())
         async with serve(app, sock), _forwarding(built), _tasks(app.listen_to_worker(), app.watch_devices()):
             app.balancer.start()
-            app.events.add("config_loaded", f"forwarding {len(config.services)} services on {len(ports.opened)} ports")
+            app.events.add("config_loaded", f"forwarding: {len(config.ports)} ports, {len(config.services)} services")
             print("ready", flush=True)
             await stopping.wait()
             await app.balancer.stop()
@@ -191,6 +192,8 @@ def _ways(config: Config, ports: Ports) -> dict[str, Way]:
     return ways
 
 
-def _pair(server: str) -> tuple[str, str]:
-    service, _, name = server.partition("/")
-    return (service, name)
+def _index(what: str, name: str | None, indices: Mapping[str, int]) -> int | None:
+    """The index of that name; None of none. SwlbError says which names there are."""
+    if name is not None and name not in indices:
+        raise SwlbError(f"no {what} {name!r}; there are: {', '.join(list(indices)[:8]) or 'none'}")
+    return None if name is None else indices[name]

@@ -191,5 +191,5 @@ class Balancer:
         serving = sum(self.servers[name, server].serves for server in state.service.servers)
         if bool(serving) != self._service_up[name]:
             self._service_up[name] = bool(serving)
-            what = "can serve again" if serving else "has no server left"
+            what = "can serve" if serving else "has no server left"
             self.events.add("service_up" if serving else "service_down", f"service {name} {what}", service=name)

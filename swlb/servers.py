@@ -62,7 +62,11 @@ def read_order(words: str, configured_weight: int) -> tuple[str | None, int | No
     number = value.removesuffix("%")
     if key != "weight" or not number.isascii() or not number.isdigit():
         raise ValueError(f"{words!r} is no order for a server; expected ready, drain, maint, weight=N or weight=N%")
-    weight = round(configured_weight * int(number) / 100) if value.endswith("%") else int(number)
+    weight = int(number)
+    if value.endswith("%"):
+        share = configured_weight * int(number) / 100
+        # Half of 1 is not nothing: only 0 % takes a server out.
+        weight = max(1, round(share)) if share else 0
     if weight > WEIGHT_MAX:
         raise ValueError(f"a weight of {weight}; expected 0 to {WEIGHT_MAX}")
     return None, weight

@@ -36,7 +36,7 @@ class Recorder:
     def flush(self, what, *, segment, service, server):
         self.asked.append((what, segment, service, server))
         if segment == "nosuch":
-            raise KeyError(segment)
+            raise SwlbError("no segment")
         return 3
 
 

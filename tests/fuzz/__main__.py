@@ -21,6 +21,9 @@ def main() -> int:
     options = parser.parse_args()
     if options.extensions:
         swlb.__path__.insert(0, f"{options.extensions}/swlb")
+    from swlb import _testing_fuzz
+
+    print(f"through {_testing_fuzz.__file__}")
     done = 0
     for n, make in enumerate(SHAPES):
         print(f"{make.__name__}: seed {options.seed + n} ...", flush=True)
