@@ -244,7 +244,9 @@ cdef class Worker:
             store_release(&self.w.call.pending, 1)
             with nogil:
                 write(self.w.wake_fd, &one, sizeof(one))
-                read(self.w.done_fd, &one, sizeof(one))
+                # A signal may end the read; the loop may still be using the request.
+                while read(self.w.done_fd, &one, sizeof(one)) < 0:
+                    pass
         return 0
 
     cdef bytearray _copied(self, const void *source, size_t n):
@@ -367,9 +369,11 @@ cdef class Worker:
     def neighbours(self, *, now_ns=None) -> list[tuple[int, bytes, bytes, str, int]]:
         """(segment, address, MAC, state, ms since its last sign of life) of every neighbour."""
         cdef neighbours_t *table = &self.w.tables.neighbours
-        cdef uint32_t i, high = table.high, now_ms = self._now_ms(now_ns)
+        cdef uint32_t i, high = table.high
         cdef bytearray copy = self._copied(table.entries, high * sizeof(neighbour_t))
         cdef neighbour_t *entries = <neighbour_t *><char *>copy
+        # After the copy: nothing in it is younger than now.
+        cdef uint32_t now_ms = self._now_ms(now_ns)
         return [(entries[i].segment, ip_bytes(entries[i].ip), mac_bytes(entries[i].mac),
                  NEIGHBOUR_STATES[entries[i].state], <uint32_t>(now_ms - entries[i].alive_ms))
                 for i in range(high) if entries[i].state != N_FREE]
@@ -377,16 +381,17 @@ cdef class Worker:
     def sessions(self, *, now_ns=None) -> list[tuple]:
         """(protocol, client, client port, VIP port, server index, server port, state, age, idle, time left in ms,
         packets in, packets out, bytes in, bytes out) of every session."""
-        cdef uint32_t now_ms = self._now_ms(now_ns)
-        return self._sessions(V4, now_ms) + self._sessions(V6, now_ms)
+        return self._sessions(V4, now_ns) + self._sessions(V6, now_ns)
 
-    cdef list _sessions(self, int family, uint32_t now_ms):
+    cdef list _sessions(self, int family, now_ns):
         cdef sessions_t *table = &self.w.tables.sessions[family]
         cdef services_t *services = &self.w.tables.services
         cdef uint32_t i, high = table.high
         cdef bytearray copy = self._copied(table.entries, <size_t>high * table.stride + sizeof(session_t))
         cdef char *entries = copy
         cdef session_t *s
+        # After the copy: nothing in it is younger than now.
+        cdef uint32_t now_ms = self._now_ms(now_ns)
         rows = []
         for i in range(high):
             s = <session_t *>(entries + <size_t>i * table.stride)
