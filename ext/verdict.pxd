@@ -1,6 +1,6 @@
 """What becomes of a frame: the names of verdict.h, where each has its meaning.
 
-A decision returns a verdict; `worker.pyx: carry_out` is the one place that acts on it. Every value below
+A decision returns a verdict; `outbox.pxd: carry_out` is the one place that acts on it. Every value below
 N_DROPS is a reason to drop, with a counter of its own.
 """
 
