@@ -6,13 +6,15 @@ The control plane says beforehand how many there will be of everything; nothing 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
+from posix.mman cimport munmap
 from posix.unistd cimport close
 
 from ext.address cimport ip_is_v4, ip_t
 from ext.forward.icmp cimport ERROR_COST
-from ext.frame cimport NO_PORT, SLOT_LEN, TAIL_LEN, VNET_LEN
+from ext.frame cimport NO_PORT, SLOT_LEN, VNET_LEN
 from ext.hash cimport key_t
 from ext.loop cimport clock_ns, to_ms, worker_t
+from ext.pages cimport map_pages
 from ext.ports.memory cimport memory_close, memory_open
 from ext.ports.port cimport BURST, PORTS, port_t
 from ext.ports.tap cimport tap_open
@@ -51,13 +53,13 @@ cdef inline worker_t *worker_new(const sizes_t *sizes) noexcept nogil:
         return NULL
     worker.wake_fd = eventfd(0, EFD_CLOEXEC)
     worker.done_fd = eventfd(0, EFD_CLOEXEC)
-    worker.room.slots = <uint8_t *>calloc(BURST + 1, SLOT_LEN)
-    worker.room.tail = <uint8_t *>calloc(1, TAIL_LEN)
-    if (worker.wake_fd < 0 or worker.done_fd < 0 or worker.room.slots is NULL or worker.room.tail is NULL
+    worker.room.slots = <uint8_t *>map_pages(<size_t>(BURST + 1) * SLOT_LEN)
+    worker.ring.fd = -1
+    if (worker.wake_fd < 0 or worker.done_fd < 0 or worker.room.slots is NULL
             or tables_init(&worker.tables, sizes) < 0):
         worker_free(worker)
         return NULL
-    worker.spare.data = worker.room.slots + BURST * SLOT_LEN + VNET_LEN
+    worker.spare.data = worker.room.slots + BURST * <size_t>SLOT_LEN + VNET_LEN
     return worker
 
 
@@ -97,8 +99,8 @@ cdef inline void worker_free(worker_t *worker) noexcept nogil:
     sessions_free(&tables.sessions[V6])
     free(tables.segments)
     free(tables.ports)
-    free(worker.room.slots)
-    free(worker.room.tail)
+    if worker.room.slots is not NULL:
+        munmap(worker.room.slots, <size_t>(BURST + 1) * SLOT_LEN)
     close(worker.wake_fd)
     close(worker.done_fd)
     free(worker)
@@ -117,8 +119,8 @@ cdef inline int segment_add(tables_t *tables, uint64_t mac, uint32_t fdb_limit, 
     return <int>tables.n_segments - 1
 
 
-cdef inline int port_add(tables_t *tables, uint16_t segment_index, int fd, uint32_t mtu, bint host,
-                         bint up) noexcept nogil:
+cdef inline int port_add(tables_t *tables, uint16_t segment_index, int fd, uint32_t mtu, bint host, bint up,
+                         bint merges) noexcept nogil:
     """The index of a new port of the segment: the TAP behind fd, or of memory when fd is -1; -1 when memory is out."""
     cdef segment_t *segment = &tables.segments[segment_index]
     cdef port_t *port = &tables.ports[tables.n_ports]
@@ -126,6 +128,7 @@ cdef inline int port_add(tables_t *tables, uint16_t segment_index, int fd, uint3
     port.segment = segment_index
     port.host = host
     port.up = up
+    port.merges = merges
     port.mtu = mtu
     if fd >= 0:
         tap_open(port, fd)

@@ -10,3 +10,4 @@ cdef extern from * nogil:
     """
     bint likely "swlb_likely"(bint expression)
     bint unlikely "swlb_unlikely"(bint expression)
+    void prefetch "__builtin_prefetch"(const void *address)

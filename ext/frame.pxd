@@ -1,8 +1,9 @@
 """A frame on its way through the switch.
 
-The bytes lie in a slot: the virtio-net header at the start, the Ethernet header VNET_LEN behind it, so
-that an IPv4 header comes to lie on an 8-byte boundary. What does not fit the slot (the payload of a
-super-frame) is `tail`. Every header lies in the slot: parse sees to it, and after it offsets are trusted.
+The bytes lie in a slot, in one piece: the virtio-net header at the start, the Ethernet header VNET_LEN behind it, so
+that an IPv4 header comes to lie on an 8-byte boundary. A slot has room for the largest super-frame, so that no read
+cuts one; of its memory only as much is touched as frames have been long. Parse sees to it that every header lies
+within the frame, and after it offsets are trusted.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
@@ -12,11 +13,14 @@ from ext.address cimport ip_t
 
 cdef enum:
     VNET_LEN = 10
-    SLOT_LEN = 2048
-    SLOT_ROOM = 2038       # SLOT_LEN - VNET_LEN: bytes of the frame that lie in the slot
-    TAIL_LEN = 66048       # the largest frame is 14 + 8 (tags) + 65535 bytes
+    # The largest frame is 14 + 8 (tags) + 65535 bytes. An odd number of cache lines, so that the first lines of
+    # the slots of a burst, which is what is looked at, do not fall on each other in the cache.
+    SLOT_LEN = 65856
+    FRAME_LEN = 65846      # SLOT_LEN - VNET_LEN
+    SUPER_LEN = 2048       # a longer frame is a super-frame (or a jumbo): worth a cache of its own
     NO_PORT = 0xFFFF
     NO_SEGMENT = 0xFFFF
+    NO_VIP = 0xFFFF
 
 # What parse found (frame_t.found)
 cdef enum:
@@ -28,9 +32,7 @@ cdef enum:
 
 cdef struct frame_t:
     uint8_t *data          # Ethernet header, in a slot, VNET_LEN behind its start
-    uint8_t *tail          # what lies beyond the slot, or NULL
     uint32_t len           # bytes of the whole frame from the Ethernet header on
-    uint32_t tail_len      # how many of them lie in tail
     uint16_t port          # came in by; NO_PORT for one that swlb made
     uint16_t segment       # came in on
     uint16_t out_port      # leaves by (verdict SEND)
@@ -51,18 +53,18 @@ cdef struct frame_t:
     ip_t dst
     be16 sport
     be16 dport
+    bint runt              # too short for an Ethernet header
+    uint16_t vip           # place of the VIP it is sent to, when FOUND_L3; NO_VIP for none
+    uint32_t hash          # of the client's end point, when FOUND_L4: session_hash
     uint32_t fragment_id   # IPv4 or IPv6 identification, when FOUND_FRAGMENT
     # Set on the way out
     ip_t next_hop          # where it waits to go
     uint8_t lowered        # TTL was lowered by swlb
     uint8_t rewritten      # bit SRC, bit DST: that end no longer is as it came in
+    bint shared            # leaves by several ports, so that none may change it
+    uint16_t merged        # how many more datagrams it carries than the one it came as
 
 
 cdef inline uint8_t *frame_vnet(const frame_t *frame) noexcept nogil:
     """The virtio-net header, VNET_LEN bytes."""
     return <uint8_t *>frame.data - VNET_LEN
-
-
-cdef inline uint32_t frame_head_len(const frame_t *frame) noexcept nogil:
-    """How many bytes of the frame lie in the slot."""
-    return frame.len - frame.tail_len

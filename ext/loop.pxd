@@ -11,17 +11,20 @@ from posix.unistd cimport read, write
 from ext.address cimport ip_t
 from ext.debug cimport likely, unlikely
 from ext.forward.output cimport neighbour_output
+from ext.forward.foresee cimport foresee, foresee_session
 from ext.forward.pipeline cimport forward
 from ext.forward.upkeep cimport upkeep_next, upkeep_tick
 from ext.frame cimport frame_t
 from ext.outbox cimport carry_out, flush, outbox_t
 from ext.ports.port cimport BURST, PORTS, port_t, room_t
+from ext.ports.batch cimport batch_ask, batch_close, batch_open, batch_turn
+from ext.ports.ring cimport ring_enter, ring_t
 from ext.sync cimport load_acquire, store_release
 from ext.tables.event cimport EVENT_PORT_LOST
 from ext.tables.fdb cimport fdb_forget_port
 from ext.tables.neighbour cimport waiting_free, waiting_next
 from ext.tables.tables cimport report, tables_t
-from ext.verdict cimport TAKEN, verdict_t
+from ext.verdict cimport DROP_TX_FAILED, TAKEN, verdict_t
 
 cdef extern from "<poll.h>" nogil:
     struct pollfd:
@@ -58,6 +61,9 @@ cdef struct call_t:
 cdef struct worker_t:
     tables_t tables
     room_t room
+    ring_t ring            # reads and writes the TAPs, when it is open
+    bint rings             # it is to be opened
+    uint32_t first         # port that is asked first this turn
     frame_t burst[BURST]
     frame_t spare          # for what swlb says of itself
     outbox_t outbox
@@ -97,10 +103,24 @@ cdef inline int receive(worker_t *worker, port_t *port, uint32_t now_ms) noexcep
         frame.segment = port.segment
         port.rx_frames += 1
         port.rx_bytes += frame.len
-        carry_out(&worker.tables, &worker.outbox, frame, forward(&worker.tables, frame, now_ms))
+        foresee(&worker.tables, frame)
+    if n > 1:
+        for i in range(n):
+            foresee_session(&worker.tables, &worker.burst[i])
+    for i in range(n):
+        carry_out(&worker.tables, &worker.outbox, &worker.burst[i],
+                  forward(&worker.tables, &worker.burst[i], now_ms))
     if n:
         flush(&worker.tables, &worker.outbox)
+        if port.ring is NULL:
+            settle(worker)
     return n
+
+
+cdef inline void settle(worker_t *worker) noexcept nogil:
+    """Nothing waits in the ring to be written: the bytes of frames may be used again."""
+    if worker.ring.fd >= 0 and worker.ring.n_queued:
+        ring_enter(&worker.ring)
 
 
 cdef inline void port_lost(worker_t *worker, port_t *port) noexcept nogil:
@@ -127,6 +147,7 @@ cdef inline int release(worker_t *worker, uint32_t now_ms) noexcept nogil:
                   neighbour_output(&worker.tables, &worker.tables.neighbours.waiting[place - 1].frame, now_ms))
     if n:
         flush(&worker.tables, &worker.outbox)
+        settle(worker)
     for i in range(n):
         waiting_free(&worker.tables.neighbours, worker.ready[i])
     return n
@@ -144,15 +165,37 @@ cdef inline void tick(worker_t *worker, uint64_t now_ns) noexcept nogil:
             return
         carry_out(&worker.tables, &worker.outbox, &worker.spare, verdict)
         flush(&worker.tables, &worker.outbox)
+        settle(worker)
+
+
+cdef inline bint is_due(worker_t *worker, port_t *port) noexcept nogil:
+    """Whether the port is looked at this turn: not while it rests and other ports have frames."""
+    if unlikely(port.lost):
+        return False
+    if port.rest and worker.moved:
+        port.rest -= 1
+        return False
+    return True
+
+
+cdef inline void ask(worker_t *worker) noexcept nogil:
+    """What the last turn left to write has left, and frames of every port that is due have come."""
+    cdef uint32_t i, n = worker.tables.n_ports
+    cdef port_t *port
+    batch_turn(&worker.ring)
+    for i in range(n):
+        port = &worker.tables.ports[(worker.first + i) % n]
+        port.asked = 0
+        if port.ring is not NULL and is_due(worker, port):
+            batch_ask(&worker.ring, port)
+    worker.first += 1
+    ring_enter(&worker.ring)
 
 
 cdef inline int visit(worker_t *worker, port_t *port, uint32_t now_ms) noexcept nogil:
-    """How many frames the port had; it is left out while it rests and other ports have some."""
+    """How many frames the port had."""
     cdef int n
-    if unlikely(port.lost):
-        return 0
-    if port.rest and worker.moved:
-        port.rest -= 1
+    if (port.asked == 0 if port.ring is not NULL else not is_due(worker, port)):
         return 0
     n = receive(worker, port, now_ms)
     if n:
@@ -168,6 +211,8 @@ cdef inline int turn(worker_t *worker, uint64_t now_ns) noexcept nogil:
     cdef uint32_t i, now_ms = to_ms(now_ns)
     cdef int moved = 0
     worker.tables.now_ns = now_ns
+    if worker.ring.fd >= 0:
+        ask(worker)
     for i in range(worker.tables.n_ports):
         moved += visit(worker, &worker.tables.ports[i], now_ms)
     moved += release(worker, now_ms)
@@ -211,6 +256,8 @@ cdef inline void run_loop(worker_t *worker) noexcept nogil:
     cdef uint64_t moved_ns = now_ns
     cdef int rounds = 0
     worker.ticked_ns = now_ns
+    if worker.rings:
+        batch_open(&worker.ring, worker.tables.ports, worker.tables.n_ports, &worker.tables.drops[DROP_TX_FAILED])
     while not load_acquire(&worker.stopping):
         worker.turns += 1
         if turn(worker, now_ns):
@@ -229,4 +276,5 @@ cdef inline void run_loop(worker_t *worker) noexcept nogil:
         if now_ns - moved_ns >= SPIN_NS:
             sleep_for_frames(worker, now_ns)
             now_ns = clock_ns()
+    batch_close(&worker.ring, worker.tables.ports, worker.tables.n_ports)
     answer_call(worker)

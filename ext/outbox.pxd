@@ -5,6 +5,7 @@ A frame's bytes must stay as they are between `carry_out` and `flush`.
 
 from libc.stdint cimport uint16_t, uint32_t
 
+from ext.coalesce cimport coalesce
 from ext.debug cimport likely, unlikely
 from ext.frame cimport frame_t, frame_vnet
 from ext.ports.port cimport BURST, PORTS, port_t
@@ -55,7 +56,10 @@ cdef inline int queue(tables_t *tables, outbox_t *outbox, uint16_t index, frame_
 cdef inline void flush_port(tables_t *tables, outbox_t *outbox, uint16_t index) noexcept nogil:
     """What was queued for the port has left it, or is counted. It stays in the list of busy ports."""
     cdef port_t *port = &tables.ports[index]
-    tables.drops[DROP_TX_FAILED] += port.tx_burst(port, outbox.frames[index], outbox.n_of[index])
+    cdef int n = outbox.n_of[index]
+    if port.merges and n > 1:
+        n = coalesce(outbox.frames[index], n)
+    tables.drops[DROP_TX_FAILED] += port.tx_burst(port, outbox.frames[index], n)
     outbox.n_of[index] = 0
 
 
@@ -87,6 +91,7 @@ cdef inline verdict_t flood(tables_t *tables, outbox_t *outbox, frame_t *frame, 
     cdef verdict_t queued, result = DROP_NOWHERE
     cdef uint32_t i
     cdef uint16_t port
+    frame.shared = True
     for i in range(segment.n_ports):
         port = segment.ports[i]
         if port == frame.port or not tables.ports[port].up or tables.ports[port].lost:

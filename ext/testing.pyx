@@ -13,7 +13,7 @@ from libc.string cimport memcpy
 cimport ext.hash as hashing
 from ext cimport address, order
 from ext.address cimport ip_load, ip_store, ip_t
-from ext.frame cimport (FOUND_FRAGMENT, FOUND_L3, FOUND_L4, FOUND_LATER, FOUND_PARTIAL, SLOT_LEN, SLOT_ROOM, VNET_LEN,
+from ext.frame cimport (FOUND_FRAGMENT, FOUND_L3, FOUND_L4, FOUND_LATER, FOUND_PARTIAL, SLOT_LEN, VNET_LEN,
                         frame_t)
 from ext.hash cimport key_t
 from ext.tables cimport state as states
@@ -157,32 +157,25 @@ cdef class Held:
 
     def __cinit__(self, bytes data, bytes vnet, bytes behind=b""):
         cdef uint32_t n = len(data)
-        cdef uint32_t head = min(n, <uint32_t>SLOT_ROOM)
-        self.room = <uint8_t *>malloc(VNET_LEN + head + len(behind))
-        self.frame.tail = <uint8_t *>malloc(n - head + 1)
-        if self.room is NULL or self.frame.tail is NULL or len(vnet) != VNET_LEN:
+        self.room = <uint8_t *>malloc(VNET_LEN + n + len(behind))
+        if self.room is NULL or len(vnet) != VNET_LEN:
             raise ValueError("out of memory, or an offload header that is not 10 bytes")
         memcpy(self.room, raw(vnet), VNET_LEN)
-        memcpy(self.room + VNET_LEN, raw(data), head)
-        memcpy(self.room + VNET_LEN + head, raw(behind), len(behind))
-        memcpy(self.frame.tail, raw(data) + head, n - head)
+        memcpy(self.room + VNET_LEN, raw(data), n)
+        memcpy(self.room + VNET_LEN + n, raw(behind), len(behind))
         self.frame.data = self.room + VNET_LEN
         self.frame.len = n
-        self.frame.tail_len = n - head
         self.verdict = parsing.parse_ethernet(&self.frame)
         if self.verdict == GO_ON:
             parsing.parse_ip(&self.frame)
 
     def __dealloc__(self):
         free(self.room)
-        free(self.frame.tail)
 
     cdef tuple pair(self):
         """(offload header, frame) as they are now."""
-        cdef uint32_t head = self.frame.len - self.frame.tail_len
         return (PyBytes_FromStringAndSize(<char *>self.room, VNET_LEN),
-                PyBytes_FromStringAndSize(<char *>self.frame.data, head)
-                + PyBytes_FromStringAndSize(<char *>self.frame.tail, self.frame.tail_len))
+                PyBytes_FromStringAndSize(<char *>self.frame.data, self.frame.len))
 
 
 def parse(bytes frame, bytes vnet=bytes(VNET_LEN), bytes behind=b"") -> dict:
@@ -265,4 +258,4 @@ cdef dict offsets():
 
 
 OFFSETOF = offsets()
-LENGTHS = {"SLOT_LEN": SLOT_LEN, "SLOT_ROOM": SLOT_ROOM, "VNET_LEN": VNET_LEN}
+LENGTHS = {"SLOT_LEN": SLOT_LEN, "VNET_LEN": VNET_LEN}

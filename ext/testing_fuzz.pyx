@@ -15,8 +15,8 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
-from ext.frame cimport (FOUND_FRAGMENT, FOUND_L3, FOUND_PARTIAL, SLOT_LEN, SLOT_ROOM, TAIL_LEN, VNET_LEN,
-                        frame_head_len, frame_t, frame_vnet)
+from ext.frame cimport (FOUND_FRAGMENT, FOUND_L3, FOUND_PARTIAL, FRAME_LEN, SLOT_LEN, VNET_LEN, frame_t,
+                        frame_vnet)
 from ext.loop cimport receive, to_ms, turn, worker_t
 from ext.order cimport load16
 from ext.ports.port cimport BURST, port_count_tx, port_t, room_t
@@ -38,7 +38,6 @@ cdef struct fuzz_t:
     corpus_t corpus
     message_t message      # the one made last
     uint8_t *slots[BURST]
-    uint8_t *tail
     uint32_t left          # frames to come before ports fall silent
     uint32_t got           # frames of this burst,
     bint sent[BURST]       # those that have left,
@@ -55,7 +54,7 @@ cdef uint32_t l4_sum(const frame_t *frame) noexcept nogil:
     cdef const uint8_t *l4 = frame.data + frame.l4_off
     cdef uint64_t pseudo = 0
     if (not frame.found & FOUND_L3 or frame.found & (FOUND_FRAGMENT | FOUND_PARTIAL) or frame.flaw != N_DROPS
-            or frame.l4_off + frame.l4_len > frame_head_len(frame)):
+            or frame.l4_off + frame.l4_len > frame.len):
         return UNKNOWN
     if frame.protocol == PROTO_UDP and load16(l4 + UDP_CHECKSUM_OFF) == 0:
         return UNKNOWN
@@ -67,12 +66,12 @@ cdef uint32_t l4_sum(const frame_t *frame) noexcept nogil:
 
 
 cdef uint32_t parse_tightly(message_t *message) noexcept nogil:
-    """The message's L4 sum, parsed in memory that ends where its head does."""
+    """The message's L4 sum, parsed in memory that ends where it does."""
     cdef frame_t frame
     cdef uint32_t found, n
     cdef uint8_t *tight
     overlay(&frame, message)
-    n = VNET_LEN + frame_head_len(&frame)
+    n = VNET_LEN + frame.len
     tight = <uint8_t *>malloc(n)
     memcpy(tight, message.bytes, n)
     frame.data = tight + VNET_LEN
@@ -85,7 +84,7 @@ cdef uint32_t parse_tightly(message_t *message) noexcept nogil:
 
 
 cdef int fuzz_rx(port_t *port, room_t *room, frame_t *burst, int n) noexcept nogil:
-    """Spoilt frames; a super-frame is the last of its burst."""
+    """Spoilt frames."""
     cdef fuzz_t *fuzz = running
     cdef int i = 0
     while i < n and fuzz.left:
@@ -94,13 +93,9 @@ cdef int fuzz_rx(port_t *port, room_t *room, frame_t *burst, int n) noexcept nog
         fuzz.sums[i] = parse_tightly(&fuzz.message)
         fuzz.sent[i] = False
         overlay(&burst[i], &fuzz.message)
-        memcpy(fuzz.slots[i], fuzz.message.bytes, VNET_LEN + frame_head_len(&burst[i]))
-        memcpy(fuzz.tail, burst[i].tail, burst[i].tail_len)
+        memcpy(fuzz.slots[i], fuzz.message.bytes, VNET_LEN + burst[i].len)
         burst[i].data = fuzz.slots[i] + VNET_LEN
-        burst[i].tail = fuzz.tail
         i += 1
-        if burst[i - 1].tail_len:
-            break
     fuzz.got = i
     return i
 
@@ -126,11 +121,10 @@ cdef void judge(fuzz_t *fuzz, const frame_t *frame) noexcept nogil:
     """The frame is whole and as sound as it was; noted as sent."""
     cdef frame_t seen = frame[0]
     cdef uint32_t i, sum_now, sum_before = UNKNOWN
-    if frame.len < frame.tail_len or frame_head_len(frame) > SLOT_ROOM or frame.tail_len > TAIL_LEN:
+    if frame.len > FRAME_LEN:
         fuzz.fault = "a frame of impossible length left"
         return
-    fuzz.read += sum_bytes(frame_vnet(frame), VNET_LEN + frame_head_len(frame), 0)
-    fuzz.read += sum_bytes(frame.tail, frame.tail_len, 0) if frame.tail_len else 0
+    fuzz.read += sum_bytes(frame_vnet(frame), VNET_LEN + frame.len, 0)
     for i in range(fuzz.got):
         if frame.data == fuzz.slots[i] + VNET_LEN:
             fuzz.sent[i] = True
@@ -198,7 +192,6 @@ cdef class Fuzz:
         for i in range(<uint32_t>BURST):
             self.fuzz.slots[i] = <uint8_t *>malloc(SLOT_LEN)
             memset(self.fuzz.slots[i], 0xA5, SLOT_LEN)
-        self.fuzz.tail = <uint8_t *>malloc(TAIL_LEN)
         for i in range(self.worker.tables.n_ports):
             self.worker.tables.ports[i].rx_burst = fuzz_rx
             self.worker.tables.ports[i].tx_burst = fuzz_tx
@@ -207,7 +200,6 @@ cdef class Fuzz:
         cdef int i
         for i in range(BURST):
             free(self.fuzz.slots[i])
-        free(self.fuzz.tail)
         free(self.fuzz.corpus.messages)
         free(self.fuzz.corpus.lengths)
         free(self.fuzz)

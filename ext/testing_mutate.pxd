@@ -7,7 +7,7 @@ damage the IPv4 header checksum and an ICMPv6 checksum are usually put right aga
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memmove, memset
 
-from ext.frame cimport FOUND_L3, FOUND_LATER, SLOT_ROOM, TAIL_LEN, VNET_LEN, frame_t
+from ext.frame cimport FOUND_L3, FOUND_LATER, FRAME_LEN, SUPER_LEN, VNET_LEN, frame_t
 from ext.order cimport store16, store32
 from ext.verdict cimport GO_ON
 from ext.wire.checksum cimport checksum_of, sum_pseudo
@@ -20,7 +20,7 @@ from ext.wire.parse cimport parse_ethernet, parse_ip
 cdef enum:
     WAYS_TO_SPOIL = 11
     N_FIELDS = 20
-    MESSAGE_LEN = 66058    # VNET_LEN + TAIL_LEN
+    MESSAGE_LEN = 65856    # SLOT_LEN
 
 cdef extern from * nogil:
     """
@@ -135,13 +135,13 @@ cdef inline void splice(message_t *message, uint32_t at, const uint8_t *other, u
 
 
 cdef inline void lengthen(corpus_t *corpus, message_t *message) noexcept nogil:
-    """Bytes follow that no header speaks of: a few, or so many that the slot overflows, or all there may be."""
+    """Bytes follow that no header speaks of: a few, or many, or all there may be."""
     cdef uint32_t kind = draw(corpus, 64)
     cdef uint32_t n = draw(corpus, 64)
     if kind < 4:
-        n = draw(corpus, 4 * SLOT_ROOM)
+        n = draw(corpus, 4 * SUPER_LEN)
     elif kind == 4:
-        n = TAIL_LEN
+        n = FRAME_LEN
     n = min(n, <uint32_t>MESSAGE_LEN - message.len)
     memset(message.bytes + message.len, <int>draw(corpus, 256), n)
     message.len += n
@@ -160,12 +160,9 @@ cdef inline void insert_tag(corpus_t *corpus, message_t *message) noexcept nogil
 
 cdef inline void overlay(frame_t *frame, message_t *message) noexcept nogil:
     """The frame is the message, in its place; what swlb sets itself has a value that means nothing."""
-    cdef uint32_t n = message.len - VNET_LEN
     memset(frame, 0xA5, sizeof(frame_t))
     frame.data = message.bytes + VNET_LEN
-    frame.len = n
-    frame.tail_len = n - SLOT_ROOM if n > SLOT_ROOM else 0
-    frame.tail = frame.data + SLOT_ROOM
+    frame.len = message.len - VNET_LEN
 
 
 cdef inline void repair(message_t *message) noexcept nogil:
@@ -184,7 +181,7 @@ cdef inline void repair(message_t *message) noexcept nogil:
         return
     parse_ip(&frame)
     if (frame.found & FOUND_L3 and not frame.found & FOUND_LATER and frame.protocol == PROTO_ICMPV6
-            and frame.l4_len >= ICMP_LEN and not frame.tail_len):
+            and frame.l4_len >= ICMP_LEN):
         store16(frame.data + frame.l4_off + ICMP_CHECKSUM_OFF, 0)
         store16(frame.data + frame.l4_off + ICMP_CHECKSUM_OFF,
                 checksum_of(frame.data + frame.l4_off, frame.l4_len,

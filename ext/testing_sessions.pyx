@@ -55,16 +55,21 @@ cdef class Sessions:
                uint32_t now_ms, uint8_t state) -> bool:
         """A session in that state, or False when the table is full."""
         cdef session.session_t *made = session.session_insert(
-            self.table, self.services, ip_from(client), htons(client_port), protocol, htons(vip_port), server, now_ms)
+            self.table, self.services, self.hash(client, client_port, protocol), ip_from(client), htons(client_port),
+            protocol, htons(vip_port), server, now_ms)
         if made is not NULL:
             session.session_set_state(self.services, made, state)
         return made is not NULL
 
+    cdef uint32_t hash(self, bytes client, uint16_t client_port, uint8_t protocol):
+        return session.session_hash(self.table, ip_from(client), htons(client_port), protocol)
+
     cdef session.session_t *find(self, tuple request):
         """By (client, client port, protocol, VIP, VIP port)."""
         client, client_port, protocol, vip, vip_port = request
-        return session.session_of_request(self.table, self.services, ip_from(client), htons(client_port), protocol,
-                                          ip_from(vip), htons(vip_port))
+        return session.session_of_request(self.table, self.services, self.hash(client, client_port, protocol),
+                                          ip_from(client), htons(client_port), protocol, ip_from(vip),
+                                          htons(vip_port))
 
     cdef object row(self, session.session_t *s):
         """(client, client port, protocol, VIP port, server, state), or None."""
@@ -78,8 +83,10 @@ cdef class Sessions:
 
     def of_reply(self, bytes client, uint16_t client_port, uint8_t protocol, bytes server_ip,
                  uint16_t server_port) -> tuple | None:
-        return self.row(session.session_of_reply(self.table, self.services, ip_from(client), htons(client_port),
-                                                 protocol, ip_from(server_ip), htons(server_port)))
+        return self.row(session.session_of_reply(self.table, self.services,
+                                                 self.hash(client, client_port, protocol), ip_from(client),
+                                                 htons(client_port), protocol, ip_from(server_ip),
+                                                 htons(server_port)))
 
     def set_state(self, tuple request, uint8_t state) -> bool:
         cdef session.session_t *s = self.find(request)
@@ -100,7 +107,7 @@ cdef class Sessions:
         return s is not NULL
 
     def crowded(self, bytes client, uint16_t client_port, uint8_t protocol) -> bool:
-        return bool(session.session_crowded(self.table, ip_from(client), htons(client_port), protocol))
+        return bool(session.session_crowded(self.table, self.hash(client, client_port, protocol)))
 
     def sweep(self, uint32_t budget, uint32_t now_ms) -> int:
         return session.sessions_sweep(self.table, self.services, budget, now_ms)

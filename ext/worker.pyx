@@ -19,7 +19,7 @@ from ext.address cimport ip_is_v4, ip_load, ip_store, ip_t
 from ext.assembly cimport address_add, port_add, segment_add, sizes_t, worker_free, worker_new
 from ext.calls cimport (ANY, call_announce, call_copy, call_flush_fdb, call_flush_neighbours, call_flush_sessions,
                         call_set_port, call_set_server, request_t)
-from ext.frame cimport NO_PORT, NO_SEGMENT, TAIL_LEN, VNET_LEN
+from ext.frame cimport FRAME_LEN, NO_PORT, NO_SEGMENT, VNET_LEN
 from ext.hash cimport key_t
 from ext.loop cimport call_fn, clock_ns, run_loop, to_ms, turn, worker_t
 from ext.order cimport htons, load32, ntohs
@@ -90,8 +90,11 @@ cdef class Worker:
     cdef key_t key
 
     def __cinit__(self, *, sessions=1000000, fragments=4096, neighbours=8192, icmp_errors=1000, neighbour_ns=60 * 10**9,
-                  fragment_ns=30 * 10**9, n_segments=1, n_addresses=0, n_routes=0, n_services=0, n_servers=0):
-        """Room for so many of everything; `sessions` over both families; `icmp_errors` a second."""
+                  fragment_ns=30 * 10**9, n_segments=1, n_addresses=0, n_routes=0, n_services=0, n_servers=0, ring=True):
+        """Room for so many of everything; `sessions` over both families; `icmp_errors` a second.
+
+        With `ring` TAPs are read and written through io_uring while `run` runs, if the kernel lets us.
+        """
         cdef sizes_t sizes
         self.key.a = int.from_bytes(os.urandom(8), "little")
         self.key.b = int.from_bytes(os.urandom(8), "little")
@@ -104,6 +107,7 @@ cdef class Worker:
         self.w = worker_new(&sizes)
         if self.w is NULL:
             raise MemoryError
+        self.w.rings = ring
 
     def __dealloc__(self):
         if self.w is not NULL:
@@ -129,12 +133,15 @@ cdef class Worker:
             raise MemoryError
         return index
 
-    def add_port(self, segment, *, fd=None, mtu=1500, host=False, up=True) -> int:
-        """A port of the segment: the TAP behind fd (which stays the caller's to close), or of memory; its index."""
+    def add_port(self, segment, *, fd=None, mtu=1500, host=False, up=True, merges=False) -> int:
+        """A port of the segment: the TAP behind fd (which stays the caller's to close), or of memory; its index.
+
+        One that `merges` takes UDP super-frames, into which datagrams are put together.
+        """
         self._unsealed()
         if self.w.tables.n_ports >= PORTS:
             raise ValueError(f"more than {PORTS} ports")
-        index = port_add(&self.w.tables, segment, -1 if fd is None else fd, mtu, host, up)
+        index = port_add(&self.w.tables, segment, -1 if fd is None else fd, mtu, host, up, merges)
         if index < 0:
             raise MemoryError
         return index
@@ -344,7 +351,8 @@ cdef class Worker:
         cdef port_t *port = &self.w.tables.ports[index]
         return {"up": bool(port.up), "lost": bool(port.lost), "mtu": port.mtu, "rx_frames": port.rx_frames,
                 "rx_bytes": port.rx_bytes, "rx_dropped": port.rx_dropped, "tx_frames": port.tx_frames,
-                "tx_bytes": port.tx_bytes, "tx_dropped": port.tx_dropped}
+                "tx_bytes": port.tx_bytes, "tx_dropped": port.tx_dropped,
+                "io": "io_uring" if port.ring is not NULL else "read/write"}
 
     def server(self, index) -> dict:
         """The server's counters; packets and bytes as seen from it: in is from clients."""
@@ -409,8 +417,8 @@ cdef class Worker:
     def put(self, index, bytes frame, bytes vnet=bytes(VNET_LEN)) -> bool:
         """The frame waits at the memory port to be received by the next turn; False when the port is full."""
         cdef port_t *port = &self.w.tables.ports[index]
-        if port.kind != PORT_MEMORY or len(vnet) != VNET_LEN or len(frame) > TAIL_LEN:
-            raise ValueError("expected a memory port, a 10-byte offload header and a frame of at most 66048 bytes")
+        if port.kind != PORT_MEMORY or len(vnet) != VNET_LEN or len(frame) > FRAME_LEN:
+            raise ValueError("expected a memory port, a 10-byte offload header and a frame of at most 65846 bytes")
         return memory_put(port, <const uint8_t *>PyBytes_AS_STRING(vnet), <const uint8_t *>PyBytes_AS_STRING(frame),
                           len(frame))
 

@@ -27,6 +27,7 @@ class Opened:
 
     fd: int | None  # None: a port of memory
     mtu: int
+    merges: bool = False  # it takes UDP super-frames
 
 
 @dataclass
@@ -113,10 +114,10 @@ def _add_segment(built: Built, segment: Segment, devices: Mapping[str, Opened]) 
     )
     built.segments[segment.name] = index
     for name in segment.ports:
-        built.ports[name] = built.worker.add_port(index, fd=devices[name].fd, mtu=devices[name].mtu)
+        built.ports[name] = built.worker.add_port(index, fd=devices[name].fd, mtu=devices[name].mtu, merges=devices[name].merges)
     if segment.addresses:
         twin = host_port_name(segment.name)
-        built.ports[twin] = built.worker.add_port(index, fd=devices[twin].fd, mtu=devices[twin].mtu, host=True)
+        built.ports[twin] = built.worker.add_port(index, fd=devices[twin].fd, mtu=devices[twin].mtu, merges=devices[twin].merges, host=True)
     for interface in segment.addresses:
         built.worker.add_address(index, packed(interface.ip), prefix_of_128(interface.network))
 

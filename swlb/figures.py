@@ -147,7 +147,7 @@ def ports(run: Running) -> list[Row]:
         state = "lost" if figures.pop("lost") else "up" if figures["up"] else "down"
         del figures["up"]
         mtu = figures.pop("mtu")
-        about = {"port": name, "kind": port.kind, "device": port.state.device, "state": state, "io": "readv/writev"}
+        about = {"port": name, "kind": port.kind, "device": port.state.device, "state": state, "io": figures.pop("io")}
         rows.append({**about, "mtu": mtu, "netns": port.tap.netns, "offloads": list(port.tap.offloads), **figures})
     return rows
 

@@ -28,7 +28,10 @@ class Ports:
 
     def devices(self) -> dict[str, Opened]:
         """What the worker reads and writes."""
-        return {name: Opened(port.tap.fd, port.state.mtu) for name, port in self.opened.items()}
+        return {
+            name: Opened(port.tap.fd, port.state.mtu, merges="USO4" in port.tap.offloads)
+            for name, port in self.opened.items()
+        }
 
     def look(self, built: Built, events: Events) -> None:
         """The worker knows the present state and MTU of every device; changes are told."""

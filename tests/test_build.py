@@ -14,7 +14,7 @@ SOURCES = PXDS + PYXS
 
 # From the bottom up: a file may cimport from its own layer and from those above it in this list, never from below.
 LAYERS = (
-    ("order", "sync", "debug"),
+    ("order", "sync", "debug", "pages"),
     ("address",),
     ("frame", "hash", "verdict"),
     ("wire/",),
@@ -23,14 +23,15 @@ LAYERS = (
     ("schedule/",),
     ("forward/",),
     ("ports/",),
-    ("outbox",),
+    ("coalesce", "outbox"),
     ("loop",),
     ("assembly", "calls"),
     ("worker", "testing"),      # the doors
 )
 # Where the loop spends its life.
 HOT = ("receive", "turn", "run_loop", "forward", "addressed", "bridge", "balance", "nat_request", "nat_reply",
-       "route_out", "parse_ip", "rewrite", "fdb_learn", "session_of_request", "tap_rx", "tap_tx")
+       "route_out", "parse_ip", "rewrite", "fdb_learn", "session_of_request", "tap_rx", "tap_tx", "batch_rx",
+       "batch_tx", "ring_enter")
 PYTHON_IN_C = re.compile("Py_INCREF|Py_XDECREF|PyErr_Occurred|PyGILState|PyEval_|PyObject_"
                          "|__Pyx_(INCREF|Raise|AddTraceback)")
 CIMPORT = re.compile(r"^from (\S+) cimport (?:\(([^)]*)\)|([^\n(]+))$", re.MULTILINE)

@@ -45,8 +45,8 @@ cdef inline verdict_t balance(tables_t *tables, segment_t *segment, frame_t *fra
         return nat_later_fragment(tables, segment, frame, DROP_FRAGMENT, now_ms)
     if unlikely(not frame.found & FOUND_L4):
         return balance_icmp(tables, frame, vip, now_ms)
-    session = session_of_request(&tables.sessions[family], &tables.services, frame.src, frame.sport, frame.protocol,
-                                 frame.dst, frame.dport)
+    session = session_of_request(&tables.sessions[family], &tables.services, frame.hash, frame.src, frame.sport,
+                                 frame.protocol, frame.dst, frame.dport)
     if likely(session is not NULL):
         if likely(session_goes_on(tables, session, frame, now_ms)):
             return nat_request(tables, frame, session, now_ms)
@@ -140,7 +140,7 @@ cdef inline bint server_can_tell(tables_t *tables, const frame_t *frame, const s
 
     Both would be one connection there. An expired or closing session gives way, as when a client uses a port again.
     """
-    cdef session_t *session = session_of_reply(&tables.sessions[family], &tables.services, frame.src, frame.sport,
+    cdef session_t *session = session_of_reply(&tables.sessions[family], &tables.services, frame.hash, frame.src, frame.sport,
                                                frame.protocol, server.ip,
                                                server.l4_port if server.l4_port else frame.dport)
     if likely(session is NULL):
@@ -157,11 +157,11 @@ cdef inline verdict_t begin(tables_t *tables, frame_t *frame, server_t *server, 
     cdef sessions_t *sessions = &tables.sessions[family]
     cdef session_t *session = NULL
     cdef ip_t none
-    if session_crowded(sessions, frame.src, frame.sport, frame.protocol):
+    if session_crowded(sessions, frame.hash):
         return DROP_SESSION_CROWDED
     if tables.sessions[V4].n + tables.sessions[V6].n < tables.sessions_limit:
-        session = session_insert(sessions, &tables.services, frame.src, frame.sport, frame.protocol, frame.dport,
-                                 <uint16_t>(server - tables.services.servers), now_ms)
+        session = session_insert(sessions, &tables.services, frame.hash, frame.src, frame.sport, frame.protocol,
+                                 frame.dport, <uint16_t>(server - tables.services.servers), now_ms)
     if unlikely(session is NULL):
         if tables.now_ns - tables.full_ns >= FULL_REPORT_NS or tables.full_ns == 0:
             tables.full_ns = tables.now_ns

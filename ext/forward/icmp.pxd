@@ -8,7 +8,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memmove
 
 from ext.address cimport ip_may_send, ip_t
-from ext.frame cimport FOUND_L3, FOUND_LATER, FOUND_PARTIAL, frame_head_len, frame_t
+from ext.frame cimport FOUND_L3, FOUND_LATER, FOUND_PARTIAL, frame_t
 from ext.forward.reflect cimport frame_cut, reflect
 from ext.order cimport htonl, load16
 from ext.tables.route cimport address_on, address_t
@@ -84,7 +84,7 @@ cdef inline bint icmp_may_answer(const frame_t *frame) noexcept nogil:
 cdef inline uint32_t icmp_quote_len(const frame_t *frame) noexcept nogil:
     """How much of the packet an error about it quotes."""
     cdef uint32_t whole = frame.l4_off - frame.l3_off + frame.l4_len
-    cdef uint32_t head = frame_head_len(frame) - frame.l3_off
+    cdef uint32_t head = frame.len - frame.l3_off
     cdef uint32_t most = QUOTE_V4 if frame.family == 4 else QUOTE_V6
     return min(min(whole, head), most)
 

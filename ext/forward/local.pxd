@@ -9,7 +9,7 @@ from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from ext.address cimport ip_equal, ip_is_zero, ip_load, ip_may_send, ip_of_v4, ip_t, ip_v4
 from ext.forward.bridge cimport bridge
 from ext.forward.reflect cimport frame_cut, reflect
-from ext.frame cimport frame_head_len, frame_t, frame_vnet
+from ext.frame cimport frame_t, frame_vnet
 from ext.tables.event cimport EVENT_ADDRESS_CONFLICT, EVENT_VIP_CONFLICT
 from ext.tables.neighbour cimport (PROBE, REACHABLE, STALE, neighbour_alive, neighbour_create, neighbour_find,
                                    neighbour_t)
@@ -82,7 +82,7 @@ cdef inline verdict_t arp(tables_t *tables, segment_t *segment, frame_t *frame, 
     cdef uint64_t sender_mac
     cdef ip_t sender, target
     cdef bint ours
-    if frame_head_len(frame) < frame.l3_off + <uint32_t>ARP_LEN:
+    if frame.len < frame.l3_off + <uint32_t>ARP_LEN:
         return DROP_BAD_ARP
     if msg.htype != ARP_ETHERNET or msg.ptype != ARP_IPV4 or msg.hlen != 6 or msg.plen != 4:
         return DROP_BAD_ARP

@@ -20,29 +20,27 @@ from ext.forward.local cimport arp, neighbour_discovery
 from ext.forward.nat cimport nat_later_fragment, nat_reply
 from ext.forward.output cimport route_out, to_host
 from ext.forward.quote cimport quote_to_client
-from ext.frame cimport FOUND_L3, FOUND_L4, FOUND_LATER, frame_t
+from ext.frame cimport FOUND_L3, FOUND_L4, FOUND_LATER, NO_VIP, frame_t
 from ext.tables.route cimport address_find, is_directed_broadcast
 from ext.tables.segment cimport segment_t
-from ext.tables.service cimport V4, V6, vip_find, vip_t
+from ext.tables.service cimport V4, V6, vip_t
 from ext.tables.session cimport session_expired, session_of_reply, session_t
 from ext.tables.tables cimport tables_t
-from ext.verdict cimport (DROP_BAD_ADDRESS, DROP_BAD_SOURCE_MAC, DROP_OWN_SOURCE_MAC, DROP_RESERVED_MAC,
+from ext.verdict cimport (DROP_BAD_ADDRESS, DROP_BAD_SOURCE_MAC, DROP_OWN_SOURCE_MAC, DROP_RESERVED_MAC, DROP_RUNT,
                           DROP_TAGGED_FOR_US, GO_ON, N_DROPS, verdict_t)
 from ext.wire.ethernet cimport ETH_ARP, eth_hdr, mac_is_group, mac_is_reserved, mac_load
 from ext.wire.icmp cimport ICMPV6_ADVERTISEMENT, ICMPV6_SOLICITATION, icmp_hdr, icmp_is_error, icmpv6_is_error
 from ext.wire.ipv4 cimport PROTO_ICMP
 from ext.wire.ipv6 cimport PROTO_ICMPV6
-from ext.wire.parse cimport parse_ethernet, parse_ip
 
 
 cdef inline verdict_t forward(tables_t *tables, frame_t *frame, uint32_t now_ms) noexcept nogil:
-    """What becomes of a frame that came in by frame.port on frame.segment."""
+    """What becomes of a frame that came in by frame.port on frame.segment, and that foresee has parsed."""
     cdef segment_t *segment = &tables.segments[frame.segment]
     cdef eth_hdr *eth = <eth_hdr *>frame.data
     cdef uint64_t src
-    cdef verdict_t verdict = parse_ethernet(frame)
-    if unlikely(verdict != GO_ON):
-        return verdict
+    if unlikely(frame.runt):
+        return DROP_RUNT
     src = mac_load(eth.src)
     if unlikely(src == 0 or mac_is_group(src)):
         return DROP_BAD_SOURCE_MAC
@@ -62,21 +60,18 @@ cdef inline verdict_t addressed(tables_t *tables, segment_t *segment, frame_t *f
     """The same on a segment where swlb has addresses and may have VIPs."""
     cdef uint64_t dst = mac_load((<eth_hdr *>frame.data).dst)
     cdef verdict_t verdict
-    cdef vip_t *vip
     # Behind a priority tag a second one may still name a VLAN, so two tags are never for us.
     if unlikely(frame.vid != 0 or frame.n_tags > 1):
         return DROP_TAGGED_FOR_US if dst == segment.mac else bridge(tables, segment, frame, now_ms)
     if unlikely(frame.ethertype == ETH_ARP):
         return arp(tables, segment, frame, now_ms)
-    parse_ip(frame)
     if unlikely(frame.flaw != N_DROPS and dst == segment.mac):
         return frame.flaw
     if likely(frame.found & FOUND_L3):
         if unlikely(is_neighbour_discovery(frame)):
             return neighbour_discovery(tables, segment, frame, now_ms)
-        vip = vip_find(&tables.services, frame.dst)
-        if vip is not NULL:
-            return to_vip(tables, segment, frame, vip, now_ms)
+        if frame.vip != NO_VIP:
+            return to_vip(tables, segment, frame, &tables.services.vips[frame.vip], now_ms)
         verdict = of_session(tables, segment, frame, now_ms)
         if verdict != GO_ON:
             return verdict
@@ -108,8 +103,8 @@ cdef inline verdict_t of_session(tables_t *tables, segment_t *segment, frame_t *
     cdef session_t *session
     cdef icmp_hdr *icmp
     if likely(frame.found & FOUND_L4):
-        session = session_of_reply(&tables.sessions[family], &tables.services, frame.dst, frame.dport, frame.protocol,
-                                   frame.src, frame.sport)
+        session = session_of_reply(&tables.sessions[family], &tables.services, frame.hash, frame.dst, frame.dport,
+                                   frame.protocol, frame.src, frame.sport)
         if (session is NULL or frame.flaw != N_DROPS
                 or session_expired(&tables.services, session, now_ms)):
             return GO_ON

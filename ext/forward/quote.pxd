@@ -9,12 +9,13 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from ext.address cimport ip_equal, ip_load, ip_of_v4, ip_t
 from ext.forward.nat cimport reply_out
 from ext.forward.output cimport route_out
-from ext.frame cimport FOUND_PARTIAL, frame_head_len, frame_t
+from ext.frame cimport FOUND_PARTIAL, frame_t
 from ext.order cimport be16, load16, ntohs, store16
 from ext.tables.route cimport address_find
 from ext.tables.segment cimport segment_t
 from ext.tables.service cimport SERVICE_NONE, V4, V6, server_t, service_find, service_t, services_t, vip_find
-from ext.tables.session cimport session_expired, session_of_reply, session_of_request, session_server_port, session_t
+from ext.tables.session cimport (session_expired, session_hash, session_of_reply, session_of_request, session_server_port,
+                                 session_t)
 from ext.tables.tables cimport tables_t
 from ext.verdict cimport DROP_BAD_ICMP, DROP_ICMP_NO_SESSION, GO_ON, verdict_t
 from ext.wire.checksum cimport checksum_adjust, sum_bytes, sum_change, sum_fold
@@ -39,7 +40,7 @@ cdef struct quote_t:
 
 cdef inline bint quote_read(const frame_t *frame, quote_t *quote) noexcept nogil:
     """Whether the error quotes TCP or UDP with its ports; then quote says what."""
-    cdef uint32_t room = min(frame.l4_len, frame_head_len(frame) - frame.l4_off)
+    cdef uint32_t room = min(frame.l4_len, frame.len - frame.l4_off)
     cdef ipv4_hdr *ip
     cdef uint32_t header_len
     if room < ICMP_LEN:
@@ -106,8 +107,9 @@ cdef inline verdict_t quote_to_server(tables_t *tables, frame_t *frame, uint32_t
     cdef int family = V4 if frame.family == 4 else V6
     if not quote_read(frame, &quote) or not ip_equal(quote.src, frame.dst):
         return DROP_BAD_ICMP
-    session = session_of_request(&tables.sessions[family], &tables.services, quote.dst, quote.dport, quote.protocol,
-                                 quote.src, quote.sport)
+    session = session_of_request(&tables.sessions[family], &tables.services,
+                                 session_hash(&tables.sessions[family], quote.dst, quote.dport, quote.protocol),
+                                 quote.dst, quote.dport, quote.protocol, quote.src, quote.sport)
     if session is NULL or session_expired(&tables.services, session, now_ms):
         return DROP_ICMP_NO_SESSION
     server = &tables.services.servers[session.server]
@@ -167,8 +169,9 @@ cdef inline verdict_t quote_to_client(tables_t *tables, segment_t *segment, fram
     cdef int family = V4 if frame.family == 4 else V6
     if not quote_read(frame, &quote) or not ip_equal(quote.src, frame.dst):
         return GO_ON
-    session = session_of_reply(&tables.sessions[family], &tables.services, quote.src, quote.sport, quote.protocol,
-                               quote.dst, quote.dport)
+    session = session_of_reply(&tables.sessions[family], &tables.services,
+                               session_hash(&tables.sessions[family], quote.src, quote.sport, quote.protocol),
+                               quote.src, quote.sport, quote.protocol, quote.dst, quote.dport)
     if session is NULL or session_expired(&tables.services, session, now_ms):
         return quote_of_none(tables, segment, frame, &quote)
     server = &tables.services.servers[session.server]

@@ -9,9 +9,8 @@ from ext.wire.ethernet cimport eth_hdr, mac_load, mac_store
 
 
 cdef inline void frame_cut(frame_t *frame, uint32_t length) noexcept nogil:
-    """The frame ends after length bytes, all of them in the slot."""
+    """The frame ends after length bytes."""
     frame.len = length
-    frame.tail_len = 0
 
 
 cdef inline verdict_t reflect(tables_t *tables, frame_t *frame) noexcept nogil:

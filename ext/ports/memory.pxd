@@ -7,7 +7,7 @@ from libc.stdint cimport uint8_t, uint32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
-from ext.frame cimport SLOT_LEN, SLOT_ROOM, VNET_LEN, frame_head_len, frame_t, frame_vnet
+from ext.frame cimport SLOT_LEN, VNET_LEN, frame_t, frame_vnet
 from ext.order cimport load32, store32
 from ext.ports.port cimport PORT_MEMORY, port_count_tx, port_t, room_t
 
@@ -50,22 +50,16 @@ cdef inline bint memory_put(port_t *port, const uint8_t *vnet, const uint8_t *da
 
 cdef inline int memory_rx(port_t *port, room_t *room, frame_t *burst, int n) noexcept nogil:
     cdef int i = 0
-    cdef uint32_t length, head
+    cdef uint32_t length
     cdef uint8_t *record
     while i < n and port.memory.incoming_at < port.memory.incoming_len:
         record = port.memory.incoming + port.memory.incoming_at
         length = load32(record)
-        head = length if length < SLOT_ROOM else <uint32_t>SLOT_ROOM
         burst[i].data = room.slots + i * SLOT_LEN + VNET_LEN
-        burst[i].tail = room.tail
         burst[i].len = length
-        burst[i].tail_len = length - head
-        memcpy(frame_vnet(&burst[i]), record + 4, VNET_LEN + head)
-        memcpy(room.tail, record + RECORD_LEN + head, length - head)
+        memcpy(frame_vnet(&burst[i]), record + 4, VNET_LEN + length)
         port.memory.incoming_at += RECORD_LEN + length
         i += 1
-        if length > head:
-            break
     if port.memory.incoming_at == port.memory.incoming_len:
         port.memory.incoming_at = port.memory.incoming_len = 0
     return i
@@ -73,18 +67,14 @@ cdef inline int memory_rx(port_t *port, room_t *room, frame_t *burst, int n) noe
 
 cdef inline int memory_tx(port_t *port, frame_t **frames, int n) noexcept nogil:
     cdef int i, dropped = 0
-    cdef uint32_t head
     cdef uint8_t *to
     for i in range(n):
         to = port.memory.outgoing + port.memory.outgoing_len
         if port.memory.outgoing_len + RECORD_LEN + frames[i].len > port.memory.capacity:
-            dropped += 1
+            dropped += 1 + frames[i].merged
             continue
-        head = frame_head_len(frames[i])
         store32(to, frames[i].len)
-        memcpy(to + 4, frame_vnet(frames[i]), VNET_LEN + head)
-        if frames[i].tail_len:
-            memcpy(to + RECORD_LEN + head, frames[i].tail, frames[i].tail_len)
+        memcpy(to + 4, frame_vnet(frames[i]), VNET_LEN + frames[i].len)
         port.memory.outgoing_len += RECORD_LEN + frames[i].len
         port_count_tx(port, frames[i])
     port.tx_dropped += dropped

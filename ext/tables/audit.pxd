@@ -12,7 +12,7 @@ from ext.tables.fdb cimport FDB_NONE, FDB_PORTS, fdb_t
 from ext.tables.neighbour cimport (FAILED, INCOMPLETE, N_FREE, WAIT_PER_NEIGHBOUR, WAITING, neighbour_bucket,
                                    neighbour_t, neighbours_t)
 from ext.tables.service cimport services_t
-from ext.tables.session cimport session_at, session_bucket, session_client, session_t, sessions_t
+from ext.tables.session cimport session_at, session_client, session_hash, session_t, sessions_t
 from ext.tables.state cimport ESTABLISHED, N_STATES, S_NONE
 from ext.tables.tables cimport tables_t
 
@@ -72,8 +72,8 @@ cdef inline const char *sessions_audit(const sessions_t *table, const services_t
             session = session_at(table, i - 1)
             if session.state == S_NONE or session.state >= N_STATES or session.server >= services.n_servers:
                 return "sessions: an entry in a chain has no state or no server"
-            if session_bucket(table, session_client(table, session), session.client_port,
-                              session.protocol) != &table.buckets[bucket]:
+            if session_hash(table, session_client(table, session), session.client_port,
+                            session.protocol) & table.mask != bucket:
                 return "sessions: an entry in the wrong bucket"
             n += 1
             i = session.next

@@ -19,9 +19,9 @@ from libc.string cimport memcpy, memset
 from posix.mman cimport munmap
 
 from ext.address cimport ip_equal, ip_t
-from ext.frame cimport SLOT_ROOM, VNET_LEN, frame_head_len, frame_t, frame_vnet
+from ext.frame cimport SLOT_LEN, VNET_LEN, frame_t, frame_vnet
 from ext.hash cimport hash_ip, key_t, power_of_two
-from ext.tables.session cimport map_pages
+from ext.pages cimport map_pages
 
 cdef enum:
     N_FREE = 0
@@ -35,7 +35,6 @@ cdef enum:
     PAUSE_MS = 3000
     WAIT_PER_NEIGHBOUR = 64
     WAITING = 1024
-    WAIT_LEN = 68096       # SLOT_LEN + TAIL_LEN: one waiting frame, mapped and touched only as far as it is long
 
 cdef struct neighbour_t:
     ip_t ip
@@ -60,7 +59,7 @@ cdef struct neighbours_t:
     neighbour_t *entries
     uint32_t *buckets
     waiting_t *waiting
-    uint8_t *bytes         # WAITING places of WAIT_LEN
+    uint8_t *bytes         # WAITING slots, touched only as far as frames are long
     uint32_t limit
     uint32_t n
     uint32_t mask
@@ -86,7 +85,7 @@ cdef inline int neighbours_init(neighbours_t *table, uint32_t limit, uint32_t si
     table.entries = <neighbour_t *>calloc(limit, sizeof(neighbour_t))
     table.buckets = <uint32_t *>calloc(table.mask + 1, sizeof(uint32_t))
     table.waiting = <waiting_t *>calloc(WAITING, sizeof(waiting_t))
-    table.bytes = <uint8_t *>map_pages(<size_t>WAITING * WAIT_LEN)
+    table.bytes = <uint8_t *>map_pages(<size_t>WAITING * SLOT_LEN)
     if table.entries is NULL or table.buckets is NULL or table.waiting is NULL or table.bytes is NULL:
         neighbours_free(table)
         return -1
@@ -103,7 +102,7 @@ cdef inline void neighbours_free(neighbours_t *table) noexcept nogil:
     free(table.buckets)
     free(table.waiting)
     if table.bytes is not NULL:
-        munmap(table.bytes, <size_t>WAITING * WAIT_LEN)
+        munmap(table.bytes, <size_t>WAITING * SLOT_LEN)
     memset(table, 0, sizeof(neighbours_t))
 
 
@@ -240,11 +239,8 @@ cdef inline bint neighbour_wait(neighbours_t *table, neighbour_t *entry, const f
     place = &table.waiting[i - 1]
     table.free_waiting = place.next
     place.frame = frame[0]
-    place.frame.data = table.bytes + <size_t>(i - 1) * WAIT_LEN + VNET_LEN
-    place.frame.tail = place.frame.data + SLOT_ROOM
-    memcpy(frame_vnet(&place.frame), frame_vnet(frame), VNET_LEN + frame_head_len(frame))
-    if frame.tail_len:
-        memcpy(place.frame.tail, frame.tail, frame.tail_len)
+    place.frame.data = table.bytes + <size_t>(i - 1) * SLOT_LEN + VNET_LEN
+    memcpy(frame_vnet(&place.frame), frame_vnet(frame), VNET_LEN + frame.len)
     place.next = 0
     place.neighbour = <uint32_t>(entry - table.entries) + 1
     place.order = table.order

@@ -9,6 +9,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
 from ext.address cimport ip_equal, ip_t
+from ext.frame cimport NO_VIP
 from ext.hash cimport hash_ip, key_t
 from ext.order cimport be16, ntohs
 
@@ -99,7 +100,7 @@ cdef inline int services_init(services_t *table, uint32_t n_services, uint32_t n
     table.n_vips = table.n_matches = table.n_services = table.n_servers = 0
     table.key = key
     for i in range(<uint32_t>VIP_BUCKETS):
-        table.buckets[i] = SERVICE_NONE
+        table.buckets[i] = NO_VIP
     table.vips = <vip_t *>calloc(2 * n_services + 1, sizeof(vip_t))
     table.matches = <match_t *>calloc(2 * n_services + 1, sizeof(match_t))
     table.services = <service_t *>calloc(n_services + 1, sizeof(service_t))
@@ -121,12 +122,18 @@ cdef inline void services_free(services_t *table) noexcept nogil:
     table.servers = NULL
 
 
+cdef inline uint16_t vip_index(const services_t *table, ip_t ip) noexcept nogil:
+    """The place of the VIP of that address, or NO_VIP."""
+    cdef uint16_t i = table.buckets[hash_ip(table.key, ip, 0) & (VIP_BUCKETS - 1)]
+    while i != NO_VIP and not ip_equal(table.vips[i].ip, ip):
+        i = table.vips[i].next
+    return i
+
+
 cdef inline vip_t *vip_find(const services_t *table, ip_t ip) noexcept nogil:
     """The VIP of that address, or NULL."""
-    cdef uint16_t i = table.buckets[hash_ip(table.key, ip, 0) & (VIP_BUCKETS - 1)]
-    while i != SERVICE_NONE and not ip_equal(table.vips[i].ip, ip):
-        i = table.vips[i].next
-    return &table.vips[i] if i != SERVICE_NONE else NULL
+    cdef uint16_t i = vip_index(table, ip)
+    return &table.vips[i] if i != NO_VIP else NULL
 
 
 cdef inline service_t *service_find(const services_t *table, const vip_t *vip, uint8_t protocol,

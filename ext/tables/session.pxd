@@ -12,11 +12,12 @@ often than that wraps. Owner: the worker; readers ask it.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
-from posix.mman cimport MAP_ANONYMOUS, MAP_FAILED, MAP_NORESERVE, MAP_PRIVATE, PROT_READ, PROT_WRITE, mmap, munmap
+from posix.mman cimport munmap
 
 from ext.address cimport ip_equal, ip_load, ip_of_v4, ip_store, ip_t, ip_v4
 from ext.hash cimport hash_ip, key_t, power_of_two
 from ext.order cimport be16, load32, store32
+from ext.pages cimport map_pages
 from ext.tables.service cimport V4, server_t, services_t
 from ext.tables.state cimport ESTABLISHED, S_NONE
 
@@ -50,12 +51,6 @@ cdef struct sessions_t:
     uint32_t stride
     int family
     key_t key
-
-
-cdef inline void *map_pages(size_t n) noexcept nogil:
-    """n zeroed bytes that cost nothing until touched, or NULL."""
-    cdef void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
-    return p if p != MAP_FAILED else NULL
 
 
 cdef inline int sessions_init(sessions_t *table, int family, uint32_t limit, key_t key) noexcept nogil:
@@ -93,15 +88,17 @@ cdef inline ip_t session_client(const sessions_t *table, const session_t *sessio
     return ip_load(session.client)
 
 
-cdef inline uint32_t *session_bucket(const sessions_t *table, ip_t client, be16 client_port,
-                                     uint8_t protocol) noexcept nogil:
-    return &table.buckets[hash_ip(table.key, client, client_port | (<uint64_t>protocol << 16)) & table.mask]
+cdef inline uint32_t session_hash(const sessions_t *table, ip_t client, be16 client_port,
+                                  uint8_t protocol) noexcept nogil:
+    """What a client's end point is found by: its low bits are the bucket."""
+    return hash_ip(table.key, client, client_port | (<uint64_t>protocol << 16))
 
 
-cdef inline session_t *session_of_request(const sessions_t *table, const services_t *services, ip_t client,
-                                          be16 client_port, uint8_t protocol, ip_t vip, be16 vip_port) noexcept nogil:
-    """The session that client has with that port of the VIP, or NULL."""
-    cdef uint32_t i = session_bucket(table, client, client_port, protocol)[0]
+cdef inline session_t *session_of_request(const sessions_t *table, const services_t *services, uint32_t hash,
+                                          ip_t client, be16 client_port, uint8_t protocol, ip_t vip,
+                                          be16 vip_port) noexcept nogil:
+    """The session that client, whose hash it is, has with that port of the VIP, or NULL."""
+    cdef uint32_t i = table.buckets[hash & table.mask]
     cdef session_t *session
     while i:
         session = session_at(table, i - 1)
@@ -113,11 +110,11 @@ cdef inline session_t *session_of_request(const sessions_t *table, const service
     return NULL
 
 
-cdef inline session_t *session_of_reply(const sessions_t *table, const services_t *services, ip_t client,
-                                        be16 client_port, uint8_t protocol, ip_t server_ip,
+cdef inline session_t *session_of_reply(const sessions_t *table, const services_t *services, uint32_t hash,
+                                        ip_t client, be16 client_port, uint8_t protocol, ip_t server_ip,
                                         be16 server_port) noexcept nogil:
-    """The session in which that server's port serves the client, or NULL."""
-    cdef uint32_t i = session_bucket(table, client, client_port, protocol)[0]
+    """The session in which that server's port serves the client, whose hash it is, or NULL."""
+    cdef uint32_t i = table.buckets[hash & table.mask]
     cdef session_t *session
     cdef const server_t *server
     while i:
@@ -136,11 +133,11 @@ cdef inline be16 session_server_port(const session_t *session, const server_t *s
     return server.l4_port if server.l4_port else session.vip_port
 
 
-cdef inline session_t *session_insert(sessions_t *table, services_t *services, ip_t client, be16 client_port,
-                                      uint8_t protocol, be16 vip_port, uint16_t server,
+cdef inline session_t *session_insert(sessions_t *table, services_t *services, uint32_t hash, ip_t client,
+                                      be16 client_port, uint8_t protocol, be16 vip_port, uint16_t server,
                                       uint32_t now_ms) noexcept nogil:
     """A new session in S_NONE, counted as inactive at its server; NULL when the table is full."""
-    cdef uint32_t *bucket = session_bucket(table, client, client_port, protocol)
+    cdef uint32_t *bucket = &table.buckets[hash & table.mask]
     cdef session_t *session
     cdef uint32_t i
     if table.free:
@@ -172,10 +169,9 @@ cdef inline session_t *session_insert(sessions_t *table, services_t *services, i
     return session
 
 
-cdef inline bint session_crowded(const sessions_t *table, ip_t client, be16 client_port,
-                                 uint8_t protocol) noexcept nogil:
+cdef inline bint session_crowded(const sessions_t *table, uint32_t hash) noexcept nogil:
     """Whether the chain already is as long as it may be."""
-    cdef uint32_t i = session_bucket(table, client, client_port, protocol)[0]
+    cdef uint32_t i = table.buckets[hash & table.mask]
     cdef uint32_t n = 0
     while i and n < CROWD:
         i = session_at(table, i - 1).next
@@ -199,8 +195,8 @@ cdef inline void session_set_state(services_t *services, session_t *session, uin
 cdef inline void session_remove(sessions_t *table, services_t *services, session_t *session) noexcept nogil:
     """The entry is free and no longer counted."""
     cdef uint32_t i = <uint32_t>((<uint8_t *>session - table.entries) // table.stride)
-    cdef uint32_t *link = session_bucket(table, session_client(table, session), session.client_port,
-                                         session.protocol)
+    cdef uint32_t *link = &table.buckets[session_hash(table, session_client(table, session), session.client_port,
+                                                      session.protocol) & table.mask]
     while link[0] != i + 1:
         link = &session_at(table, link[0] - 1).next
     link[0] = session.next

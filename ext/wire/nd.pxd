@@ -4,7 +4,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from ext.address cimport ip_equal, ip_is_group, ip_is_zero, ip_load, ip_store, ip_t
-from ext.frame cimport FOUND_PARTIAL, frame_head_len, frame_t
+from ext.frame cimport FOUND_PARTIAL, frame_t
 from ext.order cimport be16
 from ext.wire.checksum cimport checksum_of, sum_pseudo
 from ext.wire.ethernet cimport ETH_IPV6, ETH_LEN, eth_hdr, mac_load, mac_store
@@ -40,7 +40,7 @@ cdef inline bint nd_is_sound(const frame_t *frame) noexcept nogil:
     cdef uint8_t *options = frame.data + frame.l4_off
     if (<ipv6_hdr *>(frame.data + frame.l3_off)).hop_limit != ND_HOP_LIMIT or frame.l4_len < ND_LEN:
         return False
-    if frame.l4_off + frame.l4_len > frame_head_len(frame) or nd.code != 0 or nd.target[0] == 0xFF:
+    if frame.l4_off + frame.l4_len > frame.len or nd.code != 0 or nd.target[0] == 0xFF:
         return False
     if not frame.found & FOUND_PARTIAL and checksum_of(
             options, frame.l4_len, sum_pseudo(frame.src, frame.dst, PROTO_ICMPV6, frame.l4_len)) != 0:

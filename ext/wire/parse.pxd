@@ -9,7 +9,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
 from ext.address cimport ip_load, ip_of_v4
 from ext.debug cimport unlikely
-from ext.frame cimport (FOUND_FRAGMENT, FOUND_L3, FOUND_L4, FOUND_LATER, FOUND_PARTIAL, frame_head_len, frame_t,
+from ext.frame cimport (FOUND_FRAGMENT, FOUND_L3, FOUND_L4, FOUND_LATER, FOUND_PARTIAL, frame_t,
                         frame_vnet)
 from ext.order cimport be16, ntohl, ntohs
 from ext.verdict cimport (DROP_BAD_IPV4, DROP_BAD_IPV4_CHECKSUM, DROP_BAD_IPV6, DROP_BAD_IPV6_EXTENSION, DROP_BAD_L4,
@@ -54,6 +54,8 @@ cdef inline verdict_t parse_ethernet(frame_t *frame) noexcept nogil:
     frame.flaw = N_DROPS
     frame.lowered = 0
     frame.rewritten = 0
+    frame.shared = False
+    frame.merged = 0
     return GO_ON
 
 
@@ -74,7 +76,7 @@ cdef inline void parse_ip(frame_t *frame) noexcept nogil:
 cdef inline uint8_t parse_ipv4(frame_t *frame) noexcept nogil:
     cdef uint8_t *p = frame.data + frame.l3_off
     cdef ipv4_hdr *ip = <ipv4_hdr *>p
-    cdef uint32_t room = frame_head_len(frame) - frame.l3_off
+    cdef uint32_t room = frame.len - frame.l3_off
     cdef uint32_t header_len, total_len
     cdef uint16_t frag
     if unlikely(room < IPV4_LEN):
@@ -107,7 +109,7 @@ cdef inline uint8_t parse_ipv4(frame_t *frame) noexcept nogil:
 cdef inline uint8_t parse_ipv6(frame_t *frame) noexcept nogil:
     cdef uint8_t *p = frame.data + frame.l3_off
     cdef ipv6_hdr *ip = <ipv6_hdr *>p
-    cdef uint32_t room = frame_head_len(frame) - frame.l3_off
+    cdef uint32_t room = frame.len - frame.l3_off
     cdef uint8_t flaw
     if unlikely(room < IPV6_LEN):
         return DROP_BAD_IPV6
@@ -130,12 +132,11 @@ cdef inline uint8_t parse_ipv6(frame_t *frame) noexcept nogil:
 
 cdef inline uint8_t parse_extensions(frame_t *frame) noexcept nogil:
     """l4_off, l4_len and protocol moved behind the extension headers, at most MAX_EXTENSIONS of them."""
-    cdef uint32_t head_len = frame_head_len(frame)
     cdef uint8_t *p
     cdef uint32_t n_extensions = 0, ext_len
     cdef uint16_t offset_more
     while ipv6_is_extension(frame.protocol):
-        if n_extensions == MAX_EXTENSIONS or frame.l4_len < 8 or frame.l4_off + <uint32_t>8 > head_len:
+        if n_extensions == MAX_EXTENSIONS or frame.l4_len < 8:
             return DROP_BAD_IPV6_EXTENSION
         n_extensions += 1
         p = frame.data + frame.l4_off
@@ -144,7 +145,7 @@ cdef inline uint8_t parse_extensions(frame_t *frame) noexcept nogil:
             ext_len = (<uint32_t>p[1] + 2) * 4
         elif frame.protocol != EXT_FRAGMENT:
             ext_len = (<uint32_t>p[1] + 1) * 8
-        if ext_len > frame.l4_len or frame.l4_off + ext_len > head_len:
+        if ext_len > frame.l4_len:
             return DROP_BAD_IPV6_EXTENSION
         if frame.protocol == EXT_ROUTING and p[2] == 0 and p[3] != 0:
             return DROP_SOURCE_ROUTE
@@ -167,7 +168,7 @@ cdef inline uint8_t parse_extensions(frame_t *frame) noexcept nogil:
 cdef inline uint8_t parse_l4(frame_t *frame) noexcept nogil:
     """Ports and flags of TCP and UDP; a flaw when a header is cut short or a length impossible."""
     cdef uint8_t *p = frame.data + frame.l4_off
-    cdef uint32_t room = frame_head_len(frame) - frame.l4_off
+    cdef uint32_t room = frame.len - frame.l4_off
     if room > frame.l4_len:
         room = frame.l4_len
     if frame.protocol == PROTO_TCP:

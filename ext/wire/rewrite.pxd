@@ -99,7 +99,7 @@ cdef inline void checksum_complete(frame_t *frame) noexcept nogil:
     cdef vnet_hdr *vnet = <vnet_hdr *>frame_vnet(frame)
     cdef uint8_t *l4 = frame.data + frame.l4_off
     cdef be16 check
-    if not frame.found & FOUND_PARTIAL or vnet.gso_type != GSO_NONE or frame.tail_len:
+    if not frame.found & FOUND_PARTIAL or vnet.gso_type != GSO_NONE:
         return
     check = checksum_of(l4, frame.l4_len, 0)
     if frame.protocol == PROTO_UDP and check == 0:

@@ -83,10 +83,10 @@ def chains() -> Iterator[Packet]:
         yield (IPv6(src="fd00:1::10", dst=dst) / IPv6ExtHdrDestOpt(options=pad) / IPv6ExtHdrRouting(type=253, segleft=0)
                / UDP(sport=4000, dport=53) / Raw(b"v" * 12))
         yield IPv6(src="fd00:1::10", dst=dst) / IPv6ExtHdrFragment(id=77) / TCP(sport=4000, dport=80, flags="S")
-        # The headers end with the slot's last byte; what follows lies in the tail, or nothing does.
+        # A chain of headers that is as long as the packet, or almost.
         long = IPv6(src="fd00:1::10", dst=dst, hlim=1, nh=60) / Raw(b"\x3b\xf7\x01\xff" + bytes(1980))
         yield long
-        yield long / Raw(b"beyond the slot")
+        yield long / Raw(b"behind the chain")
 
 
 def pieces(version: int, src: tuple[str, str], dst: tuple[str, str]) -> Iterator[Packet]:

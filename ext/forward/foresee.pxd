@@ -1,0 +1,51 @@
+"""What the decision about a frame will look at is on its way to the cache while other frames of the burst are parsed.
+
+A session table of a million entries lies in memory, not in a cache; a burst waits for it once instead of once a frame.
+Read first: ext/tables/session.pxd.
+"""
+
+from libc.stdint cimport uint32_t
+
+from ext.debug cimport likely, prefetch, unlikely
+from ext.frame cimport FOUND_L3, FOUND_L4, NO_VIP, frame_t
+from ext.tables.service cimport V4, V6, vip_index
+from ext.tables.session cimport SESSION_V4_LEN, session_at, session_hash, sessions_t
+from ext.tables.tables cimport tables_t
+from ext.verdict cimport GO_ON
+from ext.wire.parse cimport parse_ethernet, parse_ip
+
+
+cdef inline void foresee(tables_t *tables, frame_t *frame) noexcept nogil:
+    """The frame is parsed, as far as its segment needs that; the bucket of its session is being fetched."""
+    cdef sessions_t *table
+    frame.runt = parse_ethernet(frame) != GO_ON
+    if unlikely(frame.runt) or not tables.segments[frame.segment].routed:
+        return
+    # Of frames with a VLAN nothing more is asked than where they are bridged to.
+    if unlikely(frame.vid != 0 or frame.n_tags > 1):
+        return
+    parse_ip(frame)
+    if unlikely(not frame.found & FOUND_L3):
+        return
+    frame.vip = vip_index(&tables.services, frame.dst)
+    if unlikely(not frame.found & FOUND_L4):
+        return
+    table = &tables.sessions[V4 if frame.family == 4 else V6]
+    if frame.vip != NO_VIP:
+        frame.hash = session_hash(table, frame.src, frame.sport, frame.protocol)
+    else:
+        frame.hash = session_hash(table, frame.dst, frame.dport, frame.protocol)
+    prefetch(&table.buckets[frame.hash & table.mask])
+
+
+cdef inline void foresee_session(const tables_t *tables, const frame_t *frame) noexcept nogil:
+    """The first session of the bucket is being fetched, if there is one."""
+    cdef const sessions_t *table = &tables.sessions[V4 if frame.family == 4 else V6]
+    cdef uint32_t i
+    if unlikely(not frame.found & FOUND_L4):
+        return
+    i = table.buckets[frame.hash & table.mask]
+    if likely(i != 0):
+        prefetch(session_at(table, i - 1))
+        # An entry may lie across two lines.
+        prefetch(<char *>session_at(table, i - 1) + SESSION_V4_LEN - 1)
