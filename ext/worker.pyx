@@ -18,7 +18,7 @@ from posix.unistd cimport read, write
 from ext.address cimport ip_is_v4, ip_load, ip_store, ip_t
 from ext.assembly cimport address_add, port_add, segment_add, sizes_t, worker_free, worker_new
 from ext.calls cimport (ANY, call_announce, call_copy, call_flush_fdb, call_flush_neighbours, call_flush_sessions,
-                        call_set_port, call_set_server, request_t)
+                        call_set_port, call_set_server, call_stop, request_t)
 from ext.frame cimport NO_PORT, NO_SEGMENT, TAIL_LEN, VNET_LEN
 from ext.hash cimport key_t
 from ext.loop cimport call_fn, clock_ns, run_loop, to_ms, turn, worker_t
@@ -207,18 +207,22 @@ cdef class Worker:
     # ---- running ----
 
     def run(self) -> None:
-        """Frames are forwarded until `stop`; call it in a thread of its own. Without the GIL."""
+        """Frames are forwarded until `stop`, not at all after it; call it in a thread of its own. Without the GIL."""
         # Under the lock: a call that another thread is doing by itself is over before the loop begins.
         with self.lock:
+            if self.w.stopping:
+                return
             self.running = True
         with nogil:
             run_loop(self.w)
 
     def stop(self) -> None:
-        """`run` returns soon."""
+        """No frame is forwarded any more, `run` returns soon or has yet to begin and will do nothing."""
         cdef uint64_t one = 1
         with self.lock:
-            store_release(&self.w.stopping, 1)
+            # Between two turns, as any call: whoever calls after this finds the tables at rest.
+            self._do(call_stop, NULL)
+            # The loop may have gone to sleep since.
             write(self.w.wake_fd, &one, sizeof(one))
             self.running = False
 
@@ -234,19 +238,24 @@ cdef class Worker:
 
     cdef int _call(self, call_fn fn, request_t *request) except -1:
         """fn was run between two turns."""
-        cdef uint64_t one = 1
         with self.lock:
-            if not self.running:
-                fn(self.w, request)
-                return 0
-            self.w.call.fn = fn
-            self.w.call.argument = request
-            store_release(&self.w.call.pending, 1)
-            with nogil:
-                write(self.w.wake_fd, &one, sizeof(one))
-                # A signal may end the read; the loop may still be using the request.
-                while read(self.w.done_fd, &one, sizeof(one)) < 0:
-                    pass
+            self._do(fn, request)
+        return 0
+
+    cdef int _do(self, call_fn fn, request_t *request) except -1:
+        """The same for who holds the lock."""
+        cdef uint64_t one = 1
+        if not self.running:
+            fn(self.w, request)
+            return 0
+        self.w.call.fn = fn
+        self.w.call.argument = request
+        store_release(&self.w.call.pending, 1)
+        with nogil:
+            write(self.w.wake_fd, &one, sizeof(one))
+            # A signal may end the read; the loop may still be using the request.
+            while read(self.w.done_fd, &one, sizeof(one)) < 0:
+                pass
         return 0
 
     cdef bytearray _copied(self, const void *source, size_t n):
