@@ -9,8 +9,9 @@ Structure: flat arrays of entries and of waiting frames, both chained by index +
     PROBE       yes        one request a second, three in all, then FAILED
     FAILED      no         after PAUSE_MS the next frame starts INCOMPLETE again
 
-Full: the entry that was silent longest and for which nothing waits is given up. Waiting frames: 64 a
-neighbour, 1024 in all; the oldest is dropped. Time is milliseconds, passed in. Owner: the worker.
+Full: of LOOKED_AT entries, others each time, one for which nothing waits is given up: one that never answered or no
+longer does before one that does, and of these the one silent longest. Waiting frames: 64 a neighbour, 1024 in all;
+the oldest is dropped. Time is milliseconds, passed in. Owner: the worker.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -35,6 +36,7 @@ cdef enum:
     PAUSE_MS = 3000
     WAIT_PER_NEIGHBOUR = 64
     WAITING = 1024
+    LOOKED_AT = 32         # entries of which one is given up: a full table costs a new neighbour no more than that
     WAIT_LEN = 68096       # SLOT_LEN + TAIL_LEN: one waiting frame, mapped and touched only as far as it is long
 
 cdef struct neighbour_t:
@@ -70,6 +72,7 @@ cdef struct neighbours_t:
     uint32_t ready_first   # frames that need wait no longer: resolved, or failed
     uint32_t ready_last
     uint32_t silent_ms     # REACHABLE for so long
+    uint32_t hand          # index at which the next look for one to give up begins
     uint64_t order
     uint64_t overflows     # frames dropped as the oldest of too many
     key_t key
@@ -121,8 +124,8 @@ cdef inline neighbour_t *neighbour_find(const neighbours_t *table, uint16_t segm
 
 cdef inline neighbour_t *neighbour_create(neighbours_t *table, uint16_t segment, ip_t ip,
                                           uint32_t now_ms) noexcept nogil:
-    """A new entry in INCOMPLETE with nothing sent yet; NULL when all are busy resolving."""
-    cdef uint32_t *bucket = neighbour_bucket(table, segment, ip)
+    """A new entry in INCOMPLETE with nothing sent yet; NULL when all that were looked at are busy resolving."""
+    cdef uint32_t *bucket
     cdef neighbour_t *entry
     cdef uint32_t i
     if not table.free and not neighbour_evict(table, now_ms):
@@ -144,18 +147,32 @@ cdef inline neighbour_t *neighbour_create(neighbours_t *table, uint16_t segment,
 
 
 cdef inline bint neighbour_evict(neighbours_t *table, uint32_t now_ms) noexcept nogil:
-    """Room for one: the entry silent longest, of those for which nothing waits, is gone. A scan: only when full."""
-    cdef uint32_t i, silent, longest = 0
+    """Room for one in a table that has none: the best of LOOKED_AT entries is gone; False when frames wait for all."""
+    cdef uint32_t i, n = min(table.limit, <uint32_t>LOOKED_AT)
+    cdef neighbour_t *entry
     cdef neighbour_t *victim = NULL
-    for i in range(table.limit):
-        silent = now_ms - table.entries[i].alive_ms
-        if table.entries[i].state != N_FREE and not table.entries[i].n_waiting and (victim is NULL or silent > longest):
-            victim = &table.entries[i]
-            longest = silent
+    for i in range(n):
+        entry = &table.entries[table.hand]
+        table.hand = table.hand + 1 if table.hand + 1 < table.limit else 0
+        if not entry.n_waiting and (victim is NULL or neighbour_is_worth_less(entry, victim, now_ms)):
+            victim = entry
     if victim is NULL:
         return False
     neighbour_remove(table, victim)
     return True
+
+
+cdef inline bint neighbour_is_worth_less(const neighbour_t *entry, const neighbour_t *other,
+                                         uint32_t now_ms) noexcept nogil:
+    """Whether the entry is to be given up rather than the other."""
+    if neighbour_answers(entry) != neighbour_answers(other):
+        return neighbour_answers(other)
+    return now_ms - entry.alive_ms > now_ms - other.alive_ms
+
+
+cdef inline bint neighbour_answers(const neighbour_t *entry) noexcept nogil:
+    """Whether it has answered, as far as is known."""
+    return entry.state == REACHABLE or entry.state == STALE or entry.state == PROBE
 
 
 cdef inline void neighbour_remove(neighbours_t *table, neighbour_t *entry) noexcept nogil:
