@@ -7,8 +7,10 @@ Structure: flat arrays of entries and of waiting frames, both chained by index +
     REACHABLE   yes        SILENT_MS after its last sign of life: STALE
     STALE       yes        the next frame to it starts PROBE
     PROBE       yes        one request a second, three in all, then FAILED
-    FAILED      no         after PAUSE_MS the next frame starts INCOMPLETE again
+    FAILED      no         after PAUSE_MS `requests` is 0 and the next frame starts INCOMPLETE again
 
+Ageing: upkeep looks at every entry each tick, so that no time that is compared is older than FORGET_MS: an entry
+silent for so long is gone, and a FAILED one that is of no interest to anybody is gone after its pause.
 Full: of LOOKED_AT entries, others each time, one for which nothing waits is given up: one that never answered or no
 longer does before one that does, and of these the one silent longest. Waiting frames: 64 a neighbour, 1024 in all;
 the oldest is dropped. Time is milliseconds, passed in. Owner: the worker.
@@ -34,9 +36,16 @@ cdef enum:
     REQUESTS = 3
     REQUEST_GAP_MS = 1000
     PAUSE_MS = 3000
+    FORGET_MS = 86400000   # far less than the 24 days after which a signed difference of two times turns round
+    # neighbour_t.loss
+    LOSS_NONE = 0          # not FAILED, or nobody needs to know
+    LOSS_DUE = 1           # to be told
+    LOSS_TOLD = 2          # not told again until it has answered
     WAIT_PER_NEIGHBOUR = 64
     WAITING = 1024
     LOOKED_AT = 32         # entries of which one is given up: a full table costs a new neighbour no more than that
+    REQUESTS_A_TICK = 128  # requests repeated in one tick; who is not asked in this one is asked in the next
+    LOSSES_A_TICK = 16     # losses told in one tick, so that they cannot fill the ring of events
     WAIT_LEN = 68096       # SLOT_LEN + TAIL_LEN: one waiting frame, mapped and touched only as far as it is long
 
 cdef struct neighbour_t:
@@ -50,7 +59,8 @@ cdef struct neighbour_t:
     uint16_t segment
     uint16_t n_waiting
     uint8_t state
-    uint8_t requests       # sent in this round
+    uint8_t requests       # sent in this round; FAILED: 0 once the pause is over
+    uint8_t loss           # LOSS_...: whether the control plane hears that it is FAILED
 
 cdef struct waiting_t:
     frame_t frame
@@ -73,6 +83,9 @@ cdef struct neighbours_t:
     uint32_t ready_last
     uint32_t silent_ms     # REACHABLE for so long
     uint32_t hand          # index at which the next look for one to give up begins
+    uint32_t asker         # index at which the next look for one to be asked begins
+    uint32_t unasked       # entries that upkeep has yet to look at in this tick
+    uint32_t requests      # that may still be repeated in this tick
     uint64_t order
     uint64_t overflows     # frames dropped as the oldest of too many
     key_t key
@@ -195,6 +208,7 @@ cdef inline void neighbour_alive(neighbours_t *table, neighbour_t *entry, uint64
     entry.alive_ms = now_ms
     entry.state = REACHABLE
     entry.requests = 0
+    entry.loss = LOSS_NONE
     neighbour_release(table, entry)
 
 
