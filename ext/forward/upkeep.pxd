@@ -7,6 +7,7 @@ send, each time over the same spare frame.
 from libc.stdint cimport uint32_t, uint64_t
 
 from ext.address cimport ip_equal
+from ext.forward.icmp cimport icmp_fill
 from ext.forward.solicit cimport announce, solicit
 from ext.frame cimport NO_PORT, NO_SEGMENT, frame_t
 from ext.tables.event cimport EVENT_NEIGHBOUR_LOST
@@ -14,7 +15,7 @@ from ext.tables.fdb cimport fdb_age
 from ext.tables.neighbour cimport (FAILED, FORGET_MS, INCOMPLETE, LOSS_DUE, LOSS_NONE, LOSS_TOLD, LOSSES_A_TICK, N_FREE,
                                    PAUSE_MS, PROBE, REACHABLE, REQUESTS, REQUESTS_A_TICK, STALE, neighbour_release,
                                    neighbour_remove, neighbour_t, neighbours_t)
-from ext.tables.service cimport vip_t
+from ext.tables.service cimport DEFEND_MS, vip_t
 from ext.tables.session cimport sessions_sweep
 from ext.tables.tables cimport report, tables_t
 from ext.verdict cimport TAKEN, verdict_t
@@ -31,9 +32,22 @@ cdef inline void upkeep_tick(tables_t *tables, uint32_t elapsed_ms, uint32_t now
     for i in range(tables.n_segments):
         fdb_age(&tables.segments[i].fdb, now_ms)
     neighbours_tick(tables, now_ms)
+    conflicts_age(tables, now_ms)
+    icmp_fill(tables, now_ms)
     for family in range(2):
         sessions_sweep(&tables.sessions[family], &tables.services,
                        sweep_share(tables.sessions[family].high, elapsed_ms), now_ms)
+
+
+cdef inline void conflicts_age(tables_t *tables, uint32_t now_ms) noexcept nogil:
+    """A conflict that was told DEFEND_MS ago is one to be told again."""
+    cdef uint32_t i
+    for i in range(tables.services.n_vips):
+        if now_ms - tables.services.vips[i].defended_ms >= DEFEND_MS:
+            tables.services.vips[i].defended = False
+    for i in range(tables.routes.n_addresses):
+        if now_ms - tables.routes.addresses[i].disputed_ms >= DEFEND_MS:
+            tables.routes.addresses[i].disputed = False
 
 
 cdef inline void neighbours_tick(tables_t *tables, uint32_t now_ms) noexcept nogil:
