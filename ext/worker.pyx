@@ -33,14 +33,15 @@ from ext.tables.route cimport route_add, route_t
 from ext.tables.segment cimport segment_t
 from ext.tables.service cimport (SERVICE_NONE, V4, V6, server_add, server_t, service_add_vip, service_recount, service_t,
                                  services_t, vip_announce)
-from ext.tables.session cimport (session_client, session_expired, session_server_port, session_t, session_timeout_ms,
-                                 sessions_t)
+from ext.tables.session cimport (session_at, session_client, session_expired, session_server_port, session_t,
+                                 session_timeout_ms, sessions_t)
 from ext.tables.state cimport S_NONE, state_names
 from ext.tables.tables cimport tables_t
 from ext.verdict cimport DROP_NEIGHBOUR_QUEUE, N_DROPS, drop_meanings, drop_names
 
 cdef enum:
     SLICE = 65536              # bytes copied between two turns, so that no frame waits for a long list
+    SESSIONS = 512             # looked at for one list of session_slices: some 10 ms until it is JSON
 
 NEIGHBOUR_STATES = ("FREE", "INCOMPLETE", "REACHABLE", "STALE", "PROBE", "FAILED")
 EVENT_KINDS = ("port_lost", "mac_moved", "address_conflict", "vip_conflict", "table_full", "neighbour_lost")
@@ -387,22 +388,34 @@ cdef class Worker:
                  NEIGHBOUR_STATES[entries[i].state], <uint32_t>(now_ms - entries[i].alive_ms))
                 for i in range(high) if entries[i].state != N_FREE]
 
-    def sessions(self, *, now_ns=None) -> list[tuple]:
+    def session_slices(self, *, now_ns=None):
         """(protocol, client, client port, VIP port, server index, server port, state, age, idle, time left in ms,
-        packets in, packets out, bytes in, bytes out) of every session."""
-        return self._sessions(V4, now_ns) + self._sessions(V6, now_ns)
+        packets in, packets out, bytes in, bytes out) of every session, in lists that each were so between two turns.
 
-    cdef list _sessions(self, int family, now_ns):
+        A session that comes or goes while they are taken may or may not be there.
+        """
+        for family in (V4, V6):
+            at = 0
+            while at < self.w.tables.sessions[<int>family].high:
+                yield self._sessions(family, at, now_ns)
+                at += SESSIONS
+
+    def sessions(self, *, now_ns=None) -> list[tuple]:
+        """The same as one list."""
+        return [row for rows in self.session_slices(now_ns=now_ns) for row in rows]
+
+    cdef list _sessions(self, int family, uint32_t at, now_ns):
         cdef sessions_t *table = &self.w.tables.sessions[family]
         cdef services_t *services = &self.w.tables.services
-        cdef uint32_t i, high = table.high
-        cdef bytearray copy = self._copied(table.entries, <size_t>high * table.stride + sizeof(session_t))
+        cdef uint32_t i, n = min(<uint32_t>SESSIONS, table.high - at)
+        # One more than there are: an IPv4 entry is shorter than session_t.
+        cdef bytearray copy = self._copied(session_at(table, at), <size_t>n * table.stride + sizeof(session_t))
         cdef char *entries = copy
         cdef session_t *s
         # After the copy: nothing in it is younger than now.
         cdef uint32_t now_ms = self._now_ms(now_ns)
         rows = []
-        for i in range(high):
+        for i in range(n):
             s = <session_t *>(entries + <size_t>i * table.stride)
             if s.state == S_NONE or session_expired(services, s, now_ms):
                 continue

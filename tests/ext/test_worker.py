@@ -4,8 +4,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
+from swlb._testing_sessions import Sessions
 from swlb._worker import Worker
-from tests.ext.values import balancer
+from tests.ext.values import STATES, balancer, ip
 
 PATIENCE_S = 5.0
 
@@ -65,3 +68,17 @@ def test_a_stopped_worker_may_be_turned_by_hand() -> None:
     with running(worker):
         pass
     assert worker.turn(10**12) == 0
+
+
+@pytest.mark.parametrize("n", [0, 1, 511, 512, 513, 3000])
+@pytest.mark.parametrize("family", [4, 6])
+def test_slices_hold_every_session_once_and_never_many(family: int, n: int) -> None:
+    worker = balancer(sessions=4000, vips=(("10.0.0.100", "fd00::100"),), servers=(("10.0.1.1", "fd00:1::1"),))
+    table = Sessions(worker, family)
+    client = ip("192.0.2.1" if family == 4 else "2001:db8::1")
+    for i in range(n):
+        table.insert(client, 1 + i, 6, 80, 0 if family == 4 else 1, 0, STATES["ESTABLISHED"])
+    slices = list(worker.session_slices(now_ns=10**6))
+    assert sorted(row[2] for rows in slices for row in rows) == list(range(1, n + 1))
+    assert max(map(len, slices), default=0) <= 512
+    assert worker.sessions(now_ns=10**6) == [row for rows in slices for row in rows]

@@ -1,4 +1,4 @@
-"""A sweep of addresses that nobody has: what swlb asks, tells and remembers of it is bounded, and others do not wait."""
+"""A sweep of addresses that nobody has: what swlb asks, tells and remembers of it is bounded."""
 
 from collections import Counter
 
