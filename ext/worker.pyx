@@ -350,11 +350,12 @@ cdef class Worker:
                 "neighbours": tables.neighbours.n}
 
     def port(self, index) -> dict:
-        """The port's state and counters."""
+        """The port's state and counters; moves are stations that came to it from another port."""
         cdef port_t *port = &self.w.tables.ports[index]
         return {"up": bool(port.up), "lost": bool(port.lost), "mtu": port.mtu, "rx_frames": port.rx_frames,
                 "rx_bytes": port.rx_bytes, "rx_dropped": port.rx_dropped, "tx_frames": port.tx_frames,
-                "tx_bytes": port.tx_bytes, "tx_dropped": port.tx_dropped}
+                "tx_bytes": port.tx_bytes, "tx_dropped": port.tx_dropped,
+                "moves": self.w.tables.segments[port.segment].fdb.moves[port.index]}
 
     def server(self, index) -> dict:
         """The server's counters; packets and bytes as seen from it: in is from clients."""
@@ -371,10 +372,6 @@ cdef class Worker:
         cdef uint32_t i, now_ms = self._now_ms(now_ns)
         return [(mac_bytes(entries[i].key & 0xFFFFFFFFFFFFULL), <uint16_t>(entries[i].key >> 48), entries[i].port,
                  <uint32_t>(now_ms - entries[i].seen_ms)) for i in range(of.fdb.limit) if entries[i].port != NO_PORT]
-
-    def fdb_moves(self, segment) -> int:
-        """How often a station on the segment has changed its port."""
-        return self.w.tables.segments[segment].fdb.moves
 
     def neighbours(self, *, now_ns=None) -> list[tuple[int, bytes, bytes, str, int]]:
         """(segment, address, MAC, state, ms since its last sign of life) of every neighbour."""
