@@ -9,6 +9,7 @@ from libc.string cimport memcpy
 
 from ext.loop cimport worker_t
 from ext.ports.port cimport port_t
+from ext.sync cimport store_release
 from ext.tables.fdb cimport FDB_PORTS, fdb_forget_port
 from ext.tables.neighbour cimport N_FREE, neighbour_remove, neighbour_t
 from ext.tables.segment cimport segment_t
@@ -35,6 +36,11 @@ cdef inline void call_copy(worker_t *worker, void *argument) noexcept nogil:
     """n bytes of a table, as they are between two turns."""
     cdef request_t *request = <request_t *>argument
     memcpy(request.target, request.source, request.n)
+
+
+cdef inline void call_stop(worker_t *worker, void *argument) noexcept nogil:
+    """The loop takes no further turn: from the answer on, the tables are the caller's."""
+    store_release(&worker.stopping, 1)
 
 
 cdef inline void call_set_server(worker_t *worker, void *argument) noexcept nogil:

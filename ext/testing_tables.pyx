@@ -74,7 +74,7 @@ cdef class Fdb:
     def __len__(self): return self.table.n
 
     @property
-    def moves(self): return self.table.moves
+    def moves(self): return [self.table.moves[port] for port in range(fdb.FDB_PORTS)]
 
     @property
     def evictions(self): return self.table.evictions

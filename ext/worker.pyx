@@ -18,7 +18,7 @@ from posix.unistd cimport read, write
 from ext.address cimport ip_is_v4, ip_load, ip_store, ip_t
 from ext.assembly cimport address_add, port_add, segment_add, sizes_t, worker_free, worker_new
 from ext.calls cimport (ANY, call_announce, call_copy, call_flush_fdb, call_flush_neighbours, call_flush_sessions,
-                        call_set_port, call_set_server, request_t)
+                        call_set_port, call_set_server, call_stop, request_t)
 from ext.frame cimport FRAME_LEN, NO_PORT, NO_SEGMENT, VNET_LEN
 from ext.hash cimport key_t
 from ext.loop cimport call_fn, clock_ns, run_loop, to_ms, turn, worker_t
@@ -33,14 +33,15 @@ from ext.tables.route cimport route_add, route_t
 from ext.tables.segment cimport segment_t
 from ext.tables.service cimport (SERVICE_NONE, V4, V6, server_add, server_t, service_add_vip, service_recount, service_t,
                                  services_t, vip_announce)
-from ext.tables.session cimport (session_client, session_expired, session_server_port, session_t, session_timeout_ms,
-                                 sessions_t)
+from ext.tables.session cimport (session_at, session_client, session_expired, session_server_port, session_t,
+                                 session_timeout_ms, sessions_t)
 from ext.tables.state cimport S_NONE, state_names
 from ext.tables.tables cimport tables_t
 from ext.verdict cimport DROP_NEIGHBOUR_QUEUE, N_DROPS, drop_meanings, drop_names
 
 cdef enum:
     SLICE = 65536              # bytes copied between two turns, so that no frame waits for a long list
+    SESSIONS = 512             # looked at for one list of session_slices: some 10 ms until it is JSON
 
 NEIGHBOUR_STATES = ("FREE", "INCOMPLETE", "REACHABLE", "STALE", "PROBE", "FAILED")
 EVENT_KINDS = ("port_lost", "mac_moved", "address_conflict", "vip_conflict", "table_full", "neighbour_lost")
@@ -214,18 +215,22 @@ cdef class Worker:
     # ---- running ----
 
     def run(self) -> None:
-        """Frames are forwarded until `stop`; call it in a thread of its own. Without the GIL."""
+        """Frames are forwarded until `stop`, not at all after it; call it in a thread of its own. Without the GIL."""
         # Under the lock: a call that another thread is doing by itself is over before the loop begins.
         with self.lock:
+            if self.w.stopping:
+                return
             self.running = True
         with nogil:
             run_loop(self.w)
 
     def stop(self) -> None:
-        """`run` returns soon."""
+        """No frame is forwarded any more, `run` returns soon or has yet to begin and will do nothing."""
         cdef uint64_t one = 1
         with self.lock:
-            store_release(&self.w.stopping, 1)
+            # Between two turns, as any call: whoever calls after this finds the tables at rest.
+            self._do(call_stop, NULL)
+            # The loop may have gone to sleep since.
             write(self.w.wake_fd, &one, sizeof(one))
             self.running = False
 
@@ -241,19 +246,24 @@ cdef class Worker:
 
     cdef int _call(self, call_fn fn, request_t *request) except -1:
         """fn was run between two turns."""
-        cdef uint64_t one = 1
         with self.lock:
-            if not self.running:
-                fn(self.w, request)
-                return 0
-            self.w.call.fn = fn
-            self.w.call.argument = request
-            store_release(&self.w.call.pending, 1)
-            with nogil:
-                write(self.w.wake_fd, &one, sizeof(one))
-                # A signal may end the read; the loop may still be using the request.
-                while read(self.w.done_fd, &one, sizeof(one)) < 0:
-                    pass
+            self._do(fn, request)
+        return 0
+
+    cdef int _do(self, call_fn fn, request_t *request) except -1:
+        """The same for who holds the lock."""
+        cdef uint64_t one = 1
+        if not self.running:
+            fn(self.w, request)
+            return 0
+        self.w.call.fn = fn
+        self.w.call.argument = request
+        store_release(&self.w.call.pending, 1)
+        with nogil:
+            write(self.w.wake_fd, &one, sizeof(one))
+            # A signal may end the read; the loop may still be using the request.
+            while read(self.w.done_fd, &one, sizeof(one)) < 0:
+                pass
         return 0
 
     cdef bytearray _copied(self, const void *source, size_t n):
@@ -347,12 +357,13 @@ cdef class Worker:
                 "neighbours": tables.neighbours.n}
 
     def port(self, index) -> dict:
-        """The port's state and counters."""
+        """The port's state and counters; moves are stations that came to it from another port."""
         cdef port_t *port = &self.w.tables.ports[index]
         return {"up": bool(port.up), "lost": bool(port.lost), "mtu": port.mtu, "rx_frames": port.rx_frames,
                 "rx_bytes": port.rx_bytes, "rx_dropped": port.rx_dropped, "tx_frames": port.tx_frames,
                 "tx_bytes": port.tx_bytes, "tx_dropped": port.tx_dropped,
-                "io": "io_uring" if port.ring is not NULL else "read/write"}
+                "io": "io_uring" if port.ring is not NULL else "read/write",
+                "moves": self.w.tables.segments[port.segment].fdb.moves[port.index]}
 
     def server(self, index) -> dict:
         """The server's counters; packets and bytes as seen from it: in is from clients."""
@@ -370,10 +381,6 @@ cdef class Worker:
         return [(mac_bytes(entries[i].key & 0xFFFFFFFFFFFFULL), <uint16_t>(entries[i].key >> 48), entries[i].port,
                  <uint32_t>(now_ms - entries[i].seen_ms)) for i in range(of.fdb.limit) if entries[i].port != NO_PORT]
 
-    def fdb_moves(self, segment) -> int:
-        """How often a station on the segment has changed its port."""
-        return self.w.tables.segments[segment].fdb.moves
-
     def neighbours(self, *, now_ns=None) -> list[tuple[int, bytes, bytes, str, int]]:
         """(segment, address, MAC, state, ms since its last sign of life) of every neighbour."""
         cdef neighbours_t *table = &self.w.tables.neighbours
@@ -386,22 +393,34 @@ cdef class Worker:
                  NEIGHBOUR_STATES[entries[i].state], <uint32_t>(now_ms - entries[i].alive_ms))
                 for i in range(high) if entries[i].state != N_FREE]
 
-    def sessions(self, *, now_ns=None) -> list[tuple]:
+    def session_slices(self, *, now_ns=None):
         """(protocol, client, client port, VIP port, server index, server port, state, age, idle, time left in ms,
-        packets in, packets out, bytes in, bytes out) of every session."""
-        return self._sessions(V4, now_ns) + self._sessions(V6, now_ns)
+        packets in, packets out, bytes in, bytes out) of every session, in lists that each were so between two turns.
 
-    cdef list _sessions(self, int family, now_ns):
+        A session that comes or goes while they are taken may or may not be there.
+        """
+        for family in (V4, V6):
+            at = 0
+            while at < self.w.tables.sessions[<int>family].high:
+                yield self._sessions(family, at, now_ns)
+                at += SESSIONS
+
+    def sessions(self, *, now_ns=None) -> list[tuple]:
+        """The same as one list."""
+        return [row for rows in self.session_slices(now_ns=now_ns) for row in rows]
+
+    cdef list _sessions(self, int family, uint32_t at, now_ns):
         cdef sessions_t *table = &self.w.tables.sessions[family]
         cdef services_t *services = &self.w.tables.services
-        cdef uint32_t i, high = table.high
-        cdef bytearray copy = self._copied(table.entries, <size_t>high * table.stride + sizeof(session_t))
+        cdef uint32_t i, n = min(<uint32_t>SESSIONS, table.high - at)
+        # One more than there are: an IPv4 entry is shorter than session_t.
+        cdef bytearray copy = self._copied(session_at(table, at), <size_t>n * table.stride + sizeof(session_t))
         cdef char *entries = copy
         cdef session_t *s
         # After the copy: nothing in it is younger than now.
         cdef uint32_t now_ms = self._now_ms(now_ns)
         rows = []
-        for i in range(high):
+        for i in range(n):
             s = <session_t *>(entries + <size_t>i * table.stride)
             if s.state == S_NONE or session_expired(services, s, now_ms):
                 continue

@@ -7,10 +7,11 @@
 An answer other than 200 is {"error": "a sentence"}: 400 for wrong words, 404 for what is not there.
 """
 
+import asyncio
 import json
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
@@ -27,7 +28,7 @@ TABLES = ("fdb", "neighbours", "sessions")
 class Controlled(Protocol):
     """What the socket controls."""
 
-    def show(self, noun: str) -> list[dict[str, object]]: ...
+    def show(self, noun: str) -> Iterable[list[dict[str, object]]]: ...
 
     def order(self, server: str, order: str) -> str: ...
 
@@ -66,12 +67,13 @@ async def serve(app: Controlled, sock: socket.socket) -> AsyncIterator[None]:
 
 
 def _routes(app: Controlled) -> list[web.RouteDef]:
-    async def show(request: web.Request) -> web.Response:
+    async def show(request: web.Request) -> web.StreamResponse:
         noun = request.match_info["noun"]
         try:
-            return web.json_response(app.show(noun))
+            slices = app.show(noun)
         except KeyError:
             raise web.HTTPNotFound(text=f"nothing called {noun!r} to show") from None
+        return await _streamed(request, slices)
 
     async def set_server(request: web.Request) -> web.Response:
         wanted = await _body(request)
@@ -86,6 +88,26 @@ def _routes(app: Controlled) -> list[web.RouteDef]:
         return web.json_response({"flushed": app.flush(table, **chosen)})
 
     return [web.get("/show/{noun}", show), web.post("/set/server", set_server), web.post("/flush/{table}", flush)]
+
+
+async def _streamed(request: web.Request, slices: Iterable[list[dict[str, object]]]) -> web.StreamResponse:
+    """One JSON list of all rows. Checks and other requests go on between two slices."""
+    remaining = iter(slices)
+    # Made before the answer begins: a failure is still told as one.
+    rows = next(remaining, None)
+    response = web.StreamResponse()
+    response.content_type = "application/json"
+    await response.prepare(request)
+    begin = b"["
+    while rows is not None:
+        if rows:
+            await response.write(begin + json.dumps(rows).encode()[1:-1])
+            begin = b", "
+        await asyncio.sleep(0)
+        rows = next(remaining, None)
+    await response.write(b"]" if begin != b"[" else b"[]")
+    await response.write_eof()
+    return response
 
 
 async def _body(request: web.Request) -> dict[str, object]:

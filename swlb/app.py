@@ -7,7 +7,7 @@ import asyncio
 import logging
 import signal
 import threading
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from swlb.clock import Clock, SystemClock
 from swlb.config import Config
 from swlb.errors import SwlbError
 from swlb.events import Events
-from swlb.figures import NOUNS, Row
+from swlb.figures import Row, slices
 from swlb.ports import Ports
 from swlb.surroundings import check_surroundings
 
@@ -43,9 +43,9 @@ class App:
         self.balancer = Balancer(config, built, _ways(config, ports), clock, self.events)
         self._names = _Names(built)
 
-    def show(self, noun: str) -> list[Row]:
-        """The rows of a noun of `swlb show`; KeyError for an unknown one."""
-        return NOUNS[noun](self)
+    def show(self, noun: str) -> Iterable[list[Row]]:
+        """The rows of a noun of `swlb show`, in slices; KeyError for an unknown one."""
+        return slices(self, noun)
 
     def order(self, server: str, order: str) -> str:
         """The order is carried out; a sentence that says so."""

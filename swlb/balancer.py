@@ -8,7 +8,7 @@ from swlb.addresses import Address
 from swlb.build import Built, segment_towards
 from swlb.checks import Checks, CheckStatus, Key
 from swlb.clock import Clock
-from swlb.config import Config
+from swlb.config import Config, Service
 from swlb.errors import SwlbError
 from swlb.events import Events
 from swlb.health import Transition
@@ -24,6 +24,14 @@ class Way:
 
     device: str
     sources: Mapping[int, Address]
+
+
+@dataclass(frozen=True)
+class _ServiceState:
+    """Whether a service serves anybody, and whether it takes new sessions."""
+
+    serves: bool
+    takes: bool
 
 
 def up_at_start(config: Config) -> dict[Key, bool]:
@@ -58,10 +66,7 @@ class Balancer:
                     reason=NO_CHECK if service.check is None else "INI",
                     since=clock.now(),
                 )
-        self._service_up = {
-            service.name: any(self.servers[service.name, server].serves for server in service.servers)
-            for service in config.services.values()
-        }
+        self._service_is = {service.name: self._service_state(service) for service in config.services.values()}
 
     def start(self) -> None:
         """Every server that has a check is probed."""
@@ -134,9 +139,9 @@ class Balancer:
             self._start_check(state, position=(0, 1), initial=words.CHECKING)
         self._publish(
             state,
-            lambda: self.events.add(
+            lambda meant: self.events.add(
                 "admin",
-                f"server {'/'.join(state.key)} is {admin} (was {before})",
+                f"server {'/'.join(state.key)} is {admin} (was {before}){meant}",
                 service=state.key[0],
                 server=state.key[1],
                 old=before,
@@ -146,16 +151,16 @@ class Balancer:
 
     def _set_weight(self, state: ServerState, weight: int) -> None:
         before, state.weight = state.weight, weight
-        self._publish(state, lambda: self._weight_event(state, before))
+        self._publish(state, lambda meant: self._weight_event(state, before, meant))
 
     def _on_transition(self, key: Key, transition: Transition) -> None:
         state = self.servers[key]
         state.operational = transition.new
         state.reason = transition.reason
         state.since = self._clock.now()
-        self._publish(state, lambda: self._transition_event(state, transition))
+        self._publish(state, lambda meant: self._transition_event(state, transition, meant))
 
-    def _transition_event(self, state: ServerState, transition: Transition) -> None:
+    def _transition_event(self, state: ServerState, transition: Transition, meant: str) -> None:
         status = self.status(state.key)
         figures = self.built.worker.server(state.index)
         sessions = figures["sessions_active"] + figures["sessions_inactive"]
@@ -165,7 +170,7 @@ class Balancer:
             text += f"; it has {sessions} session{'' if sessions == 1 else 's'}"
         self.events.add(
             "server_up" if transition.new == words.UP else "server_down",
-            text,
+            text + meant,
             service=state.key[0],
             server=state.key[1],
             reason=transition.reason,
@@ -173,23 +178,36 @@ class Balancer:
             sessions=sessions,
         )
 
-    def _weight_event(self, state: ServerState, before: int) -> None:
+    def _weight_event(self, state: ServerState, before: int, meant: str) -> None:
         self.events.add(
             "weight",
-            f"server {'/'.join(state.key)} weighs {state.weight} (was {before})",
+            f"server {'/'.join(state.key)} weighs {state.weight} (was {before}){meant}",
             service=state.key[0],
             server=state.key[1],
             old=before,
             new=state.weight,
         )
 
-    def _publish(self, state: ServerState, tell: Callable[[], None]) -> None:
-        """The worker knows the server's state; `tell` says what happened, and what it meant for the service follows."""
+    def _publish(self, state: ServerState, tell: Callable[[str], None]) -> None:
+        """The worker knows the server's state; `tell` says what happened, and what it meant for the service follows.
+
+        A service that serves as before, but no longer takes new sessions or does again, is told with the server's
+        own event: `tell` is given the words. One that begins or ends to serve has an event of its own.
+        """
         self.built.worker.set_server(state.index, ready=state.ready_bits, weight=state.weight)
-        tell()
-        name = state.service.name
-        serving = sum(self.servers[name, server].serves for server in state.service.servers)
-        if bool(serving) != self._service_up[name]:
-            self._service_up[name] = bool(serving)
-            what = "can serve" if serving else "has no server left"
-            self.events.add("service_up" if serving else "service_down", f"service {name} {what}", service=name)
+        service = state.service
+        before = self._service_is[service.name]
+        now = self._service_is[service.name] = self._service_state(service)
+        gone_on = now.serves and before.serves and now.takes != before.takes
+        what = "takes new sessions again" if now.takes else "takes no new sessions"
+        tell(f"; service {service.name} {what}" if gone_on else "")
+        if now.serves and not before.serves:
+            how = "can serve" if now.takes else "can serve the sessions it has, and takes no new ones"
+            self.events.add("service_up", f"service {service.name} {how}", service=service.name)
+        elif before.serves and not now.serves:
+            self.events.add("service_down", f"service {service.name} has no server left", service=service.name)
+
+    def _service_state(self, service: Service) -> "_ServiceState":
+        servers = [self.servers[service.name, name] for name in service.servers]
+        takes = any(server.effective_weight for server in servers)
+        return _ServiceState(any(server.serves for server in servers), takes)

@@ -3,7 +3,6 @@
 Exit codes: 0 done, 1 not done, 2 wrong words, 3 not running.
 """
 
-import asyncio
 import json
 import logging
 import sys
@@ -63,6 +62,8 @@ def run(file: Path, control: Path, verbose: bool) -> None:
 
     Prints "ready" on a line of its own once frames are forwarded. The log goes to stderr.
     """
+    import asyncio
+
     from swlb.app import run as run_app
     from swlb.config import load
 

@@ -3,7 +3,7 @@
 Counters are the worker's, read as they are at that moment.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from typing import Any, Protocol
 
@@ -86,8 +86,14 @@ def servers(run: Running) -> list[Row]:
 
 def sessions(run: Running) -> list[Row]:
     """One row a session."""
+    return [row for rows in session_slices(run) for row in rows]
+
+
+def session_slices(run: Running) -> Iterator[list[Row]]:
+    """The same, in lists of which each takes a few milliseconds: there may be a million."""
     states = {state.index: state for state in run.balancer.servers.values()}
-    return [_session(row, states[row[4]]) for row in run.built.worker.sessions()]
+    for rows in run.built.worker.session_slices():
+        yield [_session(row, states[row[4]]) for row in rows]
 
 
 def _session(row: tuple[Any, ...], server: ServerState) -> Row:
@@ -208,6 +214,11 @@ NOUNS: dict[str, Callable[[Running], list[Row]]] = {
     "health": health,
     "timeouts": timeouts,
 }
+
+
+def slices(run: Running, noun: str) -> Iterable[list[Row]]:
+    """The rows of the noun, in lists between which other work may be done; KeyError for an unknown noun."""
+    return session_slices(run) if noun == "sessions" else [NOUNS[noun](run)]
 
 
 def _l4_ports(ports: PortRange) -> int | str:

@@ -1,5 +1,7 @@
 """The ports' devices while swlb runs: opened at start, watched, closed at the end."""
 
+import errno
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -7,7 +9,13 @@ from dataclasses import dataclass
 from swlb.build import Built, Opened, host_port_name, segment_mac, segment_towards
 from swlb.config import Config, Segment
 from swlb.devices import DeviceState, Tap, host_device_name, open_host, open_tap, watch
+from swlb.errors import PortError
 from swlb.events import Events
+
+log = logging.getLogger("swlb")
+
+# Looking at a device takes a descriptor or two. That this host has none left is no news of the device.
+SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
 
 
 @dataclass
@@ -25,6 +33,7 @@ class Ports:
 
     def __init__(self, opened: dict[str, Port]) -> None:
         self.opened = opened
+        self._sees = True
 
     def devices(self) -> dict[str, Opened]:
         """What the worker reads and writes."""
@@ -34,7 +43,24 @@ class Ports:
         }
 
     def look(self, built: Built, events: Events) -> None:
-        """The worker knows the present state and MTU of every device; changes are told."""
+        """The worker knows the present state and MTU of every device; changes are told.
+
+        While the host is short of descriptors or memory they stay as they were seen last; the log says so once.
+        """
+        try:
+            self._look(built, events)
+        except PortError as failure:
+            if failure.errno not in SHORTAGES:
+                raise
+            if self._sees:
+                log.warning("%s; until it passes, devices count as they were seen last", failure)
+            self._sees = False
+        else:
+            if not self._sees:
+                log.warning("devices are watched again")
+            self._sees = True
+
+    def _look(self, built: Built, events: Events) -> None:
         for name, port in self.opened.items():
             before, port.state = port.state, watch(port.tap)
             if port.state == before:

@@ -49,7 +49,8 @@ VNET_HDR_LEN = 10  # the kernel's default; 10 + 14 leaves the IP header 8-byte a
 NO_RIGHT = "run as root or with CAP_NET_ADMIN, for ports in namespaces CAP_SYS_ADMIN as well"
 NO_TUN = f"load the driver with 'modprobe tun'; a container needs '--device {TUN_PATH}'"
 NO_ADVICE = "the kernel's log (dmesg) may say more"
-ADVICE = {errno.EPERM: NO_RIGHT, errno.EACCES: NO_RIGHT}
+NO_DESCRIPTOR = "allow more open files (LimitNOFILE= of a systemd unit, or 'ulimit -n')"
+ADVICE = {errno.EPERM: NO_RIGHT, errno.EACCES: NO_RIGHT, errno.EMFILE: NO_DESCRIPTOR}
 
 # What the calls of `watch` say about a device that is gone; EINVAL: its namespace is being taken down just now.
 GONE = (errno.EBADFD, errno.EBADF, errno.EINVAL)

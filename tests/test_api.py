@@ -4,6 +4,8 @@ import asyncio
 import http.client
 import socket
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,7 +23,15 @@ class Recorder:
         self.asked: list[tuple] = []
 
     def show(self, noun):
-        return {"ports": [{"port": "client"}]}[noun]
+        return {"ports": [[{"port": "client"}]], "fdb": [[]], "sessions": self.sessions()}[noun]
+
+    def sessions(self):
+        """Slices, empty ones among them; the last when something else has been asked meanwhile."""
+        yield []
+        yield [{"n": 1}, {"n": 2}]
+        while not self.asked:
+            yield []
+        yield [{"n": 3}]
 
     def order(self, server, order):
         self.asked.append((server, order))
@@ -86,6 +96,18 @@ def app(path):
 
 def test_show_answers_the_rows(app, path):
     assert ask(path, "GET", "/show/ports") == [{"port": "client"}]
+
+
+def test_no_rows_are_an_empty_list(app, path):
+    assert ask(path, "GET", "/show/fdb") == []
+
+
+def test_other_requests_are_answered_while_a_long_list_is_told(app, path):
+    with ThreadPoolExecutor() as threads:
+        shown = threads.submit(ask, path, "GET", "/show/sessions")
+        time.sleep(0.05)
+        ask(path, "POST", "/set/server", {"server": "web/web1", "order": "drain"})
+        assert shown.result(10) == [{"n": 1}, {"n": 2}, {"n": 3}]
 
 
 def test_an_order_arrives_as_it_was_given(app, path):

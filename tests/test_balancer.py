@@ -94,6 +94,41 @@ def test_a_drained_server_keeps_its_service_up():
     assert set(balanced.kinds()) == {"admin"}
 
 
+def told(balanced: Control) -> list[str]:
+    """What the events say of their service, in words behind the last semicolon."""
+    texts = [event["text"].partition("; service ")[2] for event in balanced.events.rows()]
+    return [text for text in texts if text]
+
+
+@pytest.mark.parametrize(("order", "back"), [("drain", "ready"), ("weight=0", "weight=3")])
+def test_a_service_that_takes_no_new_sessions_any_more_is_told_and_that_it_does_again(order, back):
+    balanced = control()
+    for name in ("web1", "web2"):
+        balanced.balancer.order(f"web/{name}", order)
+    assert told(balanced) == []
+    balanced.balancer.order("web/web1v6", order)
+    assert told(balanced) == ["web takes no new sessions"]
+    balanced.balancer.order("web/web2", back)
+    assert told(balanced)[1:] == ["web takes new sessions again"]
+    assert "service_down" not in balanced.kinds()
+
+
+def test_a_service_whose_last_server_that_is_not_drained_falls_takes_no_new_sessions():
+    balanced = control()
+    for name in ("web1", "web2"):
+        balanced.balancer.order(f"web/{name}", "drain")
+    fall(balanced, "web1v6")
+    assert (told(balanced), balanced.kinds()[-1]) == (["web takes no new sessions"], "server_down")
+
+
+def test_a_service_that_comes_up_drained_is_said_to_take_no_new_sessions():
+    balanced = control()
+    balanced.balancer.order("web/web1", "drain")
+    fall(balanced, "web1", "web2", "web1v6")
+    rise(balanced, "web1")
+    assert balanced.events.rows()[-1]["text"] == "service web can serve the sessions it has, and takes no new ones"
+
+
 def test_maintenance_of_the_last_server_takes_its_service_down():
     balanced = control()
     balanced.balancer.order("dns/ns1", "maint")

@@ -1,6 +1,8 @@
 """A good file as a Config: every key, every default, and the file itself."""
 
+import contextlib
 import dataclasses
+import gc
 import json
 from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path
@@ -229,3 +231,10 @@ def test_a_problem_reads_as_a_sentence() -> None:
     problem = Problem("lab.yaml", 12, "services.web.servers.web1.weight", "-1", "a whole number from 0 to 65535")
     expected = "lab.yaml:12: services.web.servers.web1.weight: found -1; expected a whole number from 0 to 65535"
     assert str(problem) == expected
+
+
+@pytest.mark.parametrize("text", [SWITCH, "no: configuration"])
+def test_garbage_is_collected_after_a_file_is_read(text: str) -> None:
+    with contextlib.suppress(ConfigError):
+        parse(text, file="f.yaml")
+    assert gc.isenabled()

@@ -2,6 +2,7 @@
 
 import pytest
 
+from swlb.config import service_rules
 from tests.config_text import BASE, SWITCH, Case, changed, problems, problems_of
 
 CASES = [
@@ -107,7 +108,6 @@ GOOD = [
     ("a check of a range with a port of its own", "port: 53",
      "port: any, check: {port: 1}, servers: {a: {address: 10.0.2.9}}"),
     ("an icmp check of any port", "port: 53", "port: any, check: {type: icmp}, servers: {a: {address: 10.0.2.9}}"),
-    ("mode transparent with a bridge", "mode: routed", "mode: transparent"),
     ("no stated mode", "mode: routed\n", ""),
 ]
 
@@ -123,11 +123,33 @@ def test_transparent_needs_a_segment_with_two_ports() -> None:
     assert problems(text) == [expected]
 
 
+LAN = """\
+mode: transparent
+ports: {a: {tap: swa}, b: {tap: swb}, c: {tap: swc}, d: {tap: swd}}
+segments:
+  lan: {ports: [a, b], addresses: [10.0.1.1/24]}
+  other: {ports: [c, d]}
+routes: [{to: 10.0.9.0/24, via: 10.0.1.254}]
+services:
+  dns: {vip: 10.0.1.100, port: 53}
+"""
+
+
+def test_transparent_may_have_plain_switches_beside_the_segment_with_addresses() -> None:
+    assert problems(LAN) == []
+
+
+def test_transparent_has_addresses_on_one_segment() -> None:
+    assert problems(LAN.replace("ports: [c, d]", "ports: [c, d], addresses: [10.0.2.1/24]")) == [
+        "1: mode: found transparent with addresses on 2 segments: lan, other; "
+        "expected addresses and VIPs on one segment, or mode routed"
+    ]
+
+
 def test_transparent_needs_its_vips_inside_a_segment_even_with_a_route() -> None:
-    text = BASE.replace("mode: routed", "mode: transparent").replace("vip: 10.0.1.100, ", "vip: 10.0.9.7, ")
-    assert problems(text) == [
-        "21: services.dns.vip: found 10.0.9.7, which is outside every segment; "
-        "expected a VIP inside 10.0.1.0/24, fd00:1::/64, 10.0.2.0/24, because the mode is transparent"
+    assert problems(LAN.replace("vip: 10.0.1.100", "vip: 10.0.9.7")) == [
+        "8: services.dns.vip: found 10.0.9.7, which is outside every segment; "
+        "expected a VIP inside 10.0.1.0/24, because the mode is transparent"
     ]
 
 
@@ -152,6 +174,27 @@ def test_more_than_65535_servers_are_refused() -> None:
     services += "".join(f"  w{n}: {{vip: 10.0.1.100, port: {1000 + n}, servers: *all}}\n" for n in range(1, 256))
     expected = "13: services: found 65538 servers; expected at most 65535 servers in all services"
     assert problems(BASE + services) == [expected]
+
+
+def many_ports(n: int, segments: int) -> str:
+    """So many ports, in as many segments with an address as are asked for."""
+    text = "ports:\n" + "".join(f"  p{i}: {{tap: sw{i}}}\n" for i in range(n)) + "segments:\n"
+    shares = [[f"p{i}" for i in range(n) if i % segments == k] for k in range(segments)]
+    return text + "".join(f"  s{k}: {{ports: [{', '.join(share)}], addresses: [10.0.{k}.1/24]}}\n"
+                          for k, share in enumerate(shares))  # fmt: skip
+
+
+def test_ports_and_kernel_twins_beyond_256_are_refused() -> None:
+    assert problems(many_ports(253, 3)) == []
+    assert problems(many_ports(254, 3)) == [
+        "1: ports: found 254 ports, and 3 segments with an address, which take one each; expected at most 256 in all"
+    ]
+
+
+def test_more_than_32767_services_are_refused(monkeypatch) -> None:
+    assert service_rules.MAX_SERVICES == 32767
+    monkeypatch.setattr(service_rules, "MAX_SERVICES", 1)
+    assert problems(BASE) == ["13: services: found 2 services; expected at most 1 services"]
 
 
 def test_a_namespace_that_does_not_exist_is_named() -> None:

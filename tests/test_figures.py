@@ -1,11 +1,13 @@
 """Rows of `swlb show` before any traffic: names, values and forms that need no kernel."""
 
 import json
+import time
 
 import pytest
 from control import CONFIG, control
 
-from swlb.figures import NOUNS, drops, fdb, health, servers, services, sessions, timeouts
+from swlb._testing_sessions import Sessions
+from swlb.figures import NOUNS, drops, fdb, health, servers, services, session_slices, sessions, timeouts
 from swlb.tables import COLUMNS, EMPTY, print_table
 
 
@@ -82,3 +84,14 @@ def test_brackets_of_an_ipv6_endpoint_survive_the_table(capsys):
     row = dict.fromkeys(COLUMNS["sessions"], "x") | {"client": "[fd00::1]:80"}
     print_table("sessions", [row])
     assert "[fd00::1]:80" in capsys.readouterr().out
+
+
+def test_many_sessions_are_told_in_slices():
+    run = control(CONFIG.replace("sessions: 100}", "sessions: 10000}"))
+    table = Sessions(run.built.worker, 4)
+    client = bytes(10) + b"\xff\xff" + bytes([192, 0, 2, 1])
+    for port in range(1, 5001):
+        table.insert(client, port, 6, 80, 0, time.monotonic_ns() // 10**6 % 2**32, 3)
+    lengths = [len(rows) for rows in session_slices(run)]
+    assert (sum(lengths), len(lengths)) == (5000, 10)
+    assert sorted(row["client"] for row in sessions(run)) == sorted(f"192.0.2.1:{port}" for port in range(1, 5001))

@@ -263,8 +263,12 @@ def test_the_list_says_what_is_up():
     assert [line.split()[0] for line in lines if "(up" in line] == ["routed", "own"]
 
 
-def test_showing_does_not_load_what_labs_need():
-    program = "import sys, swlb.cli; print([name for name in sys.modules if name in ('swlb.lab', 'dpkt', 'rich')])"
+@pytest.mark.parametrize(
+    ("module", "unneeded"),
+    [("swlb.cli", ("asyncio", "swlb.lab", "dpkt", "rich")), ("swlb.app", ("swlb.lab", "dpkt", "rich"))],
+)
+def test_no_command_loads_what_only_others_need(module, unneeded):
+    program = f"import sys, {module}; print([name for name in sys.modules if name in {unneeded}])"
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     assert done.stdout == "[]\n"
 

@@ -1,6 +1,10 @@
 """YAML as data with lines."""
 
+import gc
+import time
+
 import pytest
+import yaml
 
 from swlb.config.source import Finding, Path, read_yaml, show
 from swlb.errors import ConfigError
@@ -127,3 +131,16 @@ def test_many_aliases_of_aliases_take_no_space() -> None:
 )
 def test_values_are_shown_as_an_operator_knows_them(value: object, text: str) -> None:
     assert show(value) == text
+
+
+def seconds_for(read) -> float:
+    gc.collect()
+    start = time.perf_counter()
+    read()
+    return time.perf_counter() - start
+
+
+def test_a_large_file_is_read_by_libyaml() -> None:
+    text = "".join(f"s{n}: {{address: 10.0.{n // 250}.{n % 250}, port: 8080}}\n" for n in range(2000))
+    slow = seconds_for(lambda: yaml.compose(text, Loader=yaml.SafeLoader))
+    assert seconds_for(lambda: data(text)) < slow / 2

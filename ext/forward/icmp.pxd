@@ -54,16 +54,21 @@ cdef extern from * nogil:
 
 cdef inline bint icmp_token(tables_t *tables, uint32_t now_ms) noexcept nogil:
     """Whether one more error may be sent now: at most icmp_rate a second, bursts of a second's worth."""
-    cdef uint64_t most = <uint64_t>tables.icmp_rate * ERROR_COST
-    tables.icmp_tokens += <uint64_t>(now_ms - tables.icmp_filled_ms) * tables.icmp_rate
-    tables.icmp_filled_ms = now_ms
-    if tables.icmp_tokens > most:
-        tables.icmp_tokens = most
+    icmp_fill(tables, now_ms)
     if tables.icmp_tokens < ERROR_COST:
         tables.icmp_limited += 1
         return False
     tables.icmp_tokens -= ERROR_COST
     return True
+
+
+cdef inline void icmp_fill(tables_t *tables, uint32_t now_ms) noexcept nogil:
+    """Tokens are there for the time that has passed. Each tick calls it, so that this is never so long that it wraps."""
+    cdef uint64_t most = <uint64_t>tables.icmp_rate * ERROR_COST
+    tables.icmp_tokens += <uint64_t>(now_ms - tables.icmp_filled_ms) * tables.icmp_rate
+    tables.icmp_filled_ms = now_ms
+    if tables.icmp_tokens > most:
+        tables.icmp_tokens = most
 
 
 cdef inline bint icmp_may_answer(const frame_t *frame) noexcept nogil:

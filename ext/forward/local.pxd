@@ -15,7 +15,7 @@ from ext.tables.neighbour cimport (PROBE, REACHABLE, STALE, neighbour_alive, nei
                                    neighbour_t)
 from ext.tables.route cimport address_find, address_t
 from ext.tables.segment cimport segment_t
-from ext.tables.service cimport DEFEND_MS, vip_find, vip_t
+from ext.tables.service cimport vip_find, vip_t
 from ext.tables.tables cimport report, tables_t
 from ext.verdict cimport DROP_BAD_ARP, DROP_BAD_ND, SEND, verdict_t
 from ext.wire.arp cimport ARP_ETHERNET, ARP_IPV4, ARP_LEN, ARP_REPLY, ARP_REQUEST, arp_hdr
@@ -57,11 +57,11 @@ cdef inline void heard(tables_t *tables, const frame_t *frame, ip_t ip, uint64_t
 
 
 cdef inline void conflict(tables_t *tables, const frame_t *frame, ip_t ip, uint64_t mac, uint32_t now_ms) noexcept nogil:
-    """Another station claims what is ours: reported, and a VIP defended, once in DEFEND_MS."""
+    """Another station claims what is ours: reported, and a VIP defended, once in DEFEND_MS (upkeep counts it)."""
     cdef vip_t *vip = vip_find(&tables.services, ip)
     cdef address_t *own
     if vip is not NULL:
-        if vip.defended and now_ms - vip.defended_ms < DEFEND_MS:
+        if vip.defended:
             return
         vip.defended = True
         vip.defended_ms = vip.announce_ms = now_ms
@@ -70,7 +70,7 @@ cdef inline void conflict(tables_t *tables, const frame_t *frame, ip_t ip, uint6
         report(tables, EVENT_VIP_CONFLICT, frame.segment, frame.port, mac, ip)
         return
     own = <address_t *>address_find(&tables.routes, ip)
-    if not own.disputed or now_ms - own.disputed_ms >= DEFEND_MS:
+    if not own.disputed:
         own.disputed = True
         own.disputed_ms = now_ms
         report(tables, EVENT_ADDRESS_CONFLICT, frame.segment, frame.port, mac, ip)

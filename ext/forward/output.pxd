@@ -73,10 +73,9 @@ cdef inline verdict_t neighbour_output(tables_t *tables, frame_t *frame, uint32_
         hop.requests = 0
         hop.due_ms = now_ms
     elif unlikely(hop.state == FAILED):
-        if <int>(now_ms - hop.due_ms) < 0:
+        if hop.requests:
             return icmp_error(tables, frame, HOST_UNREACHABLE, 0, DROP_NEIGHBOUR_FAILED, now_ms)
         hop.state = INCOMPLETE
-        hop.requests = 0
     if unlikely(hop.state == INCOMPLETE):
         if not neighbour_wait(&tables.neighbours, hop, frame):
             return DROP_NEIGHBOUR_QUEUE

@@ -6,13 +6,16 @@ send, each time over the same spare frame.
 
 from libc.stdint cimport uint32_t, uint64_t
 
+from ext.address cimport ip_equal
+from ext.forward.icmp cimport icmp_fill
 from ext.forward.solicit cimport announce, solicit
 from ext.frame cimport NO_PORT, NO_SEGMENT, frame_t
 from ext.tables.event cimport EVENT_NEIGHBOUR_LOST
 from ext.tables.fdb cimport fdb_age
-from ext.tables.neighbour cimport (FAILED, INCOMPLETE, PAUSE_MS, PROBE, REACHABLE, REQUESTS, STALE,
-                                   neighbour_release, neighbour_t)
-from ext.tables.service cimport vip_t
+from ext.tables.neighbour cimport (FAILED, FORGET_MS, INCOMPLETE, LOSS_DUE, LOSS_NONE, LOSS_TOLD, LOSSES_A_TICK, N_FREE,
+                                   PAUSE_MS, PROBE, REACHABLE, REQUESTS, REQUESTS_A_TICK, STALE, neighbour_release,
+                                   neighbour_remove, neighbour_t, neighbours_t)
+from ext.tables.service cimport DEFEND_MS, vip_t
 from ext.tables.session cimport sessions_sweep
 from ext.tables.tables cimport report, tables_t
 from ext.verdict cimport TAKEN, verdict_t
@@ -28,9 +31,73 @@ cdef inline void upkeep_tick(tables_t *tables, uint32_t elapsed_ms, uint32_t now
     cdef int family
     for i in range(tables.n_segments):
         fdb_age(&tables.segments[i].fdb, now_ms)
+    neighbours_tick(tables, now_ms)
+    conflicts_age(tables, now_ms)
+    icmp_fill(tables, now_ms)
     for family in range(2):
         sessions_sweep(&tables.sessions[family], &tables.services,
                        sweep_share(tables.sessions[family].high, elapsed_ms), now_ms)
+
+
+cdef inline void conflicts_age(tables_t *tables, uint32_t now_ms) noexcept nogil:
+    """A conflict that was told DEFEND_MS ago is one to be told again."""
+    cdef uint32_t i
+    for i in range(tables.services.n_vips):
+        if now_ms - tables.services.vips[i].defended_ms >= DEFEND_MS:
+            tables.services.vips[i].defended = False
+    for i in range(tables.routes.n_addresses):
+        if now_ms - tables.routes.addresses[i].disputed_ms >= DEFEND_MS:
+            tables.routes.addresses[i].disputed = False
+
+
+cdef inline void neighbours_tick(tables_t *tables, uint32_t now_ms) noexcept nogil:
+    """Every neighbour is as old as it is, and a tick's losses are told; a new tick's requests may be sent."""
+    cdef neighbours_t *table = &tables.neighbours
+    cdef uint32_t i, losses = LOSSES_A_TICK
+    for i in range(table.high):
+        if table.entries[i].state != N_FREE:
+            neighbour_age(table, &table.entries[i], now_ms)
+        if losses and table.entries[i].state == FAILED and table.entries[i].loss == LOSS_DUE:
+            losses -= 1
+            table.entries[i].loss = LOSS_TOLD
+            report(tables, EVENT_NEIGHBOUR_LOST, table.entries[i].segment, NO_PORT, table.entries[i].mac,
+                   table.entries[i].ip)
+    table.unasked = table.high
+    table.requests = REQUESTS_A_TICK
+
+
+cdef inline void neighbour_age(neighbours_t *table, neighbour_t *entry, uint32_t now_ms) noexcept nogil:
+    """The entry has the state that time has brought about; it is free when it is of no use any more."""
+    if entry.state == REACHABLE and now_ms - entry.alive_ms >= table.silent_ms:
+        entry.state = STALE
+    elif neighbour_is_due(entry, now_ms) and entry.requests == REQUESTS:
+        neighbour_fail(table, entry, now_ms)
+    elif entry.state == FAILED and entry.requests and <int>(now_ms - entry.due_ms) >= 0:
+        entry.requests = 0
+        if entry.loss == LOSS_NONE:
+            neighbour_remove(table, entry)
+            return
+    if not entry.n_waiting and now_ms - entry.alive_ms >= FORGET_MS:
+        neighbour_remove(table, entry)
+
+
+cdef inline bint neighbour_is_due(const neighbour_t *entry, uint32_t now_ms) noexcept nogil:
+    """Whether it is time to ask it (again), or to give up."""
+    return (entry.state == INCOMPLETE or entry.state == PROBE) and <int>(now_ms - entry.due_ms) >= 0
+
+
+cdef inline void neighbour_fail(neighbours_t *table, neighbour_t *entry, uint32_t now_ms) noexcept nogil:
+    """The neighbour is FAILED, and what waited for it is ready to be refused.
+
+    Its loss is to be told when it has answered before, or when the packet that waits was sent to another address: then
+    it is a server or a router, which somebody has configured. Of addresses that only packets name there is no end.
+    """
+    entry.state = FAILED
+    entry.due_ms = now_ms + PAUSE_MS
+    if entry.loss == LOSS_NONE and (entry.mac or (
+            entry.first and not ip_equal(table.waiting[entry.first - 1].frame.dst, entry.ip))):
+        entry.loss = LOSS_DUE
+    neighbour_release(table, entry)
 
 
 cdef inline uint32_t sweep_share(uint32_t n, uint32_t elapsed_ms) noexcept nogil:
@@ -43,19 +110,24 @@ cdef inline uint32_t sweep_share(uint32_t n, uint32_t elapsed_ms) noexcept nogil
 cdef inline verdict_t upkeep_next(tables_t *tables, frame_t *frame, uint32_t *cursor, uint32_t now_ms) noexcept nogil:
     """The next thing swlb has to say of itself, in frame; TAKEN when there is none left.
 
-    cursor starts at 0 and is this function's own: VIPs first, then neighbours.
+    cursor starts at 0 and counts VIPs; then neighbours are asked, beginning behind the one asked last in an earlier
+    tick, so that nobody has to wait for all others to be asked again.
     """
+    cdef neighbours_t *neighbours = &tables.neighbours
+    cdef neighbour_t *entry
     cdef uint32_t i
     while cursor[0] < tables.services.n_vips:
         i = cursor[0]
         cursor[0] += 1
         if announcement_due(&tables.services.vips[i], now_ms):
             return announce(tables, frame, tables.services.vips[i].ip, tables.services.vips[i].segment, now_ms)
-    while cursor[0] < tables.services.n_vips + tables.neighbours.high:
-        i = cursor[0] - tables.services.n_vips
-        cursor[0] += 1
-        if request_due(tables, &tables.neighbours.entries[i], now_ms):
-            return solicit(tables, frame, &tables.neighbours.entries[i], now_ms)
+    while neighbours.unasked and neighbours.requests:
+        entry = &neighbours.entries[neighbours.asker]
+        neighbours.unasked -= 1
+        neighbours.asker = neighbours.asker + 1 if neighbours.asker + 1 < neighbours.high else 0
+        if neighbour_is_due(entry, now_ms) and entry.requests < REQUESTS:
+            neighbours.requests -= 1
+            return solicit(tables, frame, entry, now_ms)
     return TAKEN
 
 
@@ -66,18 +138,3 @@ cdef inline bint announcement_due(vip_t *vip, uint32_t now_ms) noexcept nogil:
     vip.announcements -= 1
     vip.announce_ms = now_ms + ANNOUNCE_GAP_MS
     return vip.segment != NO_SEGMENT
-
-
-cdef inline bint request_due(tables_t *tables, neighbour_t *entry, uint32_t now_ms) noexcept nogil:
-    """Whether the neighbour is to be asked (again) now; one that did not answer in time becomes FAILED."""
-    if entry.state == REACHABLE and now_ms - entry.alive_ms >= tables.neighbours.silent_ms:
-        entry.state = STALE
-    if (entry.state != INCOMPLETE and entry.state != PROBE) or <int>(now_ms - entry.due_ms) < 0:
-        return False
-    if entry.requests < REQUESTS:
-        return True
-    entry.state = FAILED
-    entry.due_ms = now_ms + PAUSE_MS
-    neighbour_release(&tables.neighbours, entry)
-    report(tables, EVENT_NEIGHBOUR_LOST, entry.segment, NO_PORT, entry.mac, entry.ip)
-    return False

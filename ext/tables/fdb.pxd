@@ -38,12 +38,12 @@ cdef struct fdb_t:
     uint32_t n
     uint32_t free
     uint32_t ageing_ms
-    uint64_t moves
     uint64_t evictions
     key_t key
     uint32_t oldest[FDB_PORTS]
     uint32_t newest[FDB_PORTS]
     uint32_t n_of[FDB_PORTS]
+    uint64_t moves[FDB_PORTS]  # stations that came to the port from another
 
 
 cdef inline uint64_t fdb_key(uint64_t mac, uint16_t vid) noexcept nogil:
@@ -62,8 +62,9 @@ cdef inline int fdb_init(fdb_t *fdb, uint32_t limit, uint32_t ageing_ms, key_t k
     if fdb.entries is NULL or fdb.buckets is NULL:
         fdb_free(fdb)
         return -1
-    fdb.moves = fdb.evictions = 0
+    fdb.evictions = 0
     for i in range(<uint32_t>FDB_PORTS):
+        fdb.moves[i] = 0
         fdb.oldest[i] = fdb.newest[i] = FDB_NONE
         fdb.n_of[i] = 0
     fdb_reset(fdb)
@@ -171,7 +172,7 @@ cdef inline int fdb_learn(fdb_t *fdb, uint64_t mac, uint16_t vid, uint16_t port,
             return FDB_KNOWN
         fdb_unlist(fdb, i)
         fdb_list(fdb, i, port)
-        fdb.moves += 1
+        fdb.moves[port] += 1
         return FDB_MOVED
     if fdb.free == FDB_NONE:
         fdb_evict(fdb)

@@ -7,10 +7,13 @@ Structure: flat arrays of entries and of waiting frames, both chained by index +
     REACHABLE   yes        SILENT_MS after its last sign of life: STALE
     STALE       yes        the next frame to it starts PROBE
     PROBE       yes        one request a second, three in all, then FAILED
-    FAILED      no         after PAUSE_MS the next frame starts INCOMPLETE again
+    FAILED      no         after PAUSE_MS `requests` is 0 and the next frame starts INCOMPLETE again
 
-Full: the entry that was silent longest and for which nothing waits is given up. Waiting frames: 64 a
-neighbour, 1024 in all; the oldest is dropped. Time is milliseconds, passed in. Owner: the worker.
+Ageing: upkeep looks at every entry each tick, so that no time that is compared is older than FORGET_MS: an entry
+silent for so long is gone, and a FAILED one that is of no interest to anybody is gone after its pause.
+Full: of LOOKED_AT entries, others each time, one for which nothing waits is given up: one that never answered or no
+longer does before one that does, and of these the one silent longest. Waiting frames: 64 a neighbour, 1024 in all;
+the oldest is dropped. Time is milliseconds, passed in. Owner: the worker.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -33,8 +36,16 @@ cdef enum:
     REQUESTS = 3
     REQUEST_GAP_MS = 1000
     PAUSE_MS = 3000
+    FORGET_MS = 86400000   # far less than the 24 days after which a signed difference of two times turns round
+    # neighbour_t.loss
+    LOSS_NONE = 0          # not FAILED, or nobody needs to know
+    LOSS_DUE = 1           # to be told
+    LOSS_TOLD = 2          # not told again until it has answered
     WAIT_PER_NEIGHBOUR = 64
     WAITING = 1024
+    LOOKED_AT = 32         # entries of which one is given up: a full table costs a new neighbour no more than that
+    REQUESTS_A_TICK = 128  # requests repeated in one tick; who is not asked in this one is asked in the next
+    LOSSES_A_TICK = 16     # losses told in one tick, so that they cannot fill the ring of events
 
 cdef struct neighbour_t:
     ip_t ip
@@ -47,7 +58,8 @@ cdef struct neighbour_t:
     uint16_t segment
     uint16_t n_waiting
     uint8_t state
-    uint8_t requests       # sent in this round
+    uint8_t requests       # sent in this round; FAILED: 0 once the pause is over
+    uint8_t loss           # LOSS_...: whether the control plane hears that it is FAILED
 
 cdef struct waiting_t:
     frame_t frame
@@ -69,6 +81,10 @@ cdef struct neighbours_t:
     uint32_t ready_first   # frames that need wait no longer: resolved, or failed
     uint32_t ready_last
     uint32_t silent_ms     # REACHABLE for so long
+    uint32_t hand          # index at which the next look for one to give up begins
+    uint32_t asker         # index at which the next look for one to be asked begins
+    uint32_t unasked       # entries that upkeep has yet to look at in this tick
+    uint32_t requests      # that may still be repeated in this tick
     uint64_t order
     uint64_t overflows     # frames dropped as the oldest of too many
     key_t key
@@ -120,8 +136,8 @@ cdef inline neighbour_t *neighbour_find(const neighbours_t *table, uint16_t segm
 
 cdef inline neighbour_t *neighbour_create(neighbours_t *table, uint16_t segment, ip_t ip,
                                           uint32_t now_ms) noexcept nogil:
-    """A new entry in INCOMPLETE with nothing sent yet; NULL when all are busy resolving."""
-    cdef uint32_t *bucket = neighbour_bucket(table, segment, ip)
+    """A new entry in INCOMPLETE with nothing sent yet; NULL when all that were looked at are busy resolving."""
+    cdef uint32_t *bucket
     cdef neighbour_t *entry
     cdef uint32_t i
     if not table.free and not neighbour_evict(table, now_ms):
@@ -143,18 +159,32 @@ cdef inline neighbour_t *neighbour_create(neighbours_t *table, uint16_t segment,
 
 
 cdef inline bint neighbour_evict(neighbours_t *table, uint32_t now_ms) noexcept nogil:
-    """Room for one: the entry silent longest, of those for which nothing waits, is gone. A scan: only when full."""
-    cdef uint32_t i, silent, longest = 0
+    """Room for one in a table that has none: the best of LOOKED_AT entries is gone; False when frames wait for all."""
+    cdef uint32_t i, n = min(table.limit, <uint32_t>LOOKED_AT)
+    cdef neighbour_t *entry
     cdef neighbour_t *victim = NULL
-    for i in range(table.limit):
-        silent = now_ms - table.entries[i].alive_ms
-        if table.entries[i].state != N_FREE and not table.entries[i].n_waiting and (victim is NULL or silent > longest):
-            victim = &table.entries[i]
-            longest = silent
+    for i in range(n):
+        entry = &table.entries[table.hand]
+        table.hand = table.hand + 1 if table.hand + 1 < table.limit else 0
+        if not entry.n_waiting and (victim is NULL or neighbour_is_worth_less(entry, victim, now_ms)):
+            victim = entry
     if victim is NULL:
         return False
     neighbour_remove(table, victim)
     return True
+
+
+cdef inline bint neighbour_is_worth_less(const neighbour_t *entry, const neighbour_t *other,
+                                         uint32_t now_ms) noexcept nogil:
+    """Whether the entry is to be given up rather than the other."""
+    if neighbour_answers(entry) != neighbour_answers(other):
+        return neighbour_answers(other)
+    return now_ms - entry.alive_ms > now_ms - other.alive_ms
+
+
+cdef inline bint neighbour_answers(const neighbour_t *entry) noexcept nogil:
+    """Whether it has answered, as far as is known."""
+    return entry.state == REACHABLE or entry.state == STALE or entry.state == PROBE
 
 
 cdef inline void neighbour_remove(neighbours_t *table, neighbour_t *entry) noexcept nogil:
@@ -177,6 +207,7 @@ cdef inline void neighbour_alive(neighbours_t *table, neighbour_t *entry, uint64
     entry.alive_ms = now_ms
     entry.state = REACHABLE
     entry.requests = 0
+    entry.loss = LOSS_NONE
     neighbour_release(table, entry)
 
 

@@ -8,13 +8,11 @@ from ext.order cimport be16, be32, htons
 
 cdef enum:
     IPV6_LEN = 40
-    IPV6_MIN_MTU = 1280
     PROTO_ICMPV6 = 58
     EXT_HOP_BY_HOP = 0
     EXT_ROUTING = 43
     EXT_FRAGMENT = 44
     EXT_AUTH = 51
-    EXT_NONE = 59
     EXT_DESTINATION = 60
     EXT_MOBILITY = 135
     MAX_EXTENSIONS = 8         # a longer chain is refused: nobody sends one in earnest (RFC 7112, RFC 9098)

@@ -13,7 +13,6 @@ from ext.wire.ipv6 cimport IPV6_LEN, PROTO_ICMPV6, ipv6_build, ipv6_hdr
 
 cdef enum:
     ND_LEN = 24                # up to and with the target
-    ND_OPTION_LEN = 8          # a link-layer address option
     ND_HOP_LIMIT = 255
     ND_FRAME_LEN = 86          # of what swlb sends
     OPT_SOURCE_MAC = 1

@@ -11,7 +11,6 @@ cdef enum:
     VNET_NEEDS_CSUM = 1    # checksum field holds the folded, not inverted, pseudo-header sum
     GSO_NONE = 0
     GSO_TCPV4 = 1
-    GSO_UDP = 3
     GSO_TCPV6 = 4
     GSO_UDP_L4 = 5
     GSO_ECN = 0x80

@@ -8,7 +8,9 @@
 All problems of a file are raised together, as one ConfigError.
 """
 
-from collections.abc import Collection
+import gc
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from swlb.config.draft import Draft
@@ -60,6 +62,11 @@ def parse(text: str, *, file: str, namespaces: Collection[str] | None = None) ->
 
     `file` is what the messages call it. Without `namespaces`, those of the ports are not looked for.
     """
+    with _without_collections():
+        return _parsed(text, file, namespaces)
+
+
+def _parsed(text: str, file: str, namespaces: Collection[str] | None) -> Config:
     source = read_yaml(text, file=file)
     draft = Draft(source.data, source.findings)
     draft.refuse_gaps()
@@ -71,6 +78,21 @@ def parse(text: str, *, file: str, namespaces: Collection[str] | None = None) ->
     if draft.findings or config is None:
         raise ConfigError(*_in_order(source))
     return config
+
+
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """Within the block no garbage is looked for: a large file makes a million objects and drops none of them.
+
+    With 65,280 servers that was 3 of 4 seconds of reading it.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def existing_namespaces() -> list[str]:

@@ -17,6 +17,7 @@ from swlb.config.service_rules import (
     servers_are_few_enough,
     servers_are_reachable,
     servers_differ,
+    services_are_few_enough,
     vips_are_reachable,
     vips_are_their_own,
 )
@@ -24,6 +25,8 @@ from swlb.config.source import Finding, Path, show
 from swlb.config.values import Interface, end_of_subnet, one_of
 
 IPV6_MIN_MTU = 1280  # RFC 8200 section 5
+LISTED = 6  # segments in a message
+MAX_PORTS = 256  # of one worker, ext/ports/port.pxd
 
 
 def members_are_ports(config: Config) -> Iterator[Finding]:
@@ -48,6 +51,14 @@ def ports_have_a_segment(config: Config) -> Iterator[Finding]:
     for name in config.ports:
         if name not in members:
             yield Finding(("ports", name), "a port that is in no segment", "each port in one segment")
+
+
+def ports_are_few_enough(config: Config) -> Iterator[Finding]:
+    """The ports, and the kernel twin that each segment with addresses has, are as many as a worker can have."""
+    twins = sum(bool(segment.addresses) for segment in config.segments.values())
+    if len(config.ports) + twins > MAX_PORTS:
+        found = f"{len(config.ports)} ports, and {twins} segments with an address, which take one each"
+        yield Finding(("ports",), found, f"at most {MAX_PORTS} in all")
 
 
 def devices_differ(config: Config) -> Iterator[Finding]:
@@ -126,7 +137,12 @@ def mode_is_true(config: Config) -> Iterator[Finding]:
     segments = config.segments.values()
     if config.mode == "transparent" and all(len(segment.ports) < 2 for segment in segments):
         yield Finding(("mode",), "transparent without a segment of two ports", "a segment with two or more ports")
-    if config.mode == "routed" and sum(bool(segment.addresses) for segment in segments) < 2:
+    addressed = [segment.name for segment in segments if segment.addresses]
+    if config.mode == "transparent" and len(addressed) > 1:
+        found = f"transparent with addresses on {len(addressed)} segments: {', '.join(addressed[:LISTED])}"
+        expected = "addresses and VIPs on one segment, or mode routed"
+        yield Finding(("mode",), found + (" ..." if len(addressed) > LISTED else ""), expected)
+    if config.mode == "routed" and len(addressed) < 2:
         found = "routed with fewer than two segments that have an address"
         yield Finding(("mode",), found, "two or more segments with an address each")
 
@@ -163,6 +179,7 @@ RULES = (
     Rule(members_are_ports, ("ports",)),
     Rule(ports_have_one_segment),
     Rule(ports_have_a_segment, ("segments",)),
+    Rule(ports_are_few_enough),
     Rule(devices_differ),
     Rule(mtus_carry_ipv6),
     Rule(segment_addresses_differ),
@@ -179,6 +196,7 @@ RULES = (
     Rule(servers_differ),
     Rule(servers_and_vips_share_families, ("services",)),
     Rule(servers_are_few_enough),
+    Rule(services_are_few_enough),
     Rule(checks_know_their_port, ("services",)),
 )
 

@@ -7,6 +7,7 @@ from swlb.config.source import Finding, Path
 from swlb.config.values import Address, Network, PortRange, end_of_subnet
 
 MAX_SERVERS = 65535  # an index of 16 bits names a server in a session
+MAX_SERVICES = 32767  # with two VIPs each; an index of 16 bits names them, and its last value none
 LISTED_SUBNETS = 6  # in a message; more would hide its end
 
 
@@ -106,6 +107,12 @@ def servers_are_few_enough(config: Config) -> Iterator[Finding]:
     count = sum(1 for _ in _servers(config))
     if count > MAX_SERVERS:
         yield Finding(("services",), f"{count} servers", f"at most {MAX_SERVERS} servers in all services")
+
+
+def services_are_few_enough(config: Config) -> Iterator[Finding]:
+    """An index of 16 bits can name every service, and every VIP of each."""
+    if len(config.services) > MAX_SERVICES:
+        yield Finding(("services",), f"{len(config.services)} services", f"at most {MAX_SERVICES} services")
 
 
 def checks_know_their_port(config: Config) -> Iterator[Finding]:

@@ -100,4 +100,4 @@ def test_a_move_is_counted_once() -> None:
     fdb = Fdb(4, AGEING_MS)
     said = [fdb.learn(station(1), 0, port, 0) for port in (1, 1, 2, 2)]
     assert said == ["new", "known", "moved", "known"]
-    assert fdb.moves == 1
+    assert fdb.moves[:3] == [0, 0, 1]

@@ -1,6 +1,7 @@
 """The neighbour table and its waiting frames against a dict of lists, under random steps."""
 
 import random
+import time
 
 import pytest
 
@@ -8,13 +9,14 @@ from swlb._testing_tables import Neighbours
 from tests.ext.values import WRAP, ip, mac
 
 STEPS = 20_000
+LOOKED_AT = 32           # entries of which the one to be given up is chosen
 INCOMPLETE, REACHABLE = 1, 2
 A_NEIGHBOUR, IN_ALL = 64, 1024
 MAC = mac("02:bb:00:00:00:01")
 
 
 class Model:
-    """key -> [alive at, frames that wait]; and frames that are ready, in order."""
+    """key -> [alive at, frames that wait, known]; and frames that are ready, in order."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -24,11 +26,11 @@ class Model:
 
     def create(self, key: tuple[int, bytes], now: int) -> bool:
         if len(self.rows) == self.limit:
-            idle = [k for k, (_, queue) in self.rows.items() if not queue]
+            idle = [k for k, (_, queue, _) in self.rows.items() if not queue]
             if not idle:
                 return False
-            del self.rows[min(idle, key=lambda k: self.rows[k][0])]
-        self.rows[key] = [now, []]
+            del self.rows[min(idle, key=lambda k: (self.rows[k][2], self.rows[k][0]))]
+        self.rows[key] = [now, [], False]
         return True
 
     def release(self, key: tuple[int, bytes]) -> None:
@@ -39,7 +41,7 @@ class Model:
         queue = self.rows[key][1]
         if len(queue) == A_NEIGHBOUR:
             self.drop_first(queue)
-        queues = [queue for _, queue in self.rows.values() if queue]
+        queues = [queue for _, queue, _ in self.rows.values() if queue]
         if sum(map(len, queues)) + len(self.ready) == IN_ALL:
             if not queues:
                 return False
@@ -52,7 +54,7 @@ class Model:
         self.overflows += 1
 
 
-@pytest.mark.parametrize("limit", [1, 8, 40])
+@pytest.mark.parametrize("limit", [1, 8, LOOKED_AT])
 def test_the_neighbour_table_does_what_a_dict_would(limit: int) -> None:
     seed = random.randrange(2**32)
     print(f"seed {seed}")
@@ -75,7 +77,7 @@ def test_the_neighbour_table_does_what_a_dict_would(limit: int) -> None:
             assert table.alive(*key, MAC, now % WRAP) == known, where
             if known:
                 model.release(key)
-                model.rows[key][0], states[key] = now, REACHABLE
+                model.rows[key][0], model.rows[key][2], states[key] = now, True, REACHABLE
         elif kind < 0.74:
             assert table.remove(*key) == known, where
             if known:
@@ -125,3 +127,39 @@ def test_a_neighbour_for_which_frames_wait_is_not_given_up() -> None:
         table.wait(0, ip(host), 1)
     assert not table.create(0, ip("10.0.0.3"), 5)
     assert len(table) == 2
+
+
+def test_one_that_never_answered_is_given_up_before_one_that_did() -> None:
+    table = Neighbours(3)
+    for i, host in enumerate(("10.0.0.1", "10.0.0.2", "10.0.0.3")):
+        table.create(0, ip(host), i)
+    table.alive(0, ip("10.0.0.1"), MAC, 0)
+    assert table.create(0, ip("10.0.0.4"), 5)
+    assert table.find(0, ip("10.0.0.1")) is not None
+    assert table.find(0, ip("10.0.0.2")) is None
+
+
+def seconds_for_new_ones_when_full(limit: int) -> float:
+    """How long 2,000 addresses take that come to a full table."""
+    table = Neighbours(limit)
+    hosts = [ip(f"10.{i >> 16}.{i >> 8 & 255}.{i & 255}") for i in range(limit + 2000)]
+    for host in hosts[:limit]:
+        table.create(0, host, 0)
+    start = time.perf_counter()
+    for host in hosts[limit:]:
+        table.create(0, host, 0)
+    return time.perf_counter() - start
+
+
+def test_a_new_one_costs_no_more_in_a_large_full_table_than_in_a_small_one() -> None:
+    small, large = seconds_for_new_ones_when_full(1000), seconds_for_new_ones_when_full(100_000)
+    assert large < 20 * small
+
+
+def test_all_of_a_large_table_are_looked_at_in_turn() -> None:
+    table = Neighbours(100)
+    for i in range(100):
+        table.create(0, ip(f"10.0.0.{i}"), 0)
+    for i in range(100):
+        assert table.create(0, ip(f"10.0.1.{i}"), 1 + i)
+    assert [i for i in range(100) if table.find(0, ip(f"10.0.0.{i}")) is not None] == []

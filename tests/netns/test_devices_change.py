@@ -1,5 +1,6 @@
 """Devices that others change under a running swlb: shown within a second, and the rest goes on."""
 
+import resource
 import subprocess
 import time
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from netns.running import Site, wait_until
 from netns.sites import WEB_PORT, Routed, Transparent, serving, site
 from netns.streams import BLOCK_LEN
 from netns.traffic import connect, get, http_server, ping, shares
+from swlb.app import WATCH_GAP_S
 
 pytestmark = pytest.mark.root
 
@@ -67,6 +69,20 @@ def test_a_port_that_comes_up_again_is_shown_and_told(own):
     own["web3"].ip("link set sw-web3 up")
     wait_shown(own, state="up")
     wait_told(own, "port_up")
+
+
+def test_a_shortage_of_descriptors_is_told_once_and_passes(own):
+    pid = own.swlb.process.pid
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, before[1]))
+    try:
+        wait_until(lambda: "until it passes" in own.swlb.log, "the shortage in the log", within=SOON_S)
+        time.sleep(3 * WATCH_GAP_S)
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+    own["web3"].ip("link set sw-web3 down")
+    wait_until(lambda: port(own)["state"] == "down", "port web3 down", within=5.0)
+    assert own.swlb.log.count("until it passes") == 1
 
 
 def test_a_deleted_device_is_lost_and_the_rest_goes_on(own):

@@ -3,7 +3,8 @@
 import struct
 
 import pytest
-from scapy.layers.inet import IP, TCP
+from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt
 from scapy.layers.l2 import Dot1AD, Dot1Q, Ether
 
 from .network import Network, Segment
@@ -53,13 +54,41 @@ def test_a_change_of_mtu_counts_from_the_next_frame_on():
     net.expect("p2", frame)
 
 
-@pytest.mark.parametrize(("size", "passes"), [(1448, True), (1500, True), (1501, False)])
-def test_a_super_frame_counts_by_the_size_of_its_segments(size, passes):
+STAMPED = TCP(flags="A", options=[("NOP", None), ("NOP", None), ("Timestamp", (1, 2))])
+TCPV4, TCPV6, UDP_L4, ECN = 1, 4, 5, 0x80
+SUPER_FRAMES = {
+    "TCP": (IP() / TCP(flags="A"), 14, TCPV4, 1460),
+    "TCP with options": (IP() / STAMPED, 14, TCPV4, 1448),
+    "TCP with ECN": (IP() / TCP(flags="A"), 14, TCPV4 | ECN, 1460),
+    "TCP over IPv6": (IPv6() / TCP(flags="A"), 14, TCPV6, 1440),
+    "TCP behind IPv6 extension headers": (IPv6() / IPv6ExtHdrDestOpt() / TCP(flags="A"), 14, TCPV6, 1432),
+    "TCP in a VLAN": (Dot1Q(vlan=7) / IP() / TCP(flags="A"), 18, TCPV4, 1460),
+    "UDP": (IP() / UDP(), 14, UDP_L4, 1472),
+    "UDP over IPv6": (IPv6() / UDP(), 14, UDP_L4, 1452),
+}
+
+
+@pytest.mark.parametrize(("more", "passes"), [(-500, True), (0, True), (1, False)])
+@pytest.mark.parametrize("case", SUPER_FRAMES)
+def test_a_super_frame_counts_by_the_size_of_its_segments(case, more, passes):
     net = switch("p1", "p2")
-    frame = Ether(src=A, dst=B) / IP(src="10.0.1.10", dst="10.0.1.11") / TCP(flags="A") / bytes(30000)
-    net.send("p1", frame, offload=struct.pack("<BBHHHH", 1, 1, 54, size, 34, 16))
+    packet, l3_off, gso_type, most = SUPER_FRAMES[case]
+    l4 = packet[UDP] if UDP in packet else packet[TCP]
+    l4_off, header_len = l3_off + bytes(packet).index(bytes(l4)), len(l4)
+    if isinstance(packet, Dot1Q):
+        l4_off -= 4
+    offload = struct.pack("<BBHHHH", 1, gso_type, l4_off + header_len, most + more, l4_off, 6 if UDP in packet else 16)
+    net.send("p1", Ether(src=A, dst=B) / packet / bytes(30000), offload=offload)
     assert len(net.take("p2")) == passes
     assert net.drops() == ({} if passes else {"oversize": 1})
+
+
+@pytest.mark.parametrize("csum_start", [0, 13, 30035, 30054, 65535])
+def test_an_offload_header_that_points_out_of_the_frame_is_not_followed(csum_start):
+    net = switch("p1", "p2")
+    frame = Ether(src=A, dst=B) / IP(src="10.0.1.10", dst="10.0.1.11") / TCP(flags="A") / bytes(30000)
+    net.send("p1", frame, offload=struct.pack("<BBHHHH", 1, TCPV4, 54, 1500, csum_start, 16))
+    assert len(net.take("p2")) == 1
 
 
 @pytest.mark.parametrize("length", range(14))

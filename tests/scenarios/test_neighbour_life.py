@@ -10,6 +10,7 @@ from .shapes import FAMILIES, Family, router
 
 each_family = pytest.mark.parametrize("family", FAMILIES, ids=str)
 SILENT = 60.0
+DAY = 86400.0
 
 
 def probe(net: Network, family: Family, web: Station) -> Packet:
@@ -154,3 +155,37 @@ def test_time_to_live_of_neighbours_survives_the_wrap_of_the_clock_in_millisecon
     assert state(net, family) == "REACHABLE"
     net.wait(0.4)
     assert state(net, family) == "STALE"
+
+
+@each_family
+@pytest.mark.parametrize("days", [1, 25, 40, 49.7, 60])
+def test_one_that_failed_is_asked_again_after_any_time(family, days):
+    net, client, _ = acquainted(family)
+    net.wait(SILENT + 0.2)
+    client.send(family.udp(family.client, family.server))
+    net.wait(5.0)
+    net.wait(days * DAY, step=DAY / 10)
+    client.greet()
+    client.send(family.udp(family.client, family.server))
+    assert (state(net, family), net.drops()) == ("INCOMPLETE", {})
+
+
+@each_family
+def test_one_that_never_answered_is_forgotten_after_its_pause(family):
+    net = router()
+    client = net.station("client", family.client)
+    client.greet()
+    client.send(family.udp(family.client, family.server))
+    net.wait(5.9)
+    assert state(net, family) == "FAILED"
+    net.wait(0.3)
+    assert family.server not in net.neighbours()
+
+
+@each_family
+def test_one_that_was_silent_for_a_day_is_forgotten(family):
+    net, _, _ = acquainted(family)
+    net.wait(DAY - 1, step=100.0)
+    assert state(net, family) == "STALE"
+    net.wait(1.1)
+    assert net.neighbours() == {}

@@ -138,15 +138,6 @@ def test_every_frame_that_waited_in_vain_is_dropped_and_answered_once(family):
 
 
 @each_family
-def test_a_neighbour_that_does_not_answer_is_reported_once(family):
-    net = router()
-    client_of(net, family).send(numbered(family, 1))
-    net.wait(5.0)
-    [event] = net.events()
-    assert (event["kind"], event["segment"], event["ip"]) == ("neighbour_lost", "inside", family.server)
-
-
-@each_family
 def test_for_three_seconds_after_that_frames_are_refused_without_asking(family):
     net = router()
     client = client_of(net, family)
