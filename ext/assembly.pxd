@@ -13,7 +13,7 @@ from ext.address cimport ip_is_v4, ip_t
 from ext.forward.icmp cimport ERROR_COST
 from ext.frame cimport NO_PORT, SLOT_LEN, VNET_LEN
 from ext.hash cimport key_t
-from ext.loop cimport clock_ns, to_ms, worker_t
+from ext.judge cimport clock_ns, to_ms, worker_t
 from ext.pages cimport map_pages
 from ext.ports.memory cimport memory_close, memory_open
 from ext.ports.port cimport BURST, PORTS, port_t
@@ -68,6 +68,7 @@ cdef inline int tables_init(tables_t *tables, const sizes_t *sizes) noexcept nog
     tables.segments = <segment_t *>calloc(sizes.segments, sizeof(segment_t))
     tables.ports = <port_t *>calloc(PORTS, sizeof(port_t))
     tables.sessions_limit = sizes.sessions
+    tables.crew.n = 1
     tables.fragment_ms = sizes.fragment_ms
     tables.icmp_rate = sizes.icmp_rate
     tables.icmp_tokens = <uint64_t>sizes.icmp_rate * ERROR_COST
@@ -77,8 +78,8 @@ cdef inline int tables_init(tables_t *tables, const sizes_t *sizes) noexcept nog
             or services_init(&tables.services, sizes.services, sizes.servers, sizes.key) < 0
             or neighbours_init(&tables.neighbours, sizes.neighbours, sizes.neighbour_ms, sizes.key) < 0
             or fragments_init(&tables.fragments, sizes.fragments, sizes.key) < 0
-            or sessions_init(&tables.sessions[V4], V4, sizes.sessions, sizes.key) < 0
-            or sessions_init(&tables.sessions[V6], V6, sizes.sessions, sizes.key) < 0):
+            or sessions_init(&tables.sessions[V4], V4, sizes.sessions, &tables.sessions_open, sizes.key) < 0
+            or sessions_init(&tables.sessions[V6], V6, sizes.sessions, &tables.sessions_open, sizes.key) < 0):
         return -1
     return 0
 

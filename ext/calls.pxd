@@ -7,7 +7,7 @@ a table is large; a frame that arrives meanwhile waits for no more than that.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy
 
-from ext.loop cimport worker_t
+from ext.judge cimport worker_t
 from ext.ports.port cimport port_t
 from ext.sync cimport store_release
 from ext.tables.fdb cimport FDB_PORTS, fdb_forget_port

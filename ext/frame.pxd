@@ -37,7 +37,10 @@ cdef struct frame_t:
     uint16_t segment       # came in on
     uint16_t out_port      # leaves by (verdict SEND)
     uint16_t out_segment   # leaves on (verdict FLOOD)
+    uint8_t handed         # came from another worker
+    uint8_t owner          # worker it belongs to (verdict HAND_OVER)
     # From here on set by parse
+    uint8_t runt           # too short for an Ethernet header
     uint16_t l3_off        # start of the IP or ARP header
     uint16_t l4_off        # start of the header behind IP and its extensions
     uint16_t vid           # VLAN of the outermost tag; 0 for none and for priority tags
@@ -53,7 +56,6 @@ cdef struct frame_t:
     ip_t dst
     be16 sport
     be16 dport
-    bint runt              # too short for an Ethernet header
     uint16_t vip           # place of the VIP it is sent to, when FOUND_L3; NO_VIP for none
     uint32_t hash          # of the client's end point, when FOUND_L4: session_hash
     uint32_t fragment_id   # IPv4 or IPv6 identification, when FOUND_FRAGMENT
@@ -61,7 +63,7 @@ cdef struct frame_t:
     ip_t next_hop          # where it waits to go
     uint8_t lowered        # TTL was lowered by swlb
     uint8_t rewritten      # bit SRC, bit DST: that end no longer is as it came in
-    bint shared            # leaves by several ports, so that none may change it
+    uint8_t shared         # leaves by several ports, so that none may change it
     uint16_t merged        # how many more datagrams it carries than the one it came as
 
 

@@ -9,10 +9,11 @@ from ext.coalesce cimport coalesce
 from ext.debug cimport likely, unlikely
 from ext.frame cimport frame_t, frame_vnet
 from ext.ports.port cimport BURST, PORTS, port_t
+from ext.tables.crew cimport crew_hand
 from ext.tables.segment cimport segment_t
 from ext.tables.tables cimport drop_count, tables_t
-from ext.verdict cimport (DROP_NOWHERE, DROP_OVERSIZE, DROP_PORT_DOWN, DROP_TX_FAILED, FLOOD, FLOOD_STATIONS, N_DROPS,
-                          SEND, verdict_t)
+from ext.verdict cimport (DROP_NOWHERE, DROP_OVERSIZE, DROP_PORT_DOWN, DROP_HANDOVER_FULL, DROP_TX_FAILED, FLOOD, FLOOD_STATIONS,
+                          HAND_OVER, N_DROPS, SEND, verdict_t)
 from ext.wire.ethernet cimport ETH_LEN, TAG_LEN
 from ext.wire.tcp cimport TCP_LEN, tcp_hdr
 from ext.wire.udp cimport UDP_LEN
@@ -95,6 +96,8 @@ cdef inline void carry_out(tables_t *tables, outbox_t *outbox, frame_t *frame, v
         verdict = queue(tables, outbox, frame.out_port, frame)
     elif verdict == FLOOD or verdict == FLOOD_STATIONS:
         verdict = flood(tables, outbox, frame, verdict)
+    elif verdict == HAND_OVER and not crew_hand(&tables.crew, frame):
+        verdict = DROP_HANDOVER_FULL
     if unlikely(verdict < N_DROPS):
         drop_count(tables, frame, verdict)
 

@@ -17,11 +17,12 @@ from libc.string cimport memcpy, memset
 
 from ext.frame cimport (FOUND_FRAGMENT, FOUND_L3, FOUND_PARTIAL, FRAME_LEN, SLOT_LEN, VNET_LEN, frame_t,
                         frame_vnet)
-from ext.loop cimport receive, to_ms, turn, worker_t
+from ext.judge cimport to_ms, worker_t
 from ext.order cimport load16
 from ext.ports.port cimport BURST, port_count_tx, port_t, room_t
 from ext.tables.audit cimport tables_audit, waiting_held
 from ext.testing_mutate cimport compose, corpus_t, draw, message_t, overlay
+from ext.turn cimport receive, turn
 from ext.verdict cimport GO_ON, N_DROPS
 from ext.wire.checksum cimport sum_bytes, sum_fold, sum_pseudo
 from ext.wire.ipv4 cimport PROTO_ICMP, PROTO_TCP, PROTO_UDP

@@ -10,7 +10,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uintptr_t
 
 from ext.address cimport ip_load, ip_store, ip_t
-from ext.loop cimport worker_t
+from ext.judge cimport worker_t
 from ext.order cimport htons, ntohs
 from ext.schedule.rr cimport rr_choose
 from ext.tables cimport audit, service, session

@@ -42,6 +42,7 @@
     X(SERVER_DOWN, "its session's server went down") \
     X(SESSION_FULL, "the session table is full") \
     X(SESSION_CROWDED, "too many sessions of one client address and port") \
+    X(HANDOVER_FULL, "the worker whose session it is of has too many frames to take") \
     X(ICMP_NO_SESSION, "ICMP error about no session of ours") \
     X(BAD_ICMP, "ICMP error whose quoted packet cannot be read")
 
@@ -53,6 +54,7 @@ enum swlb_verdict {
     SEND = 64,      /* out by frame.out_port */
     FLOOD,          /* out by every port of frame.out_segment but frame.port */
     FLOOD_STATIONS, /* the same, but not to the kernel twin: an unknown unicast destination is not it */
+    HAND_OVER,      /* to frame.owner, the worker that has its session */
     TAKEN,          /* nothing leaves now: it waits for a neighbour, or was for us, or was counted */
     GO_ON           /* no verdict yet: the next step decides */
 };

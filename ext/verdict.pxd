@@ -44,12 +44,14 @@ cdef extern from "ext/verdict.h" nogil:
         DROP_SERVER_DOWN
         DROP_SESSION_FULL
         DROP_SESSION_CROWDED
+        DROP_HANDOVER_FULL
         DROP_ICMP_NO_SESSION
         DROP_BAD_ICMP
         N_DROPS
         SEND
         FLOOD
         FLOOD_STATIONS
+        HAND_OVER
         TAKEN
         GO_ON
 

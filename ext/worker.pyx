@@ -13,6 +13,7 @@ import threading
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memset
+from posix.mman cimport munmap
 from posix.unistd cimport read, write
 
 from ext.address cimport ip_is_v4, ip_load, ip_store, ip_t
@@ -21,13 +22,17 @@ from ext.calls cimport (ANY, call_announce, call_copy, call_flush_fdb, call_flus
                         call_set_port, call_set_server, call_stop, request_t)
 from ext.frame cimport FRAME_LEN, NO_PORT, NO_SEGMENT, VNET_LEN
 from ext.hash cimport key_t
-from ext.loop cimport call_fn, clock_ns, run_loop, to_ms, turn, worker_t
+from ext.judge cimport call_fn, clock_ns, to_ms, worker_t
+from ext.loop cimport run_loop
 from ext.order cimport htons, load32, ntohs
+from ext.pages cimport map_pages
 from ext.ports.memory cimport RECORD_LEN, memory_put
 from ext.ports.port cimport PORT_MEMORY, PORTS, port_t
 from ext.sync cimport store_release
+from ext.tables.crew cimport WORKERS, crew_note_server, crew_t
 from ext.tables.event cimport event_t, event_take
 from ext.tables.fdb cimport fdb_entry_t
+from ext.tables.mailbox cimport mailbox_t
 from ext.tables.neighbour cimport N_FREE, neighbour_t, neighbours_t
 from ext.tables.route cimport route_add, route_t
 from ext.tables.segment cimport segment_t
@@ -37,6 +42,7 @@ from ext.tables.session cimport (session_at, session_client, session_expired, se
                                  session_timeout_ms, sessions_t)
 from ext.tables.state cimport S_NONE, state_names
 from ext.tables.tables cimport tables_t
+from ext.turn cimport turn
 from ext.verdict cimport DROP_NEIGHBOUR_QUEUE, N_DROPS, drop_meanings, drop_names
 
 cdef enum:
@@ -79,10 +85,57 @@ cdef ip_t prefix_mask(object prefix_len):
     return ip_from(((1 << 128) - (1 << (128 - prefix_len))).to_bytes(16, "big"))
 
 
+cdef class Mailboxes:
+    """Those between the workers of a crew, as long as one of these lives."""
+
+    cdef mailbox_t *boxes
+    cdef size_t n
+
+    def __cinit__(self, size_t n):
+        self.n = n
+        self.boxes = <mailbox_t *>map_pages(n * sizeof(mailbox_t))
+        if self.boxes is NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        if self.boxes is not NULL:
+            munmap(self.boxes, self.n * sizeof(mailbox_t))
+
+
+def link(workers, *, uint64_t key) -> None:
+    """Workers that were built alike are one crew: each session belongs to one of them, by the client's end point.
+
+    `key` is the steering program's. `limits.sessions` holds for all together.
+    """
+    cdef Worker worker, other, first = workers[0]
+    cdef uint32_t i, j, n = len(workers)
+    cdef Mailboxes mailboxes = Mailboxes(n * n)
+    cdef crew_t *crew
+    if not 1 <= n <= WORKERS:
+        raise ValueError(f"1 to {WORKERS} workers")
+    for i, worker in enumerate(workers):
+        worker._unsealed()
+        worker.mailboxes = mailboxes
+        crew = &worker.w.tables.crew
+        crew.n, crew.index, crew.key = n, i, key
+        for j, other in enumerate(workers):
+            crew.to[j] = &mailboxes.boxes[i * n + j]
+            crew.at[j] = &mailboxes.boxes[j * n + i]
+            crew.parked[j] = &other.w.parked
+            crew.wake_fd[j] = other.w.wake_fd
+        for j in range(worker.w.tables.services.n_servers):
+            crew_note_server(crew, worker.w.tables.services.servers[j].ip)
+        for j in range(2):
+            worker.w.tables.sessions[j].open = &first.w.tables.sessions_open
+        worker.first = first
+
+
 cdef class Worker:
     """A forwarding loop with its ports, segments, services and tables."""
 
     cdef worker_t *w
+    cdef Mailboxes mailboxes   # of the crew it is linked with
+    cdef Worker first          # of the crew: it has the count of sessions
     cdef object lock           # one call at a time
     cdef bint sealed
     cdef bint running

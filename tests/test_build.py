@@ -24,6 +24,9 @@ LAYERS = (
     ("forward/",),
     ("ports/",),
     ("coalesce", "outbox"),
+    ("judge",),
+    ("mail",),
+    ("turn",),
     ("loop",),
     ("assembly", "calls"),
     ("worker", "testing"),      # the doors

@@ -8,6 +8,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
 from ext.address cimport ip_t
 from ext.debug cimport likely, unlikely
+from ext.forward.handover cimport hand_over, is_of_another
 from ext.forward.icmp cimport TIME_EXCEEDED, icmp_echo, icmp_error
 from ext.forward.nat cimport nat_later_fragment, nat_request
 from ext.forward.quote cimport quote_to_server
@@ -106,6 +107,8 @@ cdef inline verdict_t balance_new(tables_t *tables, frame_t *frame, vip_t *vip, 
     cdef server_t *server
     if is_directed_broadcast(&tables.routes, frame.src):
         return DROP_BAD_ADDRESS
+    if is_of_another(tables, frame, frame.src, frame.sport):
+        return hand_over(tables, frame, now_ms)
     if service is NULL:
         return refuse(tables, frame, ANSWER_RESET, DROP_NO_SERVICE, now_ms)
     if frame.protocol == PROTO_TCP and not is_new_connection(frame):
@@ -155,13 +158,12 @@ cdef inline verdict_t begin(tables_t *tables, frame_t *frame, server_t *server, 
                             uint32_t now_ms) noexcept nogil:
     """A new session with that server, and its first packet on the way."""
     cdef sessions_t *sessions = &tables.sessions[family]
-    cdef session_t *session = NULL
+    cdef session_t *session
     cdef ip_t none
     if session_crowded(sessions, frame.hash):
         return DROP_SESSION_CROWDED
-    if tables.sessions[V4].n + tables.sessions[V6].n < tables.sessions_limit:
-        session = session_insert(sessions, &tables.services, frame.hash, frame.src, frame.sport, frame.protocol,
-                                 frame.dport, <uint16_t>(server - tables.services.servers), now_ms)
+    session = session_insert(sessions, &tables.services, frame.hash, frame.src, frame.sport, frame.protocol,
+                             frame.dport, <uint16_t>(server - tables.services.servers), now_ms)
     if unlikely(session is NULL):
         if tables.now_ns - tables.full_ns >= FULL_REPORT_NS or tables.full_ns == 0:
             tables.full_ns = tables.now_ns

@@ -8,8 +8,9 @@ from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from ext.address cimport ip_t
 from ext.debug cimport unlikely
 from ext.frame cimport NO_PORT, frame_t
+from ext.tables.crew cimport crew_tell_station
 from ext.tables.event cimport EVENT_MAC_MOVED
-from ext.tables.fdb cimport FDB_MOVED, fdb_learn, fdb_lookup
+from ext.tables.fdb cimport FDB_MOVED, fdb_is_fresh, fdb_learn, fdb_lookup
 from ext.tables.segment cimport segment_t
 from ext.tables.tables cimport report, tables_t
 from ext.verdict cimport DROP_NOWHERE, DROP_SAME_PORT, FLOOD, FLOOD_STATIONS, SEND, verdict_t
@@ -23,6 +24,8 @@ cdef inline void learn(tables_t *tables, segment_t *segment, const frame_t *fram
                        uint32_t now_ms) noexcept nogil:
     """The FDB knows the frame's source; a move is reported."""
     cdef ip_t none
+    if unlikely(tables.crew.n > 1) and not frame.handed and not fdb_is_fresh(&segment.fdb, mac, frame.vid, frame.port, now_ms):
+        crew_tell_station(&tables.crew, frame.segment, frame.port, frame.vid, mac)
     if unlikely(fdb_learn(&segment.fdb, mac, frame.vid, frame.port, now_ms) == FDB_MOVED):
         if tables.now_ns - segment.moved_ns >= MOVE_REPORT_NS or segment.moved_ns == 0:
             segment.moved_ns = tables.now_ns

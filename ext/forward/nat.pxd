@@ -10,14 +10,14 @@ from ext.debug cimport likely, unlikely
 from ext.forward.bridge cimport bridge
 from ext.forward.output cimport route_out
 from ext.frame cimport FOUND_FRAGMENT, frame_t
-from ext.tables.fragment cimport fragment_find, fragment_note, fragment_t
+from ext.tables.fragment cimport OWNER, fragment_find, fragment_note, fragment_t
 from ext.tables.neighbour cimport REACHABLE, STALE, neighbour_find, neighbour_t
 from ext.tables.segment cimport segment_t
 from ext.tables.service cimport server_t
 from ext.tables.session cimport session_count, session_server_port, session_set_state, session_t
 from ext.tables.state cimport FROM_CLIENT, FROM_SERVER, tcp_state, udp_state
 from ext.tables.tables cimport tables_t
-from ext.verdict cimport verdict_t
+from ext.verdict cimport HAND_OVER, verdict_t
 from ext.wire.ethernet cimport eth_hdr, mac_load, mac_store
 from ext.wire.ipv4 cimport PROTO_TCP
 from ext.wire.rewrite cimport DST, SRC, rewrite
@@ -83,6 +83,9 @@ cdef inline verdict_t nat_later_fragment(tables_t *tables, segment_t *segment, f
     cdef const fragment_t *first = fragment_find(&tables.fragments, frame, tables.fragment_ms, now_ms)
     if first is NULL:
         return otherwise
+    if unlikely(first.end == OWNER):
+        frame.owner = <uint8_t>first.rewritten.lo
+        return HAND_OVER
     rewrite(frame, first.end, first.rewritten, 0)
     if first.end == DST:
         return route_out(tables, frame, first.rewritten, False, now_ms)

@@ -16,11 +16,13 @@ from ext.address cimport ip_is_group, ip_is_link_local, ip_is_loopback, ip_may_s
 from ext.debug cimport likely, unlikely
 from ext.forward.balance cimport balance
 from ext.forward.bridge cimport bridge, learn
+from ext.forward.handover cimport hand_over, is_reply_of_another
 from ext.forward.local cimport arp, neighbour_discovery
 from ext.forward.nat cimport nat_later_fragment, nat_reply
 from ext.forward.output cimport route_out, to_host
 from ext.forward.quote cimport quote_to_client
 from ext.frame cimport FOUND_L3, FOUND_L4, FOUND_LATER, NO_VIP, frame_t
+from ext.tables.crew cimport crew_tell
 from ext.tables.route cimport address_find, is_directed_broadcast
 from ext.tables.segment cimport segment_t
 from ext.tables.service cimport V4, V6, vip_t
@@ -64,11 +66,13 @@ cdef inline verdict_t addressed(tables_t *tables, segment_t *segment, frame_t *f
     if unlikely(frame.vid != 0 or frame.n_tags > 1):
         return DROP_TAGGED_FOR_US if dst == segment.mac else bridge(tables, segment, frame, now_ms)
     if unlikely(frame.ethertype == ETH_ARP):
+        teach(tables, frame)
         return arp(tables, segment, frame, now_ms)
     if unlikely(frame.flaw != N_DROPS and dst == segment.mac):
         return frame.flaw
     if likely(frame.found & FOUND_L3):
         if unlikely(is_neighbour_discovery(frame)):
+            teach(tables, frame)
             return neighbour_discovery(tables, segment, frame, now_ms)
         if frame.vip != NO_VIP:
             return to_vip(tables, segment, frame, &tables.services.vips[frame.vip], now_ms)
@@ -78,6 +82,12 @@ cdef inline verdict_t addressed(tables_t *tables, segment_t *segment, frame_t *f
     if dst == segment.mac and frame.port != segment.host_port and frame.family:
         return gateway(tables, frame, now_ms)
     return bridge(tables, segment, frame, now_ms)
+
+
+cdef inline void teach(tables_t *tables, const frame_t *frame) noexcept nogil:
+    """Other workers will learn from the frame what this one does."""
+    if unlikely(tables.crew.n > 1) and not frame.handed:
+        crew_tell(&tables.crew, frame)
 
 
 cdef inline bint is_neighbour_discovery(const frame_t *frame) noexcept nogil:
@@ -105,6 +115,8 @@ cdef inline verdict_t of_session(tables_t *tables, segment_t *segment, frame_t *
     if likely(frame.found & FOUND_L4):
         session = session_of_reply(&tables.sessions[family], &tables.services, frame.hash, frame.dst, frame.dport,
                                    frame.protocol, frame.src, frame.sport)
+        if unlikely(session is NULL) and is_reply_of_another(tables, frame, frame.src, frame.dst, frame.dport):
+            return hand_over(tables, frame, now_ms)
         if (session is NULL or frame.flaw != N_DROPS
                 or session_expired(&tables.services, session, now_ms)):
             return GO_ON

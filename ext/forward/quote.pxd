@@ -7,6 +7,7 @@ there. A session is neither kept alive nor ended by an error. Checksums gain wha
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from ext.address cimport ip_equal, ip_load, ip_of_v4, ip_t
+from ext.forward.handover cimport hand_over, is_of_another, is_reply_of_another
 from ext.forward.nat cimport reply_out
 from ext.forward.output cimport route_out
 from ext.frame cimport FOUND_PARTIAL, frame_t
@@ -110,6 +111,8 @@ cdef inline verdict_t quote_to_server(tables_t *tables, frame_t *frame, uint32_t
     session = session_of_request(&tables.sessions[family], &tables.services,
                                  session_hash(&tables.sessions[family], quote.dst, quote.dport, quote.protocol),
                                  quote.dst, quote.dport, quote.protocol, quote.src, quote.sport)
+    if session is NULL and is_of_another(tables, frame, quote.dst, quote.dport):
+        return hand_over(tables, frame, now_ms)
     if session is NULL or session_expired(&tables.services, session, now_ms):
         return DROP_ICMP_NO_SESSION
     server = &tables.services.servers[session.server]
@@ -172,6 +175,8 @@ cdef inline verdict_t quote_to_client(tables_t *tables, segment_t *segment, fram
     session = session_of_reply(&tables.sessions[family], &tables.services,
                                session_hash(&tables.sessions[family], quote.src, quote.sport, quote.protocol),
                                quote.src, quote.sport, quote.protocol, quote.dst, quote.dport)
+    if session is NULL and is_reply_of_another(tables, frame, quote.dst, quote.src, quote.sport):
+        return hand_over(tables, frame, now_ms)
     if session is NULL or session_expired(&tables.services, session, now_ms):
         return quote_of_none(tables, segment, frame, &quote)
     server = &tables.services.servers[session.server]

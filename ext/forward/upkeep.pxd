@@ -116,7 +116,8 @@ cdef inline verdict_t upkeep_next(tables_t *tables, frame_t *frame, uint32_t *cu
     cdef neighbours_t *neighbours = &tables.neighbours
     cdef neighbour_t *entry
     cdef uint32_t i
-    while cursor[0] < tables.services.n_vips:
+    # Several workers are one station: the first speaks for it.
+    while cursor[0] < tables.services.n_vips and tables.crew.index == 0:
         i = cursor[0]
         cursor[0] += 1
         if announcement_due(&tables.services.vips[i], now_ms):

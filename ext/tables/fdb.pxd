@@ -15,6 +15,7 @@ from ext.hash cimport hash_word, key_t, power_of_two
 cdef enum:
     FDB_NONE = 0xFFFFFFFF
     FDB_PORTS = 256
+    FRESH_MS = 1024        # a power of two
 
 # What learning did
 cdef enum:
@@ -103,6 +104,13 @@ cdef inline uint16_t fdb_lookup(const fdb_t *fdb, uint64_t mac, uint16_t vid, ui
     if i == FDB_NONE or now_ms - fdb.entries[i].seen_ms >= fdb.ageing_ms:
         return NO_PORT
     return fdb.entries[i].port
+
+
+cdef inline bint fdb_is_fresh(const fdb_t *fdb, uint64_t mac, uint16_t vid, uint16_t port,
+                              uint32_t now_ms) noexcept nogil:
+    """Whether the station was heard at the port within this same second or so already."""
+    cdef uint32_t i = fdb_find(fdb, fdb_key(mac, vid))
+    return i != FDB_NONE and fdb.entries[i].port == port and (fdb.entries[i].seen_ms ^ now_ms) < FRESH_MS
 
 
 cdef inline void fdb_unlist(fdb_t *fdb, uint32_t i) noexcept nogil:

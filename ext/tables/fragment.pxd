@@ -14,15 +14,16 @@ from ext.hash cimport hash_ip, key_t, mix, power_of_two
 
 cdef enum:
     WAYS = 4
+    OWNER = 2              # fragment_t.end beside SRC and DST: another worker has the session
 
 cdef struct fragment_t:
     ip_t src               # as the fragments carry them on arrival
     ip_t dst
-    ip_t rewritten         # what the end named by `end` becomes
+    ip_t rewritten         # what the end named by `end` becomes; for OWNER: lo is the worker
     uint32_t id
     uint32_t made_ms
     uint8_t protocol
-    uint8_t end            # SRC or DST
+    uint8_t end            # SRC, DST or OWNER
     bint used
 
 cdef struct fragments_t:

@@ -4,8 +4,8 @@ Structure: one table a family. The bucket is that of the client's end point (add
 request carries as source and a reply as destination; so one entry in one chain serves both directions, and
 what tells them apart is compared: the VIP for a request, the server for a reply. An entry is 48 bytes for
 IPv4 and 64 for IPv6 (the client's address is its tail), plus 4 for its bucket.
-Memory is mapped at start for the configured number and touched only as it is used. Full: nothing is evicted,
-the insert fails. Chains are bounded by CROWD, since one client end point may call many ports of a VIP.
+Memory is mapped at start for the configured number and touched only as it is used. The number is that of all
+tables of all workers, which count in one place. Full: nothing is evicted, the insert fails. Chains are bounded by CROWD, since one client end point may call many ports of a VIP.
 Idle times are kept in milliseconds modulo 2^32 (49 days); a sweep passes every entry once a second, far more
 often than that wraps. Owner: the worker; readers ask it.
 """
@@ -18,6 +18,7 @@ from ext.address cimport ip_equal, ip_load, ip_of_v4, ip_store, ip_t, ip_v4
 from ext.hash cimport hash_ip, key_t, power_of_two
 from ext.order cimport be16, load32, store32
 from ext.pages cimport map_pages
+from ext.sync cimport add_shared
 from ext.tables.service cimport V4, server_t, services_t
 from ext.tables.state cimport ESTABLISHED, S_NONE
 
@@ -49,15 +50,18 @@ cdef struct sessions_t:
     uint32_t free          # index + 1
     uint32_t swept         # where the sweep goes on
     uint32_t stride
+    uint32_t *open         # sessions of all tables and workers that share the limit
+    uint32_t open_limit
     int family
     key_t key
 
 
-cdef inline int sessions_init(sessions_t *table, int family, uint32_t limit, key_t key) noexcept nogil:
-    """An empty table for limit sessions of the family; 0, or -1 when memory is out."""
+cdef inline int sessions_init(sessions_t *table, int family, uint32_t limit, uint32_t *open, key_t key) noexcept nogil:
+    """An empty table for the family, one of those that count in open and hold limit together; 0, -1: memory is out."""
     memset(table, 0, sizeof(sessions_t))
     table.family = family
-    table.limit = limit
+    table.limit = table.open_limit = limit
+    table.open = open
     table.key = key
     table.stride = SESSION_V4_LEN if family == V4 else SESSION_V6_LEN
     table.mask = power_of_two(limit) - 1
@@ -140,14 +144,15 @@ cdef inline session_t *session_insert(sessions_t *table, services_t *services, u
     cdef uint32_t *bucket = &table.buckets[hash & table.mask]
     cdef session_t *session
     cdef uint32_t i
+    if add_shared(table.open, 1) > table.open_limit:
+        add_shared(table.open, <uint32_t>-1)
+        return NULL
     if table.free:
         i = table.free - 1
         table.free = session_at(table, i).next
-    elif table.high < table.limit:
+    else:
         i = table.high
         table.high += 1
-    else:
-        return NULL
     session = session_at(table, i)
     session.bytes[0] = session.bytes[1] = 0
     session.packets[0] = session.packets[1] = 0
@@ -205,6 +210,7 @@ cdef inline void session_remove(sessions_t *table, services_t *services, session
     session.next = table.free
     table.free = i + 1
     table.n -= 1
+    add_shared(table.open, <uint32_t>-1)
 
 
 cdef inline uint32_t session_timeout_ms(const services_t *services, const session_t *session) noexcept nogil:

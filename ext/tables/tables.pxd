@@ -5,6 +5,7 @@ from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from ext.address cimport ip_t
 from ext.frame cimport NO_PORT, frame_t
 from ext.ports.port cimport port_t
+from ext.tables.crew cimport crew_t
 from ext.tables.event cimport event_post, event_t, events_t
 from ext.tables.fragment cimport fragments_t
 from ext.tables.neighbour cimport neighbours_t
@@ -21,7 +22,10 @@ cdef struct tables_t:
     routes_t routes
     services_t services
     sessions_t sessions[2]     # by family
-    uint32_t sessions_limit    # of both together
+    uint32_t sessions_limit    # of all together
+    uint32_t sessions_open     # of all workers when this is the first of them
+    crew_t crew
+    bint overhearing           # a frame is learned from that another worker judges
     neighbours_t neighbours
     fragments_t fragments
     uint32_t fragment_ms
@@ -44,8 +48,10 @@ cdef inline void drop_count(tables_t *tables, const frame_t *frame, int reason) 
 
 cdef inline void report(tables_t *tables, uint16_t kind, uint16_t segment, uint16_t port, uint64_t mac,
                         ip_t ip) noexcept nogil:
-    """The control plane will hear of it."""
+    """The control plane will hear of it, from the worker that judges."""
     cdef event_t event
+    if tables.overhearing:
+        return
     event.kind = kind
     event.segment = segment
     event.port = port
