@@ -1,4 +1,4 @@
-"""Services and servers while swlb runs: what checks and operators say goes to the worker, to events and to the log."""
+"""Services and servers while swlb runs: what checks and operators say goes to the workers, to events and to the log."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -157,7 +157,7 @@ class Balancer:
 
     def _transition_event(self, state: ServerState, transition: Transition) -> None:
         status = self.status(state.key)
-        figures = self.built.worker.server(state.index)
+        figures = self.built.workers.server(state.index)
         sessions = figures["sessions_active"] + figures["sessions_inactive"]
         detail = f"{transition.reason}, {status.detail}" if status and status.detail else transition.reason
         text = f"server {'/'.join(state.key)} is {transition.new} (was {transition.old}): {detail}; {transition.cause}"
@@ -184,8 +184,8 @@ class Balancer:
         )
 
     def _publish(self, state: ServerState, tell: Callable[[], None]) -> None:
-        """The worker knows the server's state; `tell` says what happened, and what it meant for the service follows."""
-        self.built.worker.set_server(state.index, ready=state.ready_bits, weight=state.weight)
+        """The workers know the server's state; `tell` says what happened, and what it meant for the service follows."""
+        self.built.workers.set_server(state.index, ready=state.ready_bits, weight=state.weight)
         tell()
         name = state.service.name
         serving = sum(self.servers[name, server].serves for server in state.service.servers)
