@@ -1,12 +1,11 @@
-"""One running swlb: devices, worker, checks and control socket, from start to a clean end.
+"""One running swlb: devices, workers, checks and control socket, from start to a clean end.
 
-The worker forwards in a thread of its own and needs nothing from here; this is the event loop beside it.
+Workers forward in threads of their own and need nothing from here; this is the event loop beside them.
 """
 
 import asyncio
 import logging
 import signal
-import threading
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -27,7 +26,7 @@ from swlb.surroundings import check_surroundings
 
 log = logging.getLogger("swlb")
 
-EVENT_GAP_S = 0.2  # between two looks at what the worker has to tell
+EVENT_GAP_S = 0.2  # between two looks at what the workers have to tell
 WATCH_GAP_S = 0.4  # between two looks at the devices; a change is followed within a second
 
 
@@ -53,25 +52,25 @@ class App:
 
     def flush(self, what: str, *, segment: str | None, service: str | None, server: str | None) -> int:
         """The table is empty, or what of it belongs to the segment, service or server; how many entries went."""
-        worker = self.built.worker
+        workers = self.built.workers
         servers = {"/".join(key): index for key, index in self.built.servers.items()}
         if what == "sessions":
-            return worker.flush_sessions(
+            return workers.flush_sessions(
                 service=_index("service", service, self.built.services), server=_index("server", server, servers)
             )
-        flush = {"fdb": worker.flush_fdb, "neighbours": worker.flush_neighbours}[what]
+        flush = {"fdb": workers.flush_fdb, "neighbours": workers.flush_neighbours}[what]
         chosen = _index("segment", segment, self.built.segments)
         return sum(flush(index) for index in self.built.segments.values() if chosen in (None, index))
 
-    async def listen_to_worker(self) -> None:
-        """What the worker reports becomes an event, for ever."""
+    async def listen_to_workers(self) -> None:
+        """What the workers report becomes an event, for ever."""
         while True:
-            for event in self.built.worker.events():
+            for event in self.built.workers.events():
                 self._hear(event)
             await asyncio.sleep(EVENT_GAP_S)
 
     async def watch_devices(self) -> None:
-        """The worker follows what happens to the devices, for ever."""
+        """The workers follow what happens to the devices, for ever."""
         while True:
             self.ports.look(self.built, self.events)
             await asyncio.sleep(WATCH_GAP_S)
@@ -113,31 +112,22 @@ async def run(config: Config, control: Path) -> None:
     # The socket first: when another swlb has it, that is what the operator needs to hear.
     with control_socket(control) as sock, devices.opened(config) as ports:
         built = build(config, ports.devices(), up_at_start=up_at_start(config))
+        ports.steer(config, built.key)
         app = App(config, built, ports, SystemClock())
-        async with serve(app, sock), _forwarding(built), _tasks(app.listen_to_worker(), app.watch_devices()):
-            app.balancer.start()
-            app.events.add("config_loaded", f"forwarding: {len(config.ports)} ports, {len(config.services)} services")
-            print("ready", flush=True)
-            await stopping.wait()
-            await app.balancer.stop()
+        with built.workers.running():
+            async with serve(app, sock), _tasks(app.listen_to_workers(), app.watch_devices()):
+                app.balancer.start()
+                counts = f"{len(config.ports)} ports, {len(config.services)} services"
+                app.events.add("config_loaded", f"forwarding: {counts}")
+                print("ready", flush=True)
+                await stopping.wait()
+                await app.balancer.stop()
     log.info("stopped: devices are gone, the control socket too")
 
 
 def _stop(stopping: asyncio.Event, number: int) -> None:
     log.info("%s: stopping", signal.Signals(number).name)
     stopping.set()
-
-
-@asynccontextmanager
-async def _forwarding(built: Built) -> AsyncIterator[None]:
-    """Within the block the worker runs in a thread of its own."""
-    thread = threading.Thread(target=built.worker.run, name="worker")
-    thread.start()
-    try:
-        yield
-    finally:
-        built.worker.stop()
-        thread.join()
 
 
 @asynccontextmanager
@@ -168,7 +158,7 @@ async def _tasks(*work: Any) -> AsyncIterator[None]:
 
 
 class _Names:
-    """The names behind the worker's indices."""
+    """The names behind the workers' indices."""
 
     def __init__(self, built: Built) -> None:
         self._ports = {index: name for name, index in built.ports.items()}
@@ -186,7 +176,7 @@ def _ways(config: Config, ports: Ports) -> dict[str, Way]:
     ways = {}
     for segment in config.segments.values():
         if segment.addresses:
-            # The first address of a family wins, as in the worker.
+            # The first address of a family wins, as in a worker.
             sources: dict[int, Address] = {i.version: i.ip for i in reversed(segment.addresses)}
             ways[segment.name] = Way(ports.opened[host_port_name(segment.name)].tap.device, sources)
     return ways

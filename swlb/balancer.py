@@ -1,4 +1,4 @@
-"""Services and servers while swlb runs: what checks and operators say goes to the worker, to events and to the log."""
+"""Services and servers while swlb runs: what checks and operators say goes to the workers, to events and to the log."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -162,7 +162,7 @@ class Balancer:
 
     def _transition_event(self, state: ServerState, transition: Transition, meant: str) -> None:
         status = self.status(state.key)
-        figures = self.built.worker.server(state.index)
+        figures = self.built.workers.server(state.index)
         sessions = figures["sessions_active"] + figures["sessions_inactive"]
         detail = f"{transition.reason}, {status.detail}" if status and status.detail else transition.reason
         text = f"server {'/'.join(state.key)} is {transition.new} (was {transition.old}): {detail}; {transition.cause}"
@@ -189,12 +189,12 @@ class Balancer:
         )
 
     def _publish(self, state: ServerState, tell: Callable[[str], None]) -> None:
-        """The worker knows the server's state; `tell` says what happened, and what it meant for the service follows.
+        """The workers know the server's state; `tell` says what happened, and what it meant for the service follows.
 
         A service that serves as before, but no longer takes new sessions or does again, is told with the server's
         own event: `tell` is given the words. One that begins or ends to serve has an event of its own.
         """
-        self.built.worker.set_server(state.index, ready=state.ready_bits, weight=state.weight)
+        self.built.workers.set_server(state.index, ready=state.ready_bits, weight=state.weight)
         service = state.service
         before = self._service_is[service.name]
         now = self._service_is[service.name] = self._service_state(service)

@@ -1,17 +1,19 @@
-"""A configuration made into a worker: who has which index, and whom a packet may go to.
+"""A configuration made into workers: who has which index, and whom a packet may go to.
 
 Nothing here touches the operating system; the devices are opened before (app.py) and handed in.
 """
 
 import hashlib
+import secrets
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from swlb._worker import Worker
+from swlb._worker import Worker, link
 from swlb.addresses import Address, packed, prefix_of_128
-from swlb.config import Config, Segment, Server, Service, Timeouts
+from swlb.config import Config, Segment, Service, Timeouts
 from swlb.servers import READY_UP
+from swlb.workers import Workers
 
 NS = 1_000_000_000
 PROTOCOLS = {"tcp": 6, "udp": 17}
@@ -23,18 +25,26 @@ ON_DOWN = {None: 0, "keep": 1, "reschedule": 2, "reset": 3, "drop": 4}
 
 @dataclass(frozen=True)
 class Opened:
-    """A device that is open: what the worker needs to know of it."""
+    """A device that is open: what workers need to know of it."""
 
-    fd: int | None  # None: a port of memory
+    fds: tuple[int, ...]  # a queue for each worker; none: a port of memory
     mtu: int
     merges: bool = False  # it takes UDP super-frames
+
+    def fd(self, worker: int) -> int | None:
+        """What that worker reads and writes; None: memory of its own."""
+        return self.fds[worker] if self.fds else None
 
 
 @dataclass
 class Built:
-    """A sealed worker, and the indices of what the configuration names. A kernel twin's port is "SEGMENT/host"."""
+    """Sealed workers, and the indices of what the configuration names. A kernel twin's port is "SEGMENT/host".
 
-    worker: Worker
+    An index means the same in every worker. `key` is the secret by which the owner of a session is found.
+    """
+
+    workers: Workers
+    key: int
     segments: dict[str, int] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
     services: dict[str, int] = field(default_factory=dict)
@@ -78,55 +88,86 @@ def segment_of_vip(config: Config, vip: Address) -> Segment | None:
 
 
 def build(config: Config, devices: Mapping[str, Opened], *, up_at_start: Mapping[tuple[str, str], bool]) -> Built:
-    """A sealed worker over the opened devices (by port name); servers are up as up_at_start says."""
-    built = Built(
-        Worker(
-            sessions=config.limits.sessions,
-            fragments=config.limits.fragments,
-            neighbours=config.limits.neighbours,
-            icmp_errors=config.limits.icmp_errors,
-            neighbour_ns=int(config.timeouts.neighbour * NS),
-            fragment_ns=int(config.timeouts.fragment * NS),
-            n_segments=len(config.segments),
-            n_addresses=sum(len(segment.addresses) for segment in config.segments.values()),
-            n_routes=len(config.routes),
-            n_services=len(config.services),
-            n_servers=sum(len(service.servers) for service in config.services.values()),
-        )
-    )
-    for segment in config.segments.values():
-        _add_segment(built, segment, devices)
-    for route in config.routes:
-        towards = segment_towards(config, route.via)
-        assert towards is not None, "the configuration's check has let a route through that leads nowhere"
-        built.worker.add_route(
-            packed(route.to.network_address), prefix_of_128(route.to), packed(route.via), built.segments[towards.name]
-        )
-    for service in config.services.values():
-        _add_service(built, config, service, up_at_start)
-    built.worker.seal()
+    """Sealed workers over the opened devices (by port name); servers are up as up_at_start says."""
+    workers = [_new_worker(config) for _ in range(config.workers)]
+    built = Built(Workers(workers), key=secrets.randbits(64))
+    _build_workers(workers, built, config, devices, up_at_start)
     return built
 
 
-def _add_segment(built: Built, segment: Segment, devices: Mapping[str, Opened]) -> None:
-    index = built.worker.add_segment(
+def _new_worker(config: Config) -> Worker:
+    """A worker with room for everything, as any session may come to it. What is a rate is shared out."""
+    return Worker(
+        sessions=config.limits.sessions,
+        fragments=config.limits.fragments,
+        neighbours=config.limits.neighbours,
+        icmp_errors=max(1, config.limits.icmp_errors // config.workers),
+        neighbour_ns=int(config.timeouts.neighbour * NS),
+        fragment_ns=int(config.timeouts.fragment * NS),
+        n_segments=len(config.segments),
+        n_addresses=sum(len(segment.addresses) for segment in config.segments.values()),
+        n_routes=len(config.routes),
+        n_services=len(config.services),
+        n_servers=sum(len(service.servers) for service in config.services.values()),
+    )
+
+
+def _build_workers(
+    workers: Sequence[Worker],
+    built: Built,
+    config: Config,
+    devices: Mapping[str, Opened],
+    up_at_start: Mapping[tuple[str, str], bool],
+) -> None:
+    """Every worker has everything, in the same order and so under the same indices, and is sealed."""
+    for number, worker in enumerate(workers):
+        for segment in config.segments.values():
+            built.segments[segment.name] = _add_segment(worker, segment)
+            _add_ports(worker, number, segment, devices, built)
+        _add_routes(worker, config, built)
+        for service in config.services.values():
+            built.services[service.name] = _add_service(worker, config, service, built)
+            _add_servers(worker, service, up_at_start, built)
+    if len(workers) > 1:
+        link(workers, key=built.key)
+    for worker in workers:
+        worker.seal()
+
+
+def _add_segment(worker: Worker, segment: Segment) -> int:
+    index: int = worker.add_segment(
         mac=segment_mac(segment), ageing_ns=int(segment.ageing * NS), fdb_limit=segment.fdb_limit
     )
-    built.segments[segment.name] = index
-    for name in segment.ports:
-        built.ports[name] = built.worker.add_port(index, fd=devices[name].fd, mtu=devices[name].mtu, merges=devices[name].merges)
-    if segment.addresses:
-        twin = host_port_name(segment.name)
-        built.ports[twin] = built.worker.add_port(index, fd=devices[twin].fd, mtu=devices[twin].mtu, merges=devices[twin].merges, host=True)
     for interface in segment.addresses:
-        built.worker.add_address(index, packed(interface.ip), prefix_of_128(interface.network))
+        worker.add_address(index, packed(interface.ip), prefix_of_128(interface.network))
+    return index
 
 
-def _add_service(
-    built: Built, config: Config, service: Service, up_at_start: Mapping[tuple[str, str], bool]
-) -> None:
+def _add_ports(worker: Worker, number: int, segment: Segment, devices: Mapping[str, Opened], built: Built) -> None:
+    """The segment's ports, by their queues of that worker's number; last its kernel twin, if it has one."""
+    twins = [host_port_name(segment.name)] if segment.addresses else []
+    for name in [*segment.ports, *twins]:
+        device = devices[name]
+        built.ports[name] = worker.add_port(
+            built.segments[segment.name],
+            fd=device.fd(number),
+            mtu=device.mtu,
+            host=name in twins,
+            merges=device.merges,
+        )
+
+
+def _add_routes(worker: Worker, config: Config, built: Built) -> None:
+    for route in config.routes:
+        towards = segment_towards(config, route.via)
+        assert towards is not None, "the configuration's check has let a route through that leads nowhere"
+        index = built.segments[towards.name]
+        worker.add_route(packed(route.to.network_address), prefix_of_128(route.to), packed(route.via), index)
+
+
+def _add_service(worker: Worker, config: Config, service: Service, built: Built) -> int:
     homes = [(vip, segment_of_vip(config, vip)) for vip in service.vips]
-    index = built.worker.add_service(
+    index: int = worker.add_service(
         vips=[(packed(vip), None if home is None else built.segments[home.name]) for vip, home in homes],
         protocol=PROTOCOLS[service.protocol],
         l4_first=service.port_first,
@@ -136,20 +177,19 @@ def _add_service(
         on_down=ON_DOWN[service.on_down],
         timeouts_ns=state_timeouts(service.timeouts),
     )
-    built.services[service.name] = index
+    return index
+
+
+def _add_servers(worker: Worker, service: Service, up_at_start: Mapping[tuple[str, str], bool], built: Built) -> None:
     for server in sorted(service.servers.values(), key=lambda server: server.address.version):
         key = (service.name, server.name)
-        built.servers[key] = _add_server(built, index, server, up=up_at_start[key])
-
-
-def _add_server(built: Built, service: int, server: Server, *, up: bool) -> int:
-    return built.worker.add_server(
-        service,
-        ip=packed(server.address),
-        l4_port=server.port or 0,
-        weight=server.weight,
-        ready=READY_UP if up else 0,
-    )
+        built.servers[key] = worker.add_server(
+            built.services[service.name],
+            ip=packed(server.address),
+            l4_port=server.port or 0,
+            weight=server.weight,
+            ready=READY_UP if up_at_start[key] else 0,
+        )
 
 
 def state_timeouts(timeouts: Timeouts) -> list[int]:

@@ -41,13 +41,16 @@ IFA_F_NODAD = 0x02
 ADDR_GEN_MODE_NONE = "1"
 
 
-def open_tap(port_name: str, device: str, *, netns: str | None, mtu: int, mac: bytes | None = None) -> Tap:
+def open_tap(
+    port_name: str, device: str, *, netns: str | None, mtu: int, mac: bytes | None = None, queues: int = 1
+) -> Tap:
     """A TAP called `device`, up, in namespace `netns` (None: the calling thread's).
 
     Without `mac` the kernel chooses one.
     Raises PortError, and leaves nothing, when a call fails or a device of that name is there already.
     """
-    tap = create(port_name, device, birth_name=device if netns is None else BIRTH_NAME, mtu=mtu, mac=mac)
+    birth_name = device if netns is None else BIRTH_NAME
+    tap = create(port_name, device, birth_name=birth_name, mtu=mtu, mac=mac, queues=queues)
     try:
         if netns is not None:
             _move(tap, netns)
@@ -67,6 +70,7 @@ def open_host(
     addresses: Collection[Interface],
     routes: Iterable[HostRoute],
     mtu: int,
+    queues: int = 1,
 ) -> Tap:
     """The kernel twin of a segment: a TAP in the calling thread's namespace with the segment's MAC and addresses.
 
@@ -74,7 +78,7 @@ def open_host(
     of its own accord but the listener reports (MLD) of its IPv6 addresses. Its routes give way to the host's.
     Raises PortError, and leaves nothing, when a call fails or a device of that name is there already.
     """
-    tap = create(segment_name, device, birth_name=device, mtu=mtu, mac=mac)
+    tap = create(segment_name, device, birth_name=device, mtu=mtu, mac=mac, queues=queues)
     try:
         # Before it is up: a link-local address, once made, would have been announced already.
         _set_sysctls(tap, has_ipv6=any(address.version == 6 for address in addresses))

@@ -47,7 +47,8 @@ def _summary(config: Config) -> str:
         _count(len(config.services), "service"),
         _count(sum(len(service.servers) for service in config.services.values()), "server"),
     ]
-    return f"{mode}{config.topology}: {', '.join(counts)}; room for {config.limits.sessions} sessions."
+    workers = f" {config.workers} workers, each a thread, share them by clients." if config.workers > 1 else ""
+    return f"{mode}{config.topology}: {', '.join(counts)}; room for {config.limits.sessions} sessions.{workers}"
 
 
 def _segment(config: Config, segment: Segment) -> list[str]:

@@ -1,6 +1,6 @@
 """What `swlb show` tells: one function a noun, each a list of flat dicts. Names and units are the contract.
 
-Counters are the worker's, read as they are at that moment.
+Counters are the workers' sums, read as they are at that moment.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -53,7 +53,7 @@ def services(run: Running) -> list[Row]:
             "forward": service.forward,
             "source_nat": service.source_nat,
             "scheduler": service.scheduler,
-            **_summed([run.built.worker.server(run.built.servers[service.name, name]) for name in service.servers]),
+            **_summed([run.built.workers.server(run.built.servers[service.name, name]) for name in service.servers]),
         }
         for service in run.config.services.values()
     ]
@@ -78,7 +78,7 @@ def servers(run: Running) -> list[Row]:
                 "since_s": round(run.clock.now() - state.since, 3),
                 "check_status": status.check_status if status else None,
                 "check_duration_ms": _rounded(status.check_duration_ms) if status else None,
-                **run.built.worker.server(state.index),
+                **run.built.workers.server(state.index),
             }
         )
     return rows
@@ -92,7 +92,7 @@ def sessions(run: Running) -> list[Row]:
 def session_slices(run: Running) -> Iterator[list[Row]]:
     """The same, in lists of which each takes a few milliseconds: there may be a million."""
     states = {state.index: state for state in run.balancer.servers.values()}
-    for rows in run.built.worker.session_slices():
+    for rows in run.built.workers.session_slices():
         yield [_session(row, states[row[4]]) for row in rows]
 
 
@@ -124,7 +124,7 @@ def fdb(run: Running) -> list[Row]:
         if segment.addresses:
             own = {"mac": mac_text(segment_mac(segment)), "vlan": 0, "port": host_port_name(segment.name)}
             rows.append({"segment": segment.name, **own, "age_s": 0.0, "static": True})
-        for mac, vlan, port, age_ms in run.built.worker.fdb(run.built.segments[segment.name]):
+        for mac, vlan, port, age_ms in run.built.workers.fdb(run.built.segments[segment.name]):
             found = {"mac": mac_text(mac), "vlan": vlan, "port": port_names[port]}
             rows.append({"segment": segment.name, **found, "age_s": age_ms / 1000, "static": False})
     return rows
@@ -141,7 +141,7 @@ def neighbours(run: Running) -> list[Row]:
             "state": state,
             "age_s": age_ms / 1000,
         }
-        for segment, ip, mac, state, age_ms in run.built.worker.neighbours()
+        for segment, ip, mac, state, age_ms in run.built.workers.neighbours()
     ]
 
 
@@ -149,7 +149,7 @@ def ports(run: Running) -> list[Row]:
     """One row a port, kernel twins included."""
     rows = []
     for name, port in run.ports.opened.items():
-        figures = run.built.worker.port(run.built.ports[name])
+        figures = run.built.workers.port(run.built.ports[name])
         state = "lost" if figures.pop("lost") else "up" if figures["up"] else "down"
         del figures["up"]
         mtu = figures.pop("mtu")
@@ -162,7 +162,7 @@ def drops(run: Running) -> list[Row]:
     """One row a reason, those that never happened included."""
     return [
         {"reason": reason, "frames": frames, "meaning": meaning}
-        for (reason, meaning), frames in zip(drop_reasons(), run.built.worker.drops(), strict=True)
+        for (reason, meaning), frames in zip(drop_reasons(), run.built.workers.drops(), strict=True)
     ]
 
 

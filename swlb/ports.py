@@ -3,7 +3,7 @@
 import errno
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 from swlb.build import Built, Opened, host_port_name, segment_mac, segment_towards
@@ -11,6 +11,7 @@ from swlb.config import Config, Segment
 from swlb.devices import DeviceState, Tap, host_device_name, open_host, open_tap, watch
 from swlb.errors import PortError
 from swlb.events import Events
+from swlb.steering import Steering, SteeringError, roles_of
 
 log = logging.getLogger("swlb")
 
@@ -36,14 +37,25 @@ class Ports:
         self._sees = True
 
     def devices(self) -> dict[str, Opened]:
-        """What the worker reads and writes."""
+        """What the workers read and write."""
         return {
-            name: Opened(port.tap.fd, port.state.mtu, merges="USO4" in port.tap.offloads)
+            name: Opened(port.tap.fds, port.state.mtu, merges="USO4" in port.tap.offloads)
             for name, port in self.opened.items()
         }
 
+    def steer(self, config: Config, key: int) -> None:
+        """The kernel puts the frames of a session into one worker's queue, if it lets us say so."""
+        if config.workers == 1:
+            return
+        try:
+            with closing(Steering(roles_of(config), key=key, n=config.workers)) as steering:
+                for port in self.opened.values():
+                    steering.attach(port.tap.fd)
+        except SteeringError as error:
+            log.warning("frames are not steered to their workers (%s): workers hand them over, which costs time", error)
+
     def look(self, built: Built, events: Events) -> None:
-        """The worker knows the present state and MTU of every device; changes are told.
+        """The workers know the present state and MTU of every device; changes are told.
 
         While the host is short of descriptors or memory they stay as they were seen last; the log says so once.
         """
@@ -65,12 +77,12 @@ class Ports:
             before, port.state = port.state, watch(port.tap)
             if port.state == before:
                 continue
-            built.worker.set_port(built.ports[name], up=port.state.up, mtu=port.state.mtu or before.mtu)
+            built.workers.set_port(built.ports[name], up=port.state.up, mtu=port.state.mtu or before.mtu)
             _tell(events, name, before, port.state)
             came_up = port.state.up and not before.up
             if came_up or (port.state.present and port.state.netns_id != before.netns_id):
                 # Whoever is behind it now has not heard whose the VIPs are.
-                built.worker.announce(built.segments[port.segment])
+                built.workers.announce(built.segments[port.segment])
 
 
 @contextmanager
@@ -81,7 +93,8 @@ def opened(config: Config) -> Iterator[Ports]:
         for segment in config.segments.values():
             for name in segment.ports:
                 port = config.ports[name]
-                taps[name] = _port(open_tap(name, port.tap, netns=port.netns, mtu=port.mtu), "tap", segment.name)
+                tap = open_tap(name, port.tap, netns=port.netns, mtu=port.mtu, queues=config.workers)
+                taps[name] = _port(tap, "tap", segment.name)
         for name, twin in twin_devices(config).items():
             taps[host_port_name(name)] = _port(_open_twin(config, config.segments[name], twin), "host", name)
         yield Ports(taps)
@@ -112,6 +125,7 @@ def _open_twin(config: Config, segment: Segment, device: str) -> Tap:
         addresses=segment.addresses,
         routes=[(route.to, route.via) for route in config.routes if segment_towards(config, route.via) is segment],
         mtu=min(config.ports[name].mtu for name in segment.ports),
+        queues=config.workers,
     )
 
 

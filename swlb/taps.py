@@ -10,7 +10,7 @@ import os
 import socket
 import struct
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 import pytun
@@ -58,12 +58,13 @@ GONE = (errno.EBADFD, errno.EBADF, errno.EINVAL)
 
 @dataclass(slots=True)
 class Tap:
-    """One open TAP: frames go through `fd`, the kernel's end is `device` in `netns` (None: where swlb runs).
+    """One open TAP: frames go through `fds`, the kernel's end is `device` in `netns` (None: where swlb runs).
 
-    All fields are as they were at opening; `watch` tells what they are now. `fd` is -1 once closed.
+    Each of the fds is a queue: a frame that the kernel sends waits in one of them, and any may be written.
+    All fields are as they were at opening; `watch` tells what they are now. There are no fds once it is closed.
     """
 
-    fd: int
+    fds: tuple[int, ...]
     port_name: str
     device: str
     offloads: tuple[str, ...]
@@ -71,10 +72,15 @@ class Tap:
     mtu: int
     mac: bytes
 
+    @property
+    def fd(self) -> int:
+        """The first queue, good for asking about the device; -1 once it is closed."""
+        return self.fds[0] if self.fds else -1
+
     def close(self) -> None:
         """The device is gone, with its addresses and routes. A second call does nothing."""
-        fd, self.fd = self.fd, -1
-        if fd >= 0:
+        fds, self.fds = self.fds, ()
+        for fd in fds:
             os.close(fd)
 
 
@@ -89,19 +95,20 @@ class DeviceState:
     netns_id: tuple[int, int]
 
 
-def create(port_name: str, device: str, *, birth_name: str, mtu: int, mac: bytes | None) -> Tap:
-    """A TAP, still down and called `birth_name`, in the calling thread's namespace.
+def create(port_name: str, device: str, *, birth_name: str, mtu: int, mac: bytes | None, queues: int = 1) -> Tap:
+    """A TAP of so many queues, still down and called `birth_name`, in the calling thread's namespace.
 
     `device` is the name it is meant to get. A `birth_name` with %d takes the first free number.
     """
     no_tun = dict.fromkeys((errno.ENOENT, errno.ENODEV, errno.ENXIO), NO_TUN)
     with calling(port_name, device, f"open {TUN_PATH}", no_tun):
         os.close(os.open(TUN_PATH, os.O_RDWR))
-    flags = pytun.IFF_TAP | pytun.IFF_NO_PI | pytun.IFF_VNET_HDR | pytun.IFF_TUN_EXCL
+    # Not for one queue: with the flag the kernel makes room, and a queueing discipline, for 256.
+    flags = pytun.IFF_TAP | pytun.IFF_NO_PI | pytun.IFF_VNET_HDR | (pytun.IFF_MULTI_QUEUE if queues > 1 else 0)
     bad_name = {errno.EBUSY: name_is_taken(device, None), errno.ENAMETOOLONG: "a device's name has 1 to 15 bytes"}
     with calling(port_name, device, "TUNSETIFF", bad_name):
         _check_name_len(device)
-        tun = pytun.TunTapDevice(name=birth_name, flags=flags, dev=TUN_PATH)
+        tun = pytun.TunTapDevice(name=birth_name, flags=flags | pytun.IFF_TUN_EXCL, dev=TUN_PATH)
     try:
         with calling(port_name, device, "TUNGETVNETHDRSZ"):
             _check_vnet_hdr_len(tun.fileno())
@@ -114,8 +121,11 @@ def create(port_name: str, device: str, *, birth_name: str, mtu: int, mac: bytes
             group = {errno.EADDRNOTAVAIL: "a device's MAC is neither zero nor a group's"}
             with calling(port_name, device, f"SIOCSIFHWADDR {mac.hex(':')}", group):
                 tun.hwaddr = mac
-        with calling(port_name, device, "dup"):
-            return Tap(_own(tun), port_name, device, offloads, netns=None, mtu=mtu, mac=tun.hwaddr)
+        own_mac = tun.hwaddr
+        with calling(port_name, device, f"open {queues} queues"):
+            # Now: once it is moved or renamed, its name would have to be looked for.
+            fds = _all_queues(tun, queues, flags)
+        return Tap(fds, port_name, device, offloads, netns=None, mtu=mtu, mac=own_mac)
     finally:
         tun.close()
 
@@ -213,6 +223,24 @@ def _set_offloads(fd: int) -> tuple[str, ...]:
         else:
             return names
     raise OSError(errno.EINVAL, "not even none is accepted")
+
+
+def _all_queues(first: pytun.TunTapDevice, queues: int, flags: int) -> tuple[int, ...]:
+    """Descriptors of so many queues of the TAP, which the calling thread's namespace has; the first one first.
+
+    Offloads, MTU and the length of the header are the device's.
+    """
+    fds: list[int] = []
+    try:
+        fds.append(_own(first))
+        while len(fds) < queues:
+            with closing(pytun.TunTapDevice(name=first.name, flags=flags, dev=TUN_PATH)) as another:
+                fds.append(_own(another))
+    except BaseException:
+        for fd in fds:
+            os.close(fd)
+        raise
+    return tuple(fds)
 
 
 def _own(tun: pytun.TunTapDevice) -> int:

@@ -58,7 +58,7 @@ def control(text: str = CONFIG) -> Control:
     """The configuration, built and balanced; checks are not started."""
     config = parse(text, file="test.yaml")
     names = [*config.ports, *map(host_port_name, config.segments)]
-    built = build(config, {name: Opened(None, 1500) for name in names}, up_at_start=up_at_start(config))
+    built = build(config, {name: Opened((), 1500) for name in names}, up_at_start=up_at_start(config))
     events, clock = Events(), ManualClock(100.0)
     ways = {name: Way("lo", {}) for name in config.segments}
     return Control(config, built, events, clock, Balancer(config, built, ways, clock, events))

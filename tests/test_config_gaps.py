@@ -12,8 +12,6 @@ CASES = [
          '1: mode: found "dsr", not built yet; expected transparent or routed'),
     Case("topology one-arm", "inline", "one-arm",
          '2: topology: found "one-arm", not built yet; expected inline'),
-    Case("two workers", "workers: 1", "workers: 2",
-         "3: workers: found 2, not built yet; expected 1"),
     Case("a port of kind packet", "{tap: sws1}", "{packet: eth1}",
          '6: ports.web1.packet: found "eth1", not built yet; expected tap'),
     Case("a port of kind tun", "{tap: sws1}", "{tun: tun0}",

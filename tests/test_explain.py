@@ -35,6 +35,11 @@ def test_a_check_is_explained_with_its_times() -> None:
     assert "a server that falls silent is out within 7s. While down every 10s; up again after 2 successes" in text
 
 
+def test_several_workers_are_explained() -> None:
+    text = " ".join(explained(BASE.replace("workers: 1", "workers: 4")).split())
+    assert "room for 1000000 sessions. 4 workers, each a thread, share them by clients." in text
+
+
 def test_a_plain_switch_is_explained() -> None:
     assert "segment lan: no address: a switch and nothing else" in explained(SWITCH)
 

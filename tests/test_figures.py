@@ -88,7 +88,7 @@ def test_brackets_of_an_ipv6_endpoint_survive_the_table(capsys):
 
 def test_many_sessions_are_told_in_slices():
     run = control(CONFIG.replace("sessions: 100}", "sessions: 10000}"))
-    table = Sessions(run.built.worker, 4)
+    table = Sessions(run.built.workers[0], 4)
     client = bytes(10) + b"\xff\xff" + bytes([192, 0, 2, 1])
     for port in range(1, 5001):
         table.insert(client, port, 6, 80, 0, time.monotonic_ns() // 10**6 % 2**32, 3)

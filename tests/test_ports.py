@@ -45,7 +45,7 @@ def run(devices) -> Control:
 def look(run: Control) -> bool:
     """Whether the worker takes the port to be up after another look."""
     run.ports.look(run.built, run.events)
-    return run.built.worker.port(run.built.ports["client"])["up"]
+    return run.built.workers.port(run.built.ports["client"])["up"]
 
 
 @pytest.mark.parametrize("shortage", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])

@@ -17,10 +17,6 @@ def _any_of(*words: str) -> Test:
     return lambda value, document: isinstance(value, str) and value in words
 
 
-def _more_than_one(value: object, document: dict) -> bool:
-    return type(value) is int and value > 1
-
-
 def _vlan_member(value: object, document: dict) -> bool:
     """PORT.VID, where PORT is a port and the whole is not."""
     ports = document.get("ports")
@@ -45,7 +41,6 @@ NOT_BUILT = (
     Gap("checks", LEFT_OUT),
     Gap("mode", "transparent or routed", _any_of("dsr")),
     Gap("topology", "inline", _any_of("one-arm")),
-    Gap("workers", "1", _more_than_one),
     Gap("ports.*.packet", "tap"),
     Gap("ports.*.tun", "tap"),
     Gap("segments.*.ports.*", "the name of a port", _vlan_member),

@@ -204,7 +204,7 @@ class Config:
 
     mode: Annotated[str, choice("transparent", "routed")] | None = None
     topology: Annotated[str, choice("inline")] = "inline"
-    workers: Annotated[int, whole(1, 1)] = 1
+    workers: Annotated[int, whole(1, 16)] = 1
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
     ports: Annotated[

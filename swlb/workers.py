@@ -1,0 +1,157 @@
+"""All workers as one: the control plane changes and asks them together and gets one answer.
+
+Workers share nothing: each has tables of its own, built alike, so that an index means the same in all of them, and
+a thread of its own. A session is in one of them; stations and neighbours are in whichever has seen them. With one
+worker everything here is that worker's own answer.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from swlb._worker import Worker
+
+SAME_NS = 1_000_000_000  # what two workers tell within it is one event
+
+Event = dict[str, Any]
+Station = tuple[bytes, int, int, int]
+Neighbour = tuple[int, bytes, bytes, str, int]
+
+
+class Workers:
+    """The workers, sealed. The doors are those of a Worker, with the same words."""
+
+    def __init__(self, workers: Sequence[Worker]) -> None:
+        self._workers = tuple(workers)
+        self._echoes = _Echoes()
+
+    def __len__(self) -> int:
+        return len(self._workers)
+
+    def __getitem__(self, number: int) -> Worker:
+        return self._workers[number]
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Within the block every worker forwards in a thread of its own."""
+        threads = [
+            threading.Thread(target=worker.run, name=f"worker {number}") for number, worker in enumerate(self._workers)
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            for worker in self._workers:
+                worker.stop()
+            for thread in threads:
+                thread.join()
+
+    # ---- changing ----
+
+    def set_server(self, index: int, *, ready: int, weight: int, now_ns: int | None = None) -> None:
+        """The server has these ready bits and this weight; its service and VIP follow."""
+        for worker in self._workers:
+            worker.set_server(index, ready=ready, weight=weight, now_ns=now_ns)
+
+    def set_port(self, index: int, *, up: bool, mtu: int) -> None:
+        """The port is up or down and has that MTU."""
+        for worker in self._workers:
+            worker.set_port(index, up=up, mtu=mtu)
+
+    def announce(self, segment: int, *, now_ns: int | None = None) -> None:
+        """The VIPs of the segment are announced again, within 100 ms, by the first worker: once is enough."""
+        self._workers[0].announce(segment, now_ns=now_ns)
+
+    def flush_fdb(self, segment: int) -> int:
+        """No station is known on the segment; how many were."""
+        known = len(self.fdb(segment))
+        return max(known, *[worker.flush_fdb(segment) for worker in self._workers])
+
+    def flush_neighbours(self, segment: int) -> int:
+        """No neighbour is known on the segment; how many were."""
+        known = sum(row[0] == segment for row in self.neighbours())
+        return max(known, *[worker.flush_neighbours(segment) for worker in self._workers])
+
+    def flush_sessions(self, *, service: int | None = None, server: int | None = None) -> int:
+        """Sessions of the service, or of the server, or all, are gone; how many."""
+        return sum(worker.flush_sessions(service=service, server=server) for worker in self._workers)
+
+    # ---- looking ----
+
+    def events(self) -> list[Event]:
+        """What happened since the last call, oldest first. What several workers noticed is told once."""
+        taken = [(number, event) for number, worker in enumerate(self._workers) for event in worker.events()]
+        taken.sort(key=lambda told: told[1]["at_ns"])
+        return [event for number, event in taken if not self._echoes.is_one(number, event)]
+
+    def drops(self) -> list[int]:
+        """Frames dropped, by reason, in the order of drop_reasons()."""
+        return [sum(counts) for counts in zip(*(worker.drops() for worker in self._workers), strict=True)]
+
+    def counters(self) -> dict[str, int]:
+        """Figures of the loops and their tables that are not about one port, server or session."""
+        return _sums([worker.counters() for worker in self._workers])
+
+    def port(self, index: int) -> dict[str, Any]:
+        """The port's state and counters; lost when any worker has lost it."""
+        rows = [worker.port(index) for worker in self._workers]
+        lost = any(row["lost"] for row in rows)
+        state = {name: rows[0][name] for name in ("up", "mtu", "io")}
+        return _sums([{name: row[name] for name in row if name not in state} for row in rows]) | state | {"lost": lost}
+
+    def server(self, index: int) -> dict[str, int]:
+        """The server's counters; packets and bytes as seen from it: in is from clients."""
+        return _sums([worker.server(index) for worker in self._workers])
+
+    def fdb(self, segment: int, *, now_ns: int | None = None) -> list[Station]:
+        """(MAC, VLAN, port, age in ms) of every station known on the segment; who heard it last knows best."""
+        rows = (row for worker in self._workers for row in worker.fdb(segment, now_ns=now_ns))
+        return _best(rows, key=lambda row: row[:2], badness=lambda row: row[3])
+
+    def neighbours(self, *, now_ns: int | None = None) -> list[Neighbour]:
+        """(segment, address, MAC, state, ms since its last sign of life) of every neighbour."""
+        rows = (row for worker in self._workers for row in worker.neighbours(now_ns=now_ns))
+        # A MAC, however old, is more than a question that was not answered yet.
+        return _best(rows, key=lambda row: row[:2], badness=lambda row: (not any(row[2]), row[4]))
+
+    def session_slices(self, *, now_ns: int | None = None) -> Iterator[list[tuple[Any, ...]]]:
+        """The rows of every worker, in lists that take little time each; its own door says what is in them."""
+        for worker in self._workers:
+            yield from worker.session_slices(now_ns=now_ns)
+
+    def sessions(self, *, now_ns: int | None = None) -> list[tuple[Any, ...]]:
+        """The same as one list."""
+        return [row for rows in self.session_slices(now_ns=now_ns) for row in rows]
+
+
+class _Echoes:
+    """What was told lately, and by which worker, to know when another tells the same."""
+
+    def __init__(self) -> None:
+        self._told: dict[tuple[Any, ...], tuple[int, int]] = {}
+
+    def is_one(self, worker: int, event: Event) -> bool:
+        """Whether another worker has told this within a second. The worker that told it first may tell it again."""
+        key = tuple(event[name] for name in ("kind", "segment", "port", "mac", "ip"))
+        now = event["at_ns"]
+        self._told = {key: told for key, told in self._told.items() if abs(now - told[1]) <= SAME_NS}
+        teller, _ = self._told.setdefault(key, (worker, now))
+        if teller == worker:
+            self._told[key] = (worker, now)
+        return teller != worker
+
+
+def _sums(rows: Sequence[dict[str, int]]) -> dict[str, int]:
+    return {name: sum(row[name] for row in rows) for name in rows[0]}
+
+
+def _best(rows: Iterable[Any], *, key: Callable[[Any], Any], badness: Callable[[Any], Any]) -> list[Any]:
+    """One row for each key, the least bad, in the order in which keys first came."""
+    best: dict[Any, Any] = {}
+    for row in rows:
+        other = best.setdefault(key(row), row)
+        if badness(row) < badness(other):
+            best[key(row)] = row
+    return list(best.values())
