@@ -48,7 +48,7 @@ def bench(rounds: int | None, seconds: int | None, quick: bool, peers: tuple[str
     seconds = seconds or (measure.QUICK_SECONDS if quick else measure.SECONDS)
     try:
         if profile:
-            from swlb.bench.profile import run as run_profile
+            from swlb.bench.profile import run_profile
             sys.exit(run_profile(seconds=seconds))
         sys.exit(measure.run(measure.Wanted(rounds, seconds, peers, figures, base, json_file, plot, results)))
     except BenchError as error:

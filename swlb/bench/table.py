@@ -45,7 +45,7 @@ def report(samples: Samples, figures: Sequence[Figure], columns: Sequence[Column
 
 def ratio_table(samples: Samples, figures: Sequence[Figure], columns: Sequence[Column], *, subject: str) -> Table:
     """How many times as good the subject is as each peer; above 1 is better, also where less is better."""
-    table = _table(f"{subject}: how many times as good",
+    table = plain_table(f"{subject}: how many times as good",
                    "median of the rounds' ratios, lowest to highest below it; above 1 is better for every figure")
     for column in columns:
         table.add_column(f"vs {column.title}", justify="right")
@@ -59,7 +59,7 @@ def ratio_table(samples: Samples, figures: Sequence[Figure], columns: Sequence[C
 def mark_table(verdicts: Sequence[Verdict], titles: Mapping[str, str]) -> Table:
     """What was meant to be reached, and whether it was."""
     reached = sum(verdict.reached for verdict in verdicts)
-    table = _table("marks", f"{reached} of {len(verdicts)} reached, by the median")
+    table = plain_table("marks", f"{reached} of {len(verdicts)} reached, by the median")
     for title in ("who", "mark", "measured", ""):
         table.add_column(title, justify="right" if title in ("mark", "measured") else "left")
     for verdict in verdicts:
@@ -70,7 +70,7 @@ def mark_table(verdicts: Sequence[Verdict], titles: Mapping[str, str]) -> Table:
 
 def value_table(samples: Samples, figures: Sequence[Figure], columns: Sequence[Column]) -> Table:
     """Each peer's values."""
-    table = _table("values", "median, lowest to highest below it")
+    table = plain_table("values", "median, lowest to highest below it")
     table.add_column("", style="dim")
     for column in columns:
         table.add_column(column.title, justify="right")
@@ -82,7 +82,7 @@ def value_table(samples: Samples, figures: Sequence[Figure], columns: Sequence[C
 
 def own_table(samples: Samples, figures: Sequence[Figure], *, subject: str) -> Table:
     """What there is to say of the subject without a peer."""
-    table = _table(f"{subject} itself", "median, lowest to highest")
+    table = plain_table(f"{subject} itself", "median, lowest to highest")
     table.add_column("", style="dim")
     table.add_column("", justify="right")
     table.add_column("", style="dim")
@@ -92,7 +92,8 @@ def own_table(samples: Samples, figures: Sequence[Figure], *, subject: str) -> T
     return table
 
 
-def _table(title: str, caption: str) -> Table:
+def plain_table(title: str, caption: str) -> Table:
+    """An empty table in the look of all of them, with a first column for the names of the rows."""
     table = Table(title=title, caption=caption, box=box.SIMPLE_HEAD, title_style="bold", title_justify="left",
                   caption_justify="left", pad_edge=False)
     table.add_column("", no_wrap=True)

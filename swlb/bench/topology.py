@@ -49,7 +49,8 @@ class End:
 class Process:
     """A process that stays, its output in a file."""
 
-    def __init__(self, argv: Sequence[str], *, netns: str, log: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(self, argv: Sequence[str], *, netns: str | None, log: Path,
+                 env: Mapping[str, str] | None = None) -> None:
         self.name = log.stem
         self.log = log
         # A session of its own keeps the terminal's Ctrl-C for the harness, which then ends it in order; if the
@@ -181,8 +182,9 @@ class Topology:
         run(["ip", "-n", netns, "link", "set", device, "netns", to.netns, "name", to.device])
         address_device(to)
 
-    def spawn(self, argv: Sequence[str], *, netns: str, name: str, env: Mapping[str, str] | None = None) -> Process:
-        """A process in a namespace that runs until it is stopped or the run ends."""
+    def spawn(self, argv: Sequence[str], *, netns: str | None, name: str,
+              env: Mapping[str, str] | None = None) -> Process:
+        """A process that runs until it is stopped or the run ends, in a namespace if one is named."""
         process = Process(argv, netns=netns, log=self.directory / f"{name}.log", env=env)
         self._undo.callback(process.stop)
         return process
