@@ -41,15 +41,10 @@ def bench(rounds: int | None, seconds: int | None, quick: bool, peers: tuple[str
     swlb bench --profile                        where the time goes
     """
     from swlb.bench import measure
-    from swlb.bench.commands import BenchError
-    from swlb.errors import SwlbError
 
     rounds = rounds or (measure.QUICK_ROUNDS if quick else measure.ROUNDS)
     seconds = seconds or (measure.QUICK_SECONDS if quick else measure.SECONDS)
-    try:
-        if profile:
-            from swlb.bench.profile import run_profile
-            sys.exit(run_profile(seconds=seconds))
-        sys.exit(measure.run(measure.Wanted(rounds, seconds, peers, figures, base, json_file, plot, results)))
-    except BenchError as error:
-        raise SwlbError(str(error)) from error
+    if profile:
+        from swlb.bench.profile import run_profile
+        sys.exit(run_profile(seconds=seconds))
+    sys.exit(measure.run(measure.Wanted(rounds, seconds, peers, figures, base, json_file, plot, results)))

@@ -7,11 +7,13 @@ import os
 import subprocess
 from collections.abc import Mapping, Sequence
 
+from swlb.errors import SwlbError
+
 COMMAND_TIMEOUT_S = 20.0
 ERROR_TEXT_LEN = 400
 
 
-class BenchError(Exception):
+class BenchError(SwlbError):
     """Something the run depends on did not happen; the text says what, for a person."""
 
 

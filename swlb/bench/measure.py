@@ -49,6 +49,7 @@ def run(wanted: Wanted) -> int:
     console = wide_console()
     figures = chosen_figures(wanted.figures)
     peers, absent = chosen_peers(wanted.peers)
+    known_peers([wanted.base])
     check_machine()
     if wanted.plot:
         from .plot import check_plotting
@@ -79,14 +80,19 @@ def chosen_peers(names: Sequence[str]) -> tuple[list[Peer], list[str]]:
 
     A peer that was named has to be possible: WrongWords when it does not exist, SwlbError when programs are missing.
     """
-    if unknown := [name for name in names if name not in PEERS]:
-        raise WrongWords(f"no peer {', '.join(unknown)}; there are: {' '.join(PEERS)}")
+    known_peers(names)
     chosen = [PEERS[name] for name in dict.fromkeys(names or DEFAULT_PEERS)]
     absent = {peer.name: f"{peer.title}: missing {', '.join(lacks)}" for peer in chosen
               if (lacks := missing(peer.tools))}
     if names and absent:
         raise SwlbError("\n".join(absent.values()))
     return [peer for peer in chosen if peer.name not in absent], list(absent.values())
+
+
+def known_peers(names: Sequence[str]) -> None:
+    """Each is the name of a peer, installed or not; WrongWords otherwise."""
+    if unknown := [name for name in names if name not in PEERS]:
+        raise WrongWords(f"no peer {', '.join(unknown)}; there are: {' '.join(PEERS)}")
 
 
 def check_machine() -> None:
@@ -160,14 +166,14 @@ def keep(done: Report, wanted: Wanted) -> None:
     """The files that were asked for are written, and their paths printed."""
     if wanted.json:
         write_json(wanted.json, done)
+        print(wanted.json)
     if wanted.results:
         write(wanted.results, markdown(done))
+        print(wanted.results)
     if wanted.plot:
         from .plot import draw
         draw(done, wanted.plot, base=wanted.base)
-    for path in (wanted.json, wanted.results, wanted.plot):
-        if path:
-            print(path)
+        print(wanted.plot)
 
 
 def wide_console() -> Console:

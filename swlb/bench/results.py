@@ -57,7 +57,8 @@ def markdown(report: Report) -> str:
         parts.append(f"## {SUBJECT}, how many times as good\n\nMedian of the rounds' ratios; above 1 is better for "
                      f"every figure.\n\n{_ratios(report, beside, others)}")
     if report.verdicts:
-        parts.append(f"## Marks\n\n{_marks(report)}")
+        reached = sum(verdict.reached for verdict in report.verdicts)
+        parts.append(f"## Marks\n\n{reached} of {len(report.verdicts)} reached, by the median.\n\n{_marks(report)}")
     if beside and columns:
         parts.append(f"## Values\n\nMedian, then lowest–highest.\n\n{_values(report, beside, columns)}")
     if own := [figure for figure in report.figures if figure.own]:
@@ -71,7 +72,7 @@ def _head(report: Report) -> str:
     machine = report.machine
     versions = "\n".join(f"- {name}: {version}" for name, version in machine["versions"].items())
     made = (f"{machine['date']}, Linux {machine['kernel']}, {machine['cores']} cores shared by all, "
-            f"commit {machine['commit']}; {report.rounds} rounds, {report.seconds} s a measurement.")
+            f"commit {machine['commit']}; rounds: {report.rounds}, {report.seconds} s a measurement.")
     return f"# A run of the benchmark\n\n{made}\n\n{versions}"
 
 

@@ -10,7 +10,7 @@ from .commands import BenchError, Unavailable, run
 from .drivers import DRIVERS, Driver
 from .figure import Figure, Reading
 from .idle import IDLE, measure_idle
-from .own import OWN_DRIVERS
+from .own import OWN_DRIVERS, OwnDriver
 from .peer import Peer, Setup
 from .samples import Samples, digits
 from .servers import HTTP_PORT
@@ -94,9 +94,7 @@ class Runner:
         if watched:
             yield Step(number, "idle CPU, all peers", (IDLE,), watched, self._idle)
         if own:
-            for alone in OWN_DRIVERS:
-                yield Step(number, f"{alone.title}, swlb itself", alone.figures, (SUBJECT,),
-                           lambda alone=alone: {SUBJECT: alone.measure(self._topology)})  # type: ignore[misc]
+            yield from (self._own_step(number, driver) for driver in OWN_DRIVERS)
         for driver in DRIVERS:
             for setup in self.setups:
                 if driver.fits(setup):
@@ -109,6 +107,12 @@ class Runner:
             return {setup.peer.name: driver.measure(setup, self._topology, self._seconds)}
 
         return Step(number, f"{driver.title}, {setup.peer.title}", driver.figures, (setup.peer.name,), measure)
+
+    def _own_step(self, number: int, driver: OwnDriver) -> Step:
+        def measure() -> dict[str, Reading]:
+            return {SUBJECT: driver.measure(self._topology)}
+
+        return Step(number, f"{driver.title}, swlb itself", driver.figures, (SUBJECT,), measure)
 
     def _idle(self) -> dict[str, Reading]:
         return {peer: Reading((share,)) for peer, share in measure_idle(self.setups).items()}

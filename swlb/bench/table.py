@@ -48,7 +48,7 @@ def ratio_table(samples: Samples, figures: Sequence[Figure], columns: Sequence[C
     table = plain_table(f"{subject}: how many times as good",
                    "median of the rounds' ratios, lowest to highest below it; above 1 is better for every figure")
     for column in columns:
-        table.add_column(f"vs {column.title}", justify="right")
+        _add_peer(table, f"vs {column.title}")
     for figure in (figure for figure in figures if figure.compared):
         ratios = [samples.ratio(figure.key, subject, column.peer, higher_is_better=figure.higher_is_better)
                   for column in columns]
@@ -73,7 +73,7 @@ def value_table(samples: Samples, figures: Sequence[Figure], columns: Sequence[C
     table = plain_table("values", "median, lowest to highest below it")
     table.add_column("", style="dim")
     for column in columns:
-        table.add_column(column.title, justify="right")
+        _add_peer(table, column.title)
     for figure in figures:
         summaries = [samples.summary(figure.key, column.peer) for column in columns]
         table.add_row(figure.title, figure.unit, *(_cell(summary) for summary in summaries))
@@ -98,6 +98,11 @@ def plain_table(title: str, caption: str) -> Table:
                   caption_justify="left", pad_edge=False)
     table.add_column("", no_wrap=True)
     return table
+
+
+def _add_peer(table: Table, title: str) -> None:
+    """A column with the title on as many lines as it has words, none of them cut."""
+    table.add_column(title, justify="right", min_width=max(map(len, title.split())))
 
 
 def _cell(summary: Summary | None, unit: str = "", *, style: str = "") -> Text:

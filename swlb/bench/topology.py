@@ -7,6 +7,7 @@ the next one.
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -138,7 +139,7 @@ class Topology:
 
     def __enter__(self) -> "Topology":
         remove_leftovers()
-        self.directory = Path(self._undo.enter_context(tempfile.TemporaryDirectory(prefix=PREFIX)))
+        self.directory = Path(self._undo.enter_context(tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-")))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
@@ -204,12 +205,18 @@ def address_device(end: End) -> None:
 
 
 def remove_leftovers() -> None:
-    """No namespace is left of a run whose process is gone. Runs that are under way are not touched."""
+    """No namespace or folder is left of a run whose process is gone. Runs that are under way are not touched."""
     for line in run(["ip", "netns", "list"]).splitlines():
-        name = line.split()[0]
-        made_by = re.fullmatch(rf"{PREFIX}(\d+)-\S+", name)
-        if made_by and not Path(f"/proc/{made_by[1]}").exists():
+        if _is_leftover(name := line.split()[0]):
             _delete_namespace(name)
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*-*"):
+        if _is_leftover(folder.name):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_leftover(name: str) -> bool:
+    made_by = re.fullmatch(rf"{PREFIX}(\d+)-\S+", name)
+    return made_by is not None and not Path(f"/proc/{made_by[1]}").exists()
 
 
 def _delete_namespace(name: str) -> None:

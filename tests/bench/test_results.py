@@ -34,7 +34,7 @@ def rows(page: str, heading: str) -> list[list[str]]:
 
 def test_a_page_says_when_and_with_what_the_run_was_made() -> None:
     head = markdown(report()).split("##")[0]
-    for fact in ("2026-11-25", "Linux 6.18", "2 cores", "commit abc", "2 rounds", "nginx: 1.22"):
+    for fact in ("2026-11-25", "Linux 6.18", "2 cores", "commit abc", "rounds: 2", "nginx: 1.22"):
         assert fact in head
 
 
