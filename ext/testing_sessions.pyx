@@ -3,8 +3,7 @@
 
 They need much around them, so they look into a Worker, which must not be running meanwhile. Methods have the
 names of the functions they call, without the table's. Addresses are 16 bytes, l4_ports in host order, times in
-milliseconds modulo 2^32. `audit()` is None, or says what is broken;
-`lookup_ns()` is for the benchmark.
+milliseconds modulo 2^32. `audit()` is None, or says what is broken; `lookup_ns()` is for the benchmark.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize

@@ -27,7 +27,8 @@ from .topology import Topology
 
 ROUNDS, QUICK_ROUNDS = 5, 1
 SECONDS, QUICK_SECONDS = 2, 1
-WIDTH = 150
+# Of what is not a terminal: a dozen peers beside each other.
+WIDTH = 175
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,7 @@ def own_table(samples: Samples, figures: Sequence[Figure], *, subject: str) -> T
 def plain_table(title: str, caption: str) -> Table:
     """An empty table in the look of all of them, with a first column for the names of the rows."""
     table = Table(title=title, caption=caption, box=box.SIMPLE_HEAD, title_style="bold", title_justify="left",
-                  caption_justify="left", pad_edge=False)
+                  caption_justify="left", pad_edge=False, padding=(0, 0, 0, 1))
     table.add_column("", no_wrap=True)
     return table
 
