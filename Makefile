@@ -11,13 +11,14 @@ FRAMES ?= 10000000
 NEED_DEMO := ip:iproute2
 NEED_TEST := $(NEED_DEMO) ping:iputils-ping curl:curl ethtool:ethtool
 NEED_BENCH := $(NEED_TEST) nft:nftables nginx:nginx /usr/lib/nginx/modules/ngx_stream_module.so:libnginx-mod-stream \
-	haproxy:haproxy iperf3:iperf3 wrk:wrk sockperf:sockperf taskset:util-linux ps:procps
+	haproxy:haproxy iperf3:iperf3 wrk:wrk sockperf:sockperf gcc:gcc setpriv:util-linux sysctl:procps \
+	ovs-vswitchd:openvswitch-switch
 
 .PHONY: help demo test bench lint fuzz build clean
 help:
 	@echo "make demo    three servers behind a VIP, a request seen from all sides, a server that fails (root)"
 	@echo "make test    all tests (root for those with real namespaces and devices)"
-	@echo "make bench   swlb beside nftables, HAProxy, nginx and a direct link (root, about 8 minutes)"
+	@echo "make bench   swlb beside nftables, HAProxy, nginx, Open vSwitch and its own limits (root, about 20 minutes)"
 	@echo "make lint    ruff and mypy"
 	@echo "make fuzz    $(FRAMES) random and mutated frames under the address and undefined-behaviour sanitizers"
 
@@ -53,6 +54,12 @@ $(VENV)/.built: $(VENV)/.ready setup.py $(EXT_SOURCES)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --editable '.[test]'
 	@touch $@
 
+# What `make bench` draws with: the extra "bench", without compiling anything again.
+BENCH_EXTRA := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["bench"])
+$(VENV)/.bench: $(VENV)/.ready
+	@$(BIN)/python -c '$(BENCH_EXTRA)' | xargs $(BIN)/pip install --quiet --disable-pip-version-check
+	@touch $@
+
 build: $(VENV)/.built
 
 demo: build
@@ -63,9 +70,9 @@ test: build
 	$(call need,$(NEED_TEST))
 	@$(BIN)/python -m pytest -q
 
-bench: build
+bench: build $(VENV)/.bench
 	$(call need,$(NEED_BENCH))
-	@$(BIN)/python -m tests.bench
+	@$(BIN)/swlb bench --json build/bench.json --plot build/bench.png
 
 lint: build
 	@$(BIN)/ruff check .

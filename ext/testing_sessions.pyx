@@ -3,15 +3,18 @@
 
 They need much around them, so they look into a Worker, which must not be running meanwhile. Methods have the
 names of the functions they call, without the table's. Addresses are 16 bytes, l4_ports in host order, times in
-milliseconds modulo 2^32. `audit()` is None, or says what is broken.
+milliseconds modulo 2^32. `audit()` is None, or says what is broken; `lookup_ns()` is for the benchmark.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uintptr_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
+from libc.stdlib cimport free, malloc
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 from ext.address cimport ip_load, ip_store, ip_t
 from ext.judge cimport worker_t
-from ext.order cimport htons, ntohs
+from ext.order cimport be16, htons, ntohs
+from ext.ports.port cimport BURST
 from ext.schedule.rr cimport rr_choose
 from ext.tables cimport audit, service, session
 from ext.tables.tables cimport tables_t
@@ -36,6 +39,20 @@ cdef object said(const char *wrong):
 cdef tables_t *tables_of(worker) except NULL:
     cdef uintptr_t address = worker.address
     return &(<worker_t *>address).tables
+
+
+cdef struct request_t:
+    ip_t client
+    ip_t vip
+    be16 client_port
+    be16 vip_port
+    uint8_t protocol
+
+
+cdef uint64_t clock_ns() noexcept nogil:
+    cdef timespec now
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return <uint64_t>now.tv_sec * 1000000000 + now.tv_nsec
 
 
 cdef class Sessions:
@@ -111,6 +128,57 @@ cdef class Sessions:
 
     def sweep(self, uint32_t budget, uint32_t now_ms) -> int:
         return session.sessions_sweep(self.table, self.services, budget, now_ms)
+
+    cdef uint32_t look_up(self, request_t *requests, uint32_t n) noexcept nogil:
+        """How many of the n sessions are found; in the passes of a burst (ext/forward/foresee.pxd)."""
+        cdef uint32_t hashes[BURST]
+        cdef uint32_t i, n_found = 0
+        cdef request_t *r
+        for i in range(n):
+            r = &requests[i]
+            hashes[i] = session.session_hash(self.table, r.client, r.client_port, r.protocol)
+            session.session_fetch_bucket(self.table, hashes[i])
+        for i in range(n):
+            session.session_fetch(self.table, hashes[i])
+        for i in range(n):
+            session.session_fetch_next(self.table, hashes[i], requests[i].client_port)
+        for i in range(n):
+            r = &requests[i]
+            n_found += session.session_of_request(self.table, self.services, hashes[i], r.client, r.client_port,
+                                                  r.protocol, r.vip, r.vip_port) is not NULL
+        return n_found
+
+    def lookup_ns(self, uint32_t n_lookups) -> float:
+        """Nanoseconds that finding a session by its request takes, burst after burst, in random order over all.
+
+        The table must have no free entries among those used. The requests are written down before, one behind the
+        other, as they are in a burst, so that fetching them costs next to nothing.
+        """
+        cdef request_t *requests = <request_t *>malloc(<size_t>n_lookups * sizeof(request_t))
+        cdef uint64_t random = 0x9E3779B97F4A7C15ULL, begin_ns, end_ns
+        cdef uint32_t i, n_found = 0
+        cdef session.session_t *s
+        cdef request_t *r
+        if requests is NULL:
+            raise MemoryError
+        for i in range(n_lookups):
+            random = random * 6364136223846793005ULL + 1442695040888963407ULL    # Knuth's MMIX
+            s = session.session_at(self.table, <uint32_t>(((random >> 32) * self.table.high) >> 32))
+            r = &requests[i]
+            r.client, r.client_port, r.protocol = session.session_client(self.table, s), s.client_port, s.protocol
+            r.vip_port = s.vip_port
+            r.vip = self.services.services[self.services.servers[s.server].service].vip[self.table.family]
+        with nogil:
+            begin_ns = clock_ns()
+            i = 0
+            while i < n_lookups:
+                n_found += self.look_up(requests + i, min(<uint32_t>BURST, n_lookups - i))
+                i += BURST
+            end_ns = clock_ns()
+        free(requests)
+        if n_found != n_lookups:
+            raise ValueError(f"{n_lookups - n_found} of {n_lookups} sessions were not found")
+        return <double>(end_ns - begin_ns) / n_lookups
 
     def audit(self): return said(audit.sessions_audit(self.table, self.services))
     def __len__(self): return self.table.n

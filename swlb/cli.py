@@ -1,4 +1,4 @@
-"""The command line: `swlb check|run|show|set|flush|lab`.
+"""The command line: `swlb check|run|show|set|flush|lab|bench`.
 
 Exit codes: 0 done, 1 not done, 2 wrong words, 3 not running.
 """
@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from swlb import __version__
+from swlb.bench_cli import bench
 from swlb.errors import SwlbError
 from swlb.lab_cli import lab
 
@@ -133,6 +134,7 @@ def flush(table: str, segment: str | None, service: str | None, server: str | No
 
 
 cli.add_command(lab)
+cli.add_command(bench)
 
 
 def main() -> None:

@@ -50,7 +50,7 @@ def test_show_prints_json_as_one_list(monkeypatch, capsys):
     assert '"/show/ports"' in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("words", [["--help"], ["show", "-h"], ["--version"]])
+@pytest.mark.parametrize("words", [["--help"], ["show", "-h"], ["bench", "--help"], ["--version"]])
 def test_help_exits_0(monkeypatch, capsys, words):
     assert run(monkeypatch, *words) in (0, None)
     assert "swlb" in capsys.readouterr().out

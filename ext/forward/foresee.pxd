@@ -4,12 +4,10 @@ A session table of a million entries lies in memory, not in a cache; a burst wai
 Read first: ext/tables/session.pxd.
 """
 
-from libc.stdint cimport uint32_t
-
-from ext.debug cimport likely, prefetch, unlikely
+from ext.debug cimport likely, unlikely
 from ext.frame cimport FOUND_L3, FOUND_L4, NO_VIP, frame_t
 from ext.tables.service cimport V4, V6, vip_index
-from ext.tables.session cimport SESSION_V4_LEN, session_at, session_hash, sessions_t
+from ext.tables.session cimport session_fetch, session_fetch_bucket, session_fetch_next, session_hash, sessions_t
 from ext.tables.tables cimport tables_t
 from ext.verdict cimport GO_ON
 from ext.wire.parse cimport parse_ethernet, parse_ip
@@ -35,17 +33,17 @@ cdef inline void foresee(tables_t *tables, frame_t *frame) noexcept nogil:
         frame.hash = session_hash(table, frame.src, frame.sport, frame.protocol)
     else:
         frame.hash = session_hash(table, frame.dst, frame.dport, frame.protocol)
-    prefetch(&table.buckets[frame.hash & table.mask])
+    session_fetch_bucket(table, frame.hash)
 
 
 cdef inline void foresee_session(const tables_t *tables, const frame_t *frame) noexcept nogil:
-    """The first session of the bucket is being fetched, if there is one."""
-    cdef const sessions_t *table = &tables.sessions[V4 if frame.family == 4 else V6]
-    cdef uint32_t i
-    if unlikely(not frame.found & FOUND_L4):
-        return
-    i = table.buckets[frame.hash & table.mask]
-    if likely(i != 0):
-        prefetch(session_at(table, i - 1))
-        # An entry may lie across two lines.
-        prefetch(<char *>session_at(table, i - 1) + SESSION_V4_LEN - 1)
+    """The first session of the bucket is being fetched, as far as it has to be compared."""
+    if likely(frame.found & FOUND_L4):
+        session_fetch(&tables.sessions[V4 if frame.family == 4 else V6], frame.hash)
+
+
+cdef inline void foresee_rest(const tables_t *tables, const frame_t *frame) noexcept nogil:
+    """The rest of that session is being fetched, or the next of the bucket."""
+    if likely(frame.found & FOUND_L4):
+        session_fetch_next(&tables.sessions[V4 if frame.family == 4 else V6], frame.hash,
+                           frame.sport if frame.vip != NO_VIP else frame.dport)

@@ -3,9 +3,10 @@
 Structure: one table a family. The bucket is that of the client's end point (address, port, protocol), which a
 request carries as source and a reply as destination; so one entry in one chain serves both directions, and
 what tells them apart is compared: the VIP for a request, the server for a reply. An entry is 48 bytes for
-IPv4 and 64 for IPv6 (the client's address is its tail), plus 4 for its bucket.
-Memory is mapped at start for the configured number and touched only as it is used. The number is that of all
-tables of all workers, which count in one place. Full: nothing is evicted, the insert fails. Chains are bounded by CROWD, since one client end point may call many ports of a VIP.
+IPv4 and 64 for IPv6 (the client's address is its tail), plus 8 for two buckets, so that few chains are longer than
+one. Memory is mapped at start for the configured number and touched only as it is used. The number is that of all
+tables of all workers, which count in one place. Full: nothing is evicted, the insert fails. Chains are bounded by
+CROWD, since one client end point may call many ports of a VIP.
 Idle times are kept in milliseconds modulo 2^32 (49 days); a sweep passes every entry once a second, far more
 often than that wraps. Owner: the worker; readers ask it.
 """
@@ -15,9 +16,10 @@ from libc.string cimport memset
 from posix.mman cimport munmap
 
 from ext.address cimport ip_equal, ip_load, ip_of_v4, ip_store, ip_t, ip_v4
+from ext.debug cimport likely, prefetch
 from ext.hash cimport hash_ip, key_t, power_of_two
 from ext.order cimport be16, load32, store32
-from ext.pages cimport map_pages
+from ext.pages cimport map_table
 from ext.sync cimport add_shared
 from ext.tables.service cimport V4, server_t, services_t
 from ext.tables.state cimport ESTABLISHED, S_NONE
@@ -64,9 +66,9 @@ cdef inline int sessions_init(sessions_t *table, int family, uint32_t limit, uin
     table.open = open
     table.key = key
     table.stride = SESSION_V4_LEN if family == V4 else SESSION_V6_LEN
-    table.mask = power_of_two(limit) - 1
-    table.entries = <uint8_t *>map_pages(<size_t>limit * table.stride + sizeof(session_t))
-    table.buckets = <uint32_t *>map_pages((<size_t>table.mask + 1) * sizeof(uint32_t))
+    table.mask = 2 * power_of_two(limit) - 1
+    table.entries = <uint8_t *>map_table(<size_t>limit * table.stride + sizeof(session_t))
+    table.buckets = <uint32_t *>map_table((<size_t>table.mask + 1) * sizeof(uint32_t))
     if table.entries is NULL or table.buckets is NULL:
         sessions_free(table)
         return -1
@@ -96,6 +98,30 @@ cdef inline uint32_t session_hash(const sessions_t *table, ip_t client, be16 cli
                                   uint8_t protocol) noexcept nogil:
     """What a client's end point is found by: its low bits are the bucket."""
     return hash_ip(table.key, client, client_port | (<uint64_t>protocol << 16))
+
+
+cdef inline void session_fetch_bucket(const sessions_t *table, uint32_t hash) noexcept nogil:
+    """The bucket is on its way to the cache."""
+    prefetch(&table.buckets[hash & table.mask])
+
+
+cdef inline void session_fetch(const sessions_t *table, uint32_t hash) noexcept nogil:
+    """What tells the bucket's first session from others is on its way to the cache, if there is one."""
+    cdef uint32_t i = table.buckets[hash & table.mask]
+    if i:
+        prefetch(&session_at(table, i - 1).next)
+
+
+cdef inline void session_fetch_next(const sessions_t *table, uint32_t hash, be16 client_port) noexcept nogil:
+    """The rest of the bucket's first session is on its way, too; or the second, if it cannot be the first."""
+    cdef uint32_t i = table.buckets[hash & table.mask]
+    cdef session_t *session
+    if i:
+        session = session_at(table, i - 1)
+        if likely(session.client_port == client_port):
+            prefetch(session)
+        elif session.next:
+            prefetch(&session_at(table, session.next - 1).next)
 
 
 cdef inline session_t *session_of_request(const sessions_t *table, const services_t *services, uint32_t hash,

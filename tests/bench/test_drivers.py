@@ -2,8 +2,9 @@
 
 import pytest
 
-from .commands import BenchError
-from .drivers import Reading, read_sockperf, read_wrk
+from swlb.bench.commands import BenchError
+from swlb.bench.drivers import read_sockperf, read_wrk
+from swlb.bench.figure import Reading
 
 WRK = """Running 2s test @ http://10.0.1.100:80/
   2 threads and 32 connections

@@ -3,13 +3,14 @@
 import pytest
 from rich.console import Console, RenderableType
 
-from .drivers import Figure
-from .samples import Samples, Summary, summarise
-from .table import Column, digits, ratio_table, report, value_table
+from swlb.bench.figure import Figure
+from swlb.bench.samples import Samples, Summary, digits, summarise
+from swlb.bench.table import Column, own_table, ratio_table, report, value_table
 
 BULK = Figure("bulk", "bulk", "Gb/s")
 PING = Figure("ping", "ping", "µs", higher_is_better=False)
 IDLE = Figure("idle", "idle", "%", higher_is_better=False, compared=False)
+BYTES = Figure("bytes", "bytes", "bytes", higher_is_better=False, compared=False, own=True)
 SWLB, HAPROXY = Column("swlb", "swlb"), Column("haproxy", "HAProxy")
 
 
@@ -92,7 +93,8 @@ def test_one_value_is_shown_without_a_spread() -> None:
 
 def test_several_values_are_shown_with_their_spread() -> None:
     table = value_table(samples_of("bulk", swlb=[12.0, 14.0, 13.0]), [BULK], [SWLB])
-    assert row(table, "bulk") == ["Gb/s", "13.0", "12.0–14.0"]
+    assert row(table, "bulk") == ["Gb/s", "13.0"]
+    assert "12.0–14.0" in printed(table)
 
 
 def test_what_a_peer_cannot_do_is_shown_as_a_dash() -> None:
@@ -118,11 +120,23 @@ def test_figures_without_a_meaningful_ratio_are_not_compared() -> None:
 
 
 def test_ratios_come_before_the_values() -> None:
-    text = printed(report(samples_of("ping", swlb=[20.0], haproxy=[60.0]), [PING], [SWLB, HAPROXY], subject="swlb"))
+    text = printed(report(samples_of("ping", swlb=[20.0], haproxy=[60.0]), [PING], [SWLB, HAPROXY], [], subject="swlb"))
     assert text.index("3.00×") < text.index("60.0")
 
 
 @pytest.mark.parametrize("columns", [[HAPROXY], [SWLB]])
 def test_a_run_that_cannot_compare_shows_values_alone(columns: list[Column]) -> None:
     samples = samples_of("bulk", swlb=[12.0], haproxy=[8.0])
-    assert "how many times" not in printed(report(samples, [BULK], columns, subject="swlb"))
+    assert "how many times" not in printed(report(samples, [BULK], columns, [], subject="swlb"))
+
+
+def test_a_run_that_measured_nothing_beside_peers_shows_swlb_itself_alone() -> None:
+    samples = samples_of("bytes", swlb=[52.0, 54.0])
+    text = printed(report(samples, [BYTES], [], [], subject="swlb"))
+    assert "swlb itself" in text
+    assert "values" not in text
+
+
+def test_figures_of_swlb_itself_are_shown_with_unit_value_and_spread() -> None:
+    samples = samples_of("bytes", swlb=[52.0, 54.0])
+    assert row(own_table(samples, [BYTES], subject="swlb"), "bytes") == ["bytes", "53.0", "52.0–54.0"]

@@ -109,6 +109,15 @@ def test_neighbouring_entries_do_not_overwrite_each_other(family: int) -> None:
         assert table.of_request((client, 1000 + n, 6, vip, 80))[:2] == (client, 1000 + n)
 
 
+@pytest.mark.parametrize("family", [4, 6])
+def test_timing_look_ups_finds_every_session(family: int) -> None:
+    worker = balancer(vips=VIPS, servers=SERVERS)
+    table = Sessions(worker, family)
+    for n in range(LIMIT):
+        table.insert(ip(f"{CLIENT[family]}1"), 1000 + n, 6, 80, BEHIND[family][n % 3][2], 0, STATES["ESTABLISHED"])
+    assert table.lookup_ns(10 * LIMIT) > 0
+
+
 def test_a_full_table_evicts_nobody() -> None:
     worker = balancer(sessions=3, vips=VIPS, servers=SERVERS)
     table = Sessions(worker, 4)

@@ -118,7 +118,11 @@ def test_every_worker_has_a_thread_and_they_end(make_netns, tmp_path, workers):
 
 def test_every_device_has_a_queue_for_each_worker_kernel_twins_too(several):
     descriptors = Path(f"/proc/{several.at.swlb.process.pid}/fdinfo").iterdir()
-    queues = Counter(name for file in descriptors for name in re.findall(r"iff:\t(\S+)", file.read_text()))
+    texts = []
+    for file in descriptors:
+        with suppress(FileNotFoundError):  # one that swlb had for a moment, to look after a device
+            texts.append(file.read_text())
+    queues = Counter(name for text in texts for name in re.findall(r"iff:\t(\S+)", text))
     devices = {row["device"] for row in several.at.swlb.show("ports")}
     assert queues == dict.fromkeys(devices, several.case.workers)
 
@@ -223,8 +227,13 @@ def test_hosts_reach_each_other_past_the_services(several, family):
 
 @FAMILIES
 def test_a_server_is_a_client_of_the_vip(several, family):
-    answer = get(several.at["web1"], several.vip(family))
-    assert answer.server in NAMES
+    name = "web/web1" if family == 4 else "web/web1v6"
+    # Chosen for its own call a server would answer itself, past swlb.
+    several.at.swlb.order(name, "drain")
+    try:
+        assert get(several.at["web1"], several.vip(family)).server in NAMES - {"web1"}
+    finally:
+        several.at.swlb.order(name, "ready")
 
 
 @FAMILIES

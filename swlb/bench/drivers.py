@@ -12,38 +12,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from .commands import BenchError, run
-from .peers import Setup
+from .figure import Figure, Reading
+from .peer import Setup
 from .servers import BULK_PORT, HTTP_PORT, PACKETS_PORT, PING_PORT, counted_packets, serving
 from .topology import Topology
 
 GRACE_S = 10.0
 WRK_CONNECTIONS = 32
 WRK_THREADS = 2
-FLOOD = Path(__file__).with_name("flood.py")
+MANY_FLOWS = 64
 KILO = 1e3
+MICRO = 1e6
 GIGA = 1e9
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One row of the table. `compared` figures have a ratio worth showing."""
-
-    key: str
-    title: str
-    unit: str
-    higher_is_better: bool = True
-    compared: bool = True
-
-
-@dataclass(frozen=True)
-class Reading:
-    """One value for each figure of the driver, and what else a reader of the raw data should know."""
-
-    values: tuple[float, ...]
-    remark: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,15 +88,31 @@ def read_sockperf(report: str) -> Reading:
         raise BenchError(f"sockperf: no percentiles in its report: {report.strip()}") from error
 
 
-def measure_packets(setup: Setup, topology: Topology, seconds: int) -> Reading:
-    """Thousand 60-byte frames a second that reach the server while the client sends as fast as one core can."""
+def measure_packets(setup: Setup, topology: Topology, seconds: int, *, flows: int) -> Reading:
+    """Thousand 60-byte frames a second that reach the server while the client sends as fast as one core can.
+
+    Then the microseconds of processor time the balancer spent for each of them, None when it has no process.
+    """
     with cores_apart(setup) as (sender_core, _):
-        before = counted_packets(netns=setup.server)
-        report = run([sys.executable, str(FLOOD), setup.target, str(PACKETS_PORT), str(seconds), str(sender_core)],
-                     netns=setup.client, timeout_s=seconds + GRACE_S)
-        arrived = counted_packets(netns=setup.server) - before
+        before, cpu_before = counted_packets(netns=setup.server), _cpu_seconds(setup)
+        report = run([sys.executable, "-m", "swlb.bench.flood", setup.target, str(PACKETS_PORT), str(seconds),
+                      str(sender_core), str(flows)], netns=setup.client, timeout_s=seconds + GRACE_S)
+        cpu_after, arrived = _cpu_seconds(setup), counted_packets(netns=setup.server) - before
+    if not arrived:
+        raise BenchError("not one of the packets arrived")
     sent, elapsed_s = json.loads(report)
-    return Reading((arrived / elapsed_s / KILO,), f"{sent / elapsed_s / KILO:.0f} k/s sent")
+    cost = None if cpu_before is None or cpu_after is None else (cpu_after - cpu_before) / arrived * MICRO
+    return Reading((arrived / elapsed_s / KILO, cost), f"{sent / elapsed_s / KILO:.0f} k/s sent")
+
+
+def measure_one_flow(setup: Setup, topology: Topology, seconds: int) -> Reading:
+    """The same with frames that are all of one connection, so that none of them can be a different core's."""
+    reading = measure_packets(setup, topology, seconds, flows=1)
+    return Reading(reading.values[:1], reading.remark)
+
+
+def _cpu_seconds(setup: Setup) -> float | None:
+    return setup.balancer.cpu_seconds() if setup.balancer else None
 
 
 @contextmanager
@@ -125,7 +123,7 @@ def cores_apart(setup: Setup) -> Iterator[tuple[int, int]]:
     """
     cores = sorted(os.sched_getaffinity(0))
     sender, balancer = cores[0], cores[-1]
-    threads = _threads(setup)
+    threads = setup.balancer.threads() if setup.balancer else []
     for thread in threads:
         os.sched_setaffinity(thread, {balancer})
     _steer(setup, 1 << balancer if balancer != sender else 0)
@@ -135,11 +133,6 @@ def cores_apart(setup: Setup) -> Iterator[tuple[int, int]]:
         _steer(setup, 0)
         for thread in threads:
             os.sched_setaffinity(thread, cores)
-
-
-def _threads(setup: Setup) -> list[int]:
-    pids = setup.balancer.pids() if setup.balancer else ()
-    return [int(task.name) for pid in pids for task in Path(f"/proc/{pid}/task").iterdir()]
 
 
 def _steer(setup: Setup, mask: int) -> None:
@@ -166,5 +159,9 @@ DRIVERS = (
     Driver("TCP ping-pong", (Figure("ping_p50", "ping-pong p50, one way", "µs", higher_is_better=False),
                              Figure("ping_p99", "ping-pong p99, one way", "µs", higher_is_better=False)),
            measure_ping_pong),
-    Driver("60-byte UDP packets", (Figure("packets", "60-byte UDP packets", "k/s"),), measure_packets, udp=True),
+    Driver("60-byte UDP, many flows", (Figure("packets_many", "60-byte UDP, many flows", "k/s"),
+                                       Figure("cpu_per_packet", "CPU per packet", "µs", higher_is_better=False)),
+           partial(measure_packets, flows=MANY_FLOWS), udp=True),
+    Driver("60-byte UDP, one flow", (Figure("packets_one", "60-byte UDP, one flow", "k/s"),),
+           measure_one_flow, udp=True),
 )

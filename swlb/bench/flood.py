@@ -1,8 +1,8 @@
 """Sends 60-byte UDP frames as fast as one core can; a program of its own, run in the client.
 
-`python flood.py ADDRESS PORT SECONDS CORE` prints `[frames, seconds]`. The frames are handed to the device through a
-packet socket, 64 in one system call (sendmmsg), because the kernel's UDP sockets are slower than what is measured.
-The interpreter is not: it runs once for 64 frames.
+`python -m swlb.bench.flood ADDRESS PORT SECONDS CORE FLOWS` prints `[frames, seconds]`. The frames are handed to the
+device through a packet socket, 64 in one system call (sendmmsg), because the kernel's UDP sockets are slower than what
+is measured. The interpreter is not: it runs once for 64 frames. FLOWS are that many source ports, which take turns.
 """
 
 import ctypes
@@ -13,11 +13,15 @@ import socket
 import struct
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-PAYLOAD = bytes(18)  # 14 Ethernet + 20 IPv4 + 8 UDP + 18 = 60 bytes, the shortest frame there is
+from .servers import PAYLOAD_LEN
+
+PAYLOAD = bytes(PAYLOAD_LEN)
 BATCH = 64
+FIRST_SOURCE_PORT = 20000
 RESOLVE_TIMEOUT_S = 2.0
 
 
@@ -49,28 +53,37 @@ class Neighbour:
     device: str
 
 
-def flood(address: str, l4_port: int, seconds: float) -> tuple[int, float]:
+def flood(address: str, l4_port: int, seconds: float, *, flows: int) -> tuple[int, float]:
     """How many frames the device took, and in how many seconds."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, \
             socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as packet:
-        # The UDP socket lends its address and source port, and makes the kernel resolve the neighbour.
+        # The UDP socket lends its address, and makes the kernel resolve the neighbour.
         udp.connect((address, l4_port))
         neighbour = resolve(udp, address)
         packet.bind((neighbour.device, 0))
-        source_mac = packet.getsockname()[4]
-        frame = ethernet_frame(neighbour.mac, source_mac, udp_packet(udp.getsockname(), (address, l4_port)))
-        return send_batches(packet, frame, seconds)
+        own_address, own_mac = udp.getsockname()[0], packet.getsockname()[4]
+        frames = [ethernet_frame(neighbour.mac, own_mac, udp_packet((own_address, l4_source), (address, l4_port)))
+                  for l4_source in source_ports(flows)]
+        return send_batches(packet, frames, seconds)
 
 
-def send_batches(packet: socket.socket, frame: bytes, seconds: float) -> tuple[int, float]:
-    """How many copies of the frame were taken, and in how many seconds."""
+def source_ports(flows: int) -> list[int]:
+    """The source port of each frame of a batch, the flows one after the other."""
+    if BATCH % flows:
+        raise ValueError(f"{flows} flows; expected a number that divides {BATCH}, or they would not send equally much")
+    return [FIRST_SOURCE_PORT + n % flows for n in range(BATCH)]
+
+
+def send_batches(packet: socket.socket, frames: Sequence[bytes], seconds: float) -> tuple[int, float]:
+    """How many frames were taken, the given ones again and again, and in how many seconds."""
     libc = ctypes.CDLL(None, use_errno=True)
-    buffer = ctypes.create_string_buffer(frame, len(frame))
-    vector = IoVec(ctypes.addressof(buffer), len(frame))
-    messages = (MMsgHdr * BATCH)(*(MMsgHdr(MsgHdr(iov=ctypes.pointer(vector), iovlen=1)) for _ in range(BATCH)))
+    buffers = [ctypes.create_string_buffer(frame, len(frame)) for frame in frames]
+    vectors = [IoVec(ctypes.addressof(buffer), len(frame)) for buffer, frame in zip(buffers, frames, strict=True)]
+    headers = (MMsgHdr(MsgHdr(iov=ctypes.pointer(vector), iovlen=1)) for vector in vectors)
+    messages = (MMsgHdr * len(frames))(*headers)
     n_sent, begin = 0, time.monotonic()
     while (elapsed := time.monotonic() - begin) < seconds:
-        n = libc.sendmmsg(packet.fileno(), messages, BATCH, 0)
+        n = libc.sendmmsg(packet.fileno(), messages, len(frames), 0)
         if n > 0:
             n_sent += n
         elif (code := ctypes.get_errno()) != errno.ENOBUFS:  # ENOBUFS: the device's queue is full, as it should be
@@ -117,4 +130,4 @@ def checksum(data: bytes) -> int:
 
 if __name__ == "__main__":
     os.sched_setaffinity(0, {int(sys.argv[4])})
-    print(json.dumps(flood(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]))))
+    print(json.dumps(flood(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), flows=int(sys.argv[5]))))

@@ -2,15 +2,13 @@
 
 import os
 import platform
-import shutil
 import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from .peers import ROOT, Peer
-
+HERE = Path(__file__).parent
 # What every peer needs: `ip netns` and the rest of the topology, the servers, the load.
 TOOLS = ("ip", "sysctl", "setpriv", "nft", "nginx", "curl", "iperf3", "wrk", "sockperf")
 VERSIONS = {
@@ -20,13 +18,9 @@ VERSIONS = {
     "iperf3": ("iperf3", "--version"),
     "wrk": ("wrk", "-v"),
     "sockperf": ("sockperf", "--version"),
+    "ovs": ("ovs-vswitchd", "--version"),
+    "gcc": ("gcc", "--version"),
 }
-
-
-def missing_tools(peers: Sequence[Peer]) -> list[str]:
-    """The programs and files the run needs and the machine lacks."""
-    needed = dict.fromkeys([*TOOLS, *(tool for peer in peers for tool in peer.tools)])
-    return [tool for tool in needed if not (Path(tool).exists() if tool.startswith("/") else shutil.which(tool))]
 
 
 def facts() -> dict[str, object]:
@@ -35,7 +29,7 @@ def facts() -> dict[str, object]:
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "kernel": platform.release(),
         "cores": len(os.sched_getaffinity(0)),
-        "commit": _output(("git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12")) or "unknown",
+        "commit": _output(("git", "-C", str(HERE), "describe", "--always", "--dirty", "--abbrev=12")) or "unknown",
         "versions": {"swlb": _own_version(), **{name: _version(argv) for name, argv in VERSIONS.items()}},
     }
 

@@ -7,12 +7,13 @@ the next one.
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -49,7 +50,8 @@ class End:
 class Process:
     """A process that stays, its output in a file."""
 
-    def __init__(self, argv: Sequence[str], *, netns: str, log: Path, cwd: Path | None) -> None:
+    def __init__(self, argv: Sequence[str], *, netns: str | None, log: Path,
+                 env: Mapping[str, str] | None = None) -> None:
         self.name = log.stem
         self.log = log
         # A session of its own keeps the terminal's Ctrl-C for the harness, which then ends it in order; if the
@@ -57,7 +59,7 @@ class Process:
         command = ["setpriv", "--pdeathsig", "TERM", *within(netns, argv)]
         with log.open("wb") as output:
             self._popen = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                                           start_new_session=True, cwd=cwd)
+                                           start_new_session=True, env={**os.environ, **(env or {})})
 
     def pids(self) -> tuple[int, ...]:
         """The process and its children; a master that only waits counts as well."""
@@ -65,14 +67,37 @@ class Process:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
         return (pid, *map(int, children))
 
-    def wait_until(self, happened: Callable[[], bool], what: str, *, timeout_s: float) -> None:
+    def threads(self) -> list[int]:
+        """The thread ids of the process and its children."""
+        return [int(task.name) for pid in self.pids() for task in Path(f"/proc/{pid}/task").iterdir()]
+
+    def cpu_seconds(self) -> float:
+        """User and system time since it began, of all threads, its children's included."""
+        stats = (Path(f"/proc/{pid}/stat").read_text(encoding="utf-8") for pid in self.pids())
+        return sum(map(cpu_ticks, stats)) / os.sysconf("SC_CLK_TCK")
+
+    def resident_bytes(self) -> int:
+        """The memory that the process and its children have touched and not given back."""
+        texts = (Path(f"/proc/{pid}/status").read_text(encoding="utf-8") for pid in self.pids())
+        return sum(int(found[1]) for found in (re.search(r"^VmRSS:\s+(\d+) kB$", text, re.MULTILINE) for text in texts)
+                   if found) * 1024
+
+    def ended_with(self) -> int | None:
+        """The exit code, or None while it runs."""
+        return self._popen.poll()
+
+    def says(self, line: str) -> bool:
+        """Whether it has printed that line."""
+        return line in self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+
+    def wait_until(self, happened: Callable[[], bool], what: str, *, timeout_s: float, poll_s: float = POLL_S) -> None:
         """`happened()` is true and the process still runs, or a BenchError with the end of its log."""
         deadline = time.monotonic() + timeout_s
         while not happened():
             self.check_running()
             if time.monotonic() > deadline:
                 raise BenchError(f"{self.name}: not {what} within {timeout_s:g} s: {self._tail()}")
-            time.sleep(POLL_S)
+            time.sleep(poll_s)
 
     def wait_until_listening(self, port: int, *, timeout_s: float = 5.0) -> None:
         """Something in the process's namespace accepts TCP connections at `port`."""
@@ -114,12 +139,21 @@ class Topology:
 
     def __enter__(self) -> "Topology":
         remove_leftovers()
-        self.directory = Path(self._undo.enter_context(tempfile.TemporaryDirectory(prefix=PREFIX)))
+        self.directory = Path(self._undo.enter_context(tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-")))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
         self._undo.close()
+
+    @contextmanager
+    def apart(self, name: str) -> Iterator["Topology"]:
+        """A topology within this one, with files in a folder of its own, that is gone after the block."""
+        part = Topology()
+        part.directory = self.directory / name
+        part.directory.mkdir(exist_ok=True)
+        with part._undo:
+            yield part
 
     def namespace(self, role: str) -> str:
         """The name of a new namespace with loopback up and the settings of a load test."""
@@ -144,11 +178,24 @@ class Topology:
         path.write_text(text, encoding="utf-8")
         return path
 
-    def spawn(self, argv: Sequence[str], *, netns: str, name: str, cwd: Path | None = None) -> Process:
-        """A process in a namespace that runs until it is stopped or the run ends."""
-        process = Process(argv, netns=netns, log=self.directory / f"{name}.log", cwd=cwd)
+    def move(self, device: str, *, netns: str, to: End) -> None:
+        """A device of one namespace is in another now, under the name there, addressed and up."""
+        run(["ip", "-n", netns, "link", "set", device, "netns", to.netns, "name", to.device])
+        address_device(to)
+
+    def spawn(self, argv: Sequence[str], *, netns: str | None, name: str,
+              env: Mapping[str, str] | None = None) -> Process:
+        """A process that runs until it is stopped or the run ends, in a namespace if one is named."""
+        process = Process(argv, netns=netns, log=self.directory / f"{name}.log", env=env)
         self._undo.callback(process.stop)
         return process
+
+
+def cpu_ticks(stat: str) -> int:
+    """User and system time out of /proc/PID/stat, in clock ticks."""
+    # The name, in brackets, may itself contain spaces and brackets. utime and stime are fields 14 and 15 (proc(5)).
+    fields = stat.rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
 
 
 def address_device(end: End) -> None:
@@ -158,12 +205,18 @@ def address_device(end: End) -> None:
 
 
 def remove_leftovers() -> None:
-    """No namespace is left of a run whose process is gone. Runs that are under way are not touched."""
+    """No namespace or folder is left of a run whose process is gone. Runs that are under way are not touched."""
     for line in run(["ip", "netns", "list"]).splitlines():
-        name = line.split()[0]
-        made_by = re.fullmatch(rf"{PREFIX}(\d+)-\S+", name)
-        if made_by and not Path(f"/proc/{made_by[1]}").exists():
+        if _is_leftover(name := line.split()[0]):
             _delete_namespace(name)
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*-*"):
+        if _is_leftover(folder.name):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_leftover(name: str) -> bool:
+    made_by = re.fullmatch(rf"{PREFIX}(\d+)-\S+", name)
+    return made_by is not None and not Path(f"/proc/{made_by[1]}").exists()
 
 
 def _delete_namespace(name: str) -> None:

@@ -15,6 +15,9 @@ HTTP_PORT = 80
 BULK_PORT = 5201
 PING_PORT = 11111
 PACKETS_PORT = 9000
+# 60 bytes of Ethernet frame: 14 and these.
+HEADERS_LEN = 28
+PAYLOAD_LEN = 18
 TCP_PORTS = (HTTP_PORT, BULK_PORT, PING_PORT)
 
 # Frames are counted and dropped as they enter the server's IP layer: a receiving program would take a core, and the
@@ -58,9 +61,18 @@ def start_counter(*, netns: str) -> None:
 
 
 def counted_packets(*, netns: str) -> int:
-    """How many packets the counter of the namespace has seen."""
+    """How many datagrams the counter of the namespace has seen."""
     words = run(["nft", "list", "counter", "ip", "bench", "arrived"], netns=netns).split()
-    return int(words[words.index("packets") + 1])
+    return datagrams(int(words[words.index("packets") + 1]), int(words[words.index("bytes") + 1]))
+
+
+def datagrams(packets: int, n_bytes: int) -> int:
+    """How many datagrams of PAYLOAD_LEN lie in so many packets of so many bytes in all.
+
+    A super-frame, which the kernel has not cut yet, counts as one packet; but every packet has one header, and the rest
+    of its bytes are payload.
+    """
+    return (n_bytes - packets * HEADERS_LEN) // PAYLOAD_LEN
 
 
 @contextmanager

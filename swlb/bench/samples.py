@@ -1,4 +1,4 @@
-"""The values of a run and what is said about them: medians, spread, ratios. No I/O.
+"""The values of a run and what is said about them: medians, spread, ratios, and how they are written. No I/O.
 
 A ratio compares two values of the same round, taken within seconds of each other, because the machine as a whole is
 faster in one minute than in the next; the median is then taken over the rounds' ratios.
@@ -51,3 +51,16 @@ def summarise(values: Sequence[float | None]) -> Summary | None:
     """Median, lowest and highest of the values that exist, or None when none does."""
     known = [value for value in values if value is not None]
     return Summary(median(known), min(known), max(known)) if known else None
+
+
+def digits(value: float) -> str:
+    """Three significant digits at most, and no more than two behind the point."""
+    magnitude = abs(value)
+    return f"{value:.{2 if magnitude < 9.995 else 1 if magnitude < 99.95 else 0}f}"
+
+
+def spread(summary: Summary | None) -> str:
+    """How far the rounds lie apart; nothing when they do not, or when there was only one."""
+    if summary is None or summary.low == summary.high:
+        return ""
+    return f"{digits(summary.low)}–{digits(summary.high)}"

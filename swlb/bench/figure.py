@@ -1,0 +1,23 @@
+"""What is measured, and one measurement of it. No I/O."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One row of a table. `compared` figures have a ratio worth showing; `own` ones are of swlb itself."""
+
+    key: str
+    title: str
+    unit: str
+    higher_is_better: bool = True
+    compared: bool = True
+    own: bool = False
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One value for each figure, None where there is nothing to measure, and what else a reader should know."""
+
+    values: tuple[float | None, ...]
+    remark: str = ""

@@ -1,0 +1,85 @@
+"""Figures of swlb itself, for which no load is sent and no peer is needed."""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .commands import Unavailable, run
+from .figure import Figure, Reading
+from .idle import IDLE_S, SETTLE_S
+from .ours import large, routed, spawn_swlb
+from .topology import Topology
+
+MANY, FEW = 1_000_000, 1_000
+SERVICES, SERVERS = 100, 10
+SESSIONS_TIMEOUT_S = 60.0
+# Start takes some hundred milliseconds; looking for "ready" this often is a hundredth of them.
+READY_POLL_S = 0.002
+MEBI = 1 << 20
+
+
+@dataclass(frozen=True)
+class OwnDriver:
+    """How figures of swlb itself are measured."""
+
+    title: str
+    figures: tuple[Figure, ...]
+    measure: Callable[[Topology], Reading]
+
+
+def measure_sessions(topology: Topology) -> Reading:
+    """Bytes of an IPv4 session when there are a million, and how long it takes to find one among few and many."""
+    few, many = (_sessions(n) for n in (FEW, MANY))
+    return Reading((many["bytes"] / MANY, few["lookup_ns"], many["lookup_ns"], many["lookup_ns"] / few["lookup_ns"]))
+
+
+def measure_start(topology: Topology) -> Reading:
+    """Seconds from the start of the program to "ready", with a large configuration."""
+    with topology.apart("start") as part:
+        client, server, own = (part.namespace(f"start-{role}") for role in ("client", "server", "balancer"))
+        configuration = large(client, server, services=SERVICES, servers=SERVERS)
+        begin = time.monotonic()
+        spawn_swlb(part, configuration, netns=own, name="swlb-start", poll_s=READY_POLL_S)
+        return Reading((time.monotonic() - begin,))
+
+
+def measure_rest(topology: Topology) -> Reading:
+    """Memory and processor time of a swlb that has nothing to do, with a small configuration."""
+    with topology.apart("rest") as part:
+        client, server, own = (part.namespace(f"rest-{role}") for role in ("client", "server", "balancer"))
+        process = spawn_swlb(part, routed(client, server), netns=own, name="swlb-rest")
+        time.sleep(SETTLE_S)
+        before, begin = process.cpu_seconds(), time.monotonic()
+        time.sleep(IDLE_S)
+        share = (process.cpu_seconds() - before) / (time.monotonic() - begin)
+        return Reading((process.resident_bytes() / MEBI, share * 100))
+
+
+def _sessions(n: int) -> dict[str, float]:
+    try:
+        import swlb._testing_sessions  # noqa: F401
+    except ImportError as error:
+        raise Unavailable("the doors for tests are not in wheels; it needs a build in the source tree") from error
+    found: dict[str, float] = json.loads(run([sys.executable, "-m", "swlb.bench.sessions", str(n)],
+                                             timeout_s=SESSIONS_TIMEOUT_S))
+    return found
+
+
+def _figure(key: str, title: str, unit: str) -> Figure:
+    return Figure(key, title, unit, higher_is_better=False, compared=False, own=True)
+
+
+OWN_DRIVERS = (
+    OwnDriver("a million sessions", (
+        _figure("session_bytes", "IPv4 session, with a million of them", "bytes"),
+        _figure("lookup_few", "finding one of 1,000 sessions", "ns"),
+        _figure("lookup_many", "finding one of 1,000,000 sessions", "ns"),
+        _figure("lookup_growth", "a million over a thousand", "×")), measure_sessions),
+    OwnDriver("start", (_figure("start", f"start to ready, {SERVICES} services of {SERVERS} servers", "s"),),
+              measure_start),
+    OwnDriver("at rest", (
+        _figure("resident", "resident memory, idle", "MiB"),
+        _figure("idle_alone", "idle CPU, one core", "%")), measure_rest),
+)
