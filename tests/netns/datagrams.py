@@ -65,8 +65,8 @@ def exchange(client: Host, address: str, port: int, sizes: Sequence[Sequence[int
     """By the client's port: the datagrams a flow sent and those that came back. `sizes` has a list for each flow.
 
     All flows send `burst` datagrams, then wait for their echoes. `at_once`: runs of one size are handed over in one
-    system call, for the kernel to take apart (UDP_SEGMENT), which sets DF in IPv4 only when told to. A first datagram of a flow of its own, which is not in the
-    result, makes neighbours known: no more than 64 frames wait for one.
+    system call, for the kernel to take apart (UDP_SEGMENT), which sets DF in IPv4 only when told to. A first datagram
+    of a flow of its own, not in the result, makes neighbours known: no more than 64 frames wait for one.
     """
     with udp_client(client, address, port) as sock:
         sock.send(b"first")
