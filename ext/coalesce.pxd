@@ -14,7 +14,7 @@ from libc.string cimport memcmp, memcpy, memset
 
 from ext.address cimport ip_load, ip_of_v4
 from ext.debug cimport unlikely
-from ext.frame cimport FOUND_L4, FOUND_PARTIAL, frame_t, frame_vnet
+from ext.frame cimport FOUND_L4, FOUND_LATER, FOUND_PARTIAL, frame_t, frame_vnet
 from ext.order cimport be16, htons, load32, ntohs
 from ext.wire.checksum cimport checksum_adjust, checksum_of, sum_change, sum_fold, sum_pseudo
 from ext.wire.ethernet cimport ETH_IPV4, ETH_IPV6, ETH_LEN, eth_hdr
@@ -38,7 +38,9 @@ cdef inline int coalesce(frame_t **frames, int n) noexcept nogil:
     for i in range(n):
         head = &heads[frames[i].hash % HEADS]
         if unlikely(is_alone(frames[i])):
-            # If it is of a flow that has a head, nothing may pass it by.
+            # If it is of a flow that has a head, nothing may pass it by. A later fragment may be of any flow.
+            if frames[i].found & FOUND_LATER:
+                memset(heads, 0, sizeof(heads))
             head[0] = 0
         elif head[0] and is_same_flow(frames[head[0] - 1], frames[i]) and may_join(frames[head[0] - 1], frames[i]):
             join(frames[head[0] - 1], frames[i])

@@ -33,6 +33,7 @@ cdef extern from * nogil:
 cdef struct message_t:
     uint8_t bytes[MESSAGE_LEN]     # offload header, frame
     uint32_t len                   # of both
+    uint32_t again                 # how often it is to be had once more, as datagrams of a flow follow each other
 
 cdef struct corpus_t:
     const uint8_t **messages
@@ -50,8 +51,19 @@ cdef inline uint32_t draw(corpus_t *corpus, uint32_t n) noexcept nogil:
 
 
 cdef inline void compose(corpus_t *corpus, message_t *message) noexcept nogil:
-    """The next frame: one in sixteen invented, six as they should be, the rest spoilt one to five times."""
+    """The next frame: one in sixteen invented, six as they should be, the rest spoilt one to five times.
+
+    Some come again and again, now and then with something about them changed.
+    """
     cdef uint32_t i, kind = draw(corpus, 16)
+    if message.again and message.len < SUPER_LEN:
+        message.again -= 1
+        if kind == 0:
+            spoil(corpus, message, draw(corpus, WAYS_TO_SPOIL))
+            if draw(corpus, 8):
+                repair(message)
+        return
+    message.again = draw(corpus, 1 + draw(corpus, 100)) if draw(corpus, 32) == 0 else 0
     if kind == 0:
         invent(corpus, message)
         return

@@ -97,9 +97,10 @@ class App:
                 self.events.add("neighbour_lost", text, segment=segment, address=address)
 
 
-async def run(config: Config, control: Path) -> None:
+async def run(config: Config, control: Path, *, ring: bool = True) -> None:
     """swlb runs until SIGTERM or SIGINT; prints "ready" once frames are forwarded. Everything is then as before.
 
+    With `ring` it uses io_uring if the kernel lets it.
     Raises SwlbError when a device cannot be made, the control socket is taken, or an address is the host's own.
     """
     for sentence in check_surroundings(config):
@@ -111,7 +112,7 @@ async def run(config: Config, control: Path) -> None:
     loop.add_signal_handler(signal.SIGHUP, log.warning, "SIGHUP: reload is not built yet; nothing has changed")
     # The socket first: when another swlb has it, that is what the operator needs to hear.
     with control_socket(control) as sock, devices.opened(config) as ports:
-        built = build(config, ports.devices(), up_at_start=up_at_start(config))
+        built = build(config, ports.devices(), up_at_start=up_at_start(config), ring=ring)
         ports.steer(config, built.key)
         app = App(config, built, ports, SystemClock())
         with built.workers.running():

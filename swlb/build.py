@@ -87,17 +87,20 @@ def segment_of_vip(config: Config, vip: Address) -> Segment | None:
     return None
 
 
-def build(config: Config, devices: Mapping[str, Opened], *, up_at_start: Mapping[tuple[str, str], bool]) -> Built:
+def build(
+    config: Config, devices: Mapping[str, Opened], *, up_at_start: Mapping[tuple[str, str], bool], ring: bool = True
+) -> Built:
     """Sealed workers over the opened devices (by port name); servers are up as up_at_start says."""
-    workers = [_new_worker(config) for _ in range(config.workers)]
+    workers = [_new_worker(config, ring=ring) for _ in range(config.workers)]
     built = Built(Workers(workers), key=secrets.randbits(64))
     _build_workers(workers, built, config, devices, up_at_start)
     return built
 
 
-def _new_worker(config: Config) -> Worker:
+def _new_worker(config: Config, *, ring: bool) -> Worker:
     """A worker with room for everything, as any session may come to it. What is a rate is shared out."""
     return Worker(
+        ring=ring,
         sessions=config.limits.sessions,
         fragments=config.limits.fragments,
         neighbours=config.limits.neighbours,

@@ -58,7 +58,14 @@ def check(file: Path, control: Path) -> None:
 @file_argument
 @control_option
 @click.option("-v", "--verbose", is_flag=True, help="Log more than changes.")
-def run(file: Path, control: Path, verbose: bool) -> None:
+@click.option(
+    "--io",
+    type=click.Choice(["auto", "plain"]),
+    default="auto",
+    show_default=True,
+    help="auto: io_uring where the kernel allows it; plain: a system call for each frame.",
+)
+def run(file: Path, control: Path, verbose: bool, io: str) -> None:
     """Run in the foreground until SIGTERM or Ctrl-C; devices are then as before.
 
     Prints "ready" on a line of its own once frames are forwarded. The log goes to stderr.
@@ -74,7 +81,7 @@ def run(file: Path, control: Path, verbose: bool) -> None:
         format="%(asctime)s %(levelname)-7s %(message)s",
     )
     logging.getLogger("asyncio").setLevel(logging.WARNING)
-    asyncio.run(run_app(load(file), control))
+    asyncio.run(run_app(load(file), control, ring=io == "auto"))
 
 
 @cli.command()

@@ -34,7 +34,8 @@ def main() -> int:
             print(fault, file=sys.stderr)
             return 1
         done += outcome.frames
-        print(f"{outcome.shape}: {outcome.frames:,} frames in {outcome.seconds:.0f} s, {outcome.sent:,} left, at most "
+        print(f"{outcome.shape}: {outcome.frames:,} frames in {outcome.seconds:.0f} s, {outcome.sent:,} left, "
+              f"{outcome.merged:,} datagrams more in the frames of others, at most "
               f"{outcome.most_sessions:,} sessions; dropped for {len(outcome.drops)} reasons: "
               + ", ".join(f"{name} {count:,}" for name, count in outcome.drops.items()), flush=True)
     print(f"{done:,} frames, no fault" + ("" if done == options.frames else f" (of {options.frames:,}: time was up)"))

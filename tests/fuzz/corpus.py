@@ -42,7 +42,7 @@ def messages() -> list[bytes]:
     return out + list(super_frames())
 
 
-def l3(version: int, src: tuple[str, str], dst: tuple[str, str], **fields: int) -> Packet:
+def l3(version: int, src: tuple[str, str], dst: tuple[str, str], **fields: int | str) -> Packet:
     if version == 4:
         return IP(src=src[0], dst=dst[0], **fields)
     return IPv6(src=src[1], dst=dst[1], **fields)
@@ -73,6 +73,22 @@ def packets() -> Iterator[Packet]:
     yield IP(src="10.0.1.10", dst=VIP[0], options=[IPOption_NOP(), IPOption_RR(routers=["0.0.0.0"])]) / TCP(dport=80)
     yield IP(src="10.0.1.10", dst="10.0.2.11", proto=47) / Raw(b"gre?" * 8)
     yield from chains()
+    for _ in range(4):
+        yield from streams()
+
+
+def streams() -> Iterator[Packet]:
+    """Datagrams as sockets of Linux send them, unfragmentable: what is merged when it comes more than once.
+
+    Listed several times, so that they are met often enough.
+    """
+    for version, more in ((4, {"flags": "DF"}), (6, {})):
+        for client in CLIENTS:
+            for size in (1, 30, 600):
+                yield l3(version, client, VIP, **more) / UDP(sport=4000, dport=53) / Raw(b"s" * size)
+                yield l3(version, client, VIP, **more) / UDP(sport=4000, dport=5555) / Raw(b"t" * size)
+                yield l3(version, SERVERS[0], client, **more) / UDP(sport=53, dport=4000) / Raw(b"u" * size)
+                yield l3(version, client, SERVERS[1], **more) / UDP(sport=9, dport=9) / Raw(b"v" * size)
 
 
 def chains() -> Iterator[Packet]:

@@ -65,7 +65,8 @@ def transparent() -> Shape:
     """One segment, VIPs within it, two stations' ports and the kernel's."""
     worker = new_worker(n_segments=1)
     segment = worker.add_segment(mac=mac(SEGMENT_MACS[1]), fdb_limit=128)
-    ports = (worker.add_port(segment), worker.add_port(segment, mtu=9000), worker.add_port(segment, host=True))
+    ports = (worker.add_port(segment, merges=True), worker.add_port(segment, mtu=9000, merges=True),
+             worker.add_port(segment, host=True, merges=True))
     add_network(worker, segment, "10.0.2.1/24", "fd00:2::1/64")
     servers = add_services(worker, segment)
     worker.seal(now_ns=START_NS)
@@ -77,8 +78,9 @@ def routed() -> Shape:
     worker = new_worker(n_segments=2, neighbours=512)
     outside = worker.add_segment(mac=mac(SEGMENT_MACS[0]), fdb_limit=64)
     inside = worker.add_segment(mac=mac(SEGMENT_MACS[1]), fdb_limit=64)
-    ports = (worker.add_port(outside), worker.add_port(outside, host=True), worker.add_port(inside),
-             worker.add_port(inside, mtu=1280), worker.add_port(inside, host=True))
+    ports = (worker.add_port(outside, merges=True), worker.add_port(outside, host=True, merges=True),
+             worker.add_port(inside, merges=True), worker.add_port(inside, mtu=1280),
+             worker.add_port(inside, host=True, merges=True))
     add_network(worker, outside, "10.0.1.1/24", "fd00:1::1/64")
     add_network(worker, inside, "10.0.2.1/24", "fd00:2::1/64")
     worker.add_route(address("0.0.0.0"), 96, address("10.0.1.254"), outside)
@@ -92,7 +94,7 @@ def switch() -> Shape:
     """A plain switch without addresses, of four ports."""
     worker = new_worker(n_segments=1)
     segment = worker.add_segment(mac=mac(SEGMENT_MACS[0]), fdb_limit=32, ageing_ns=5 * SECOND)
-    ports = tuple(worker.add_port(segment) for _ in range(4))
+    ports = tuple(worker.add_port(segment, merges=True) for _ in range(4))
     worker.seal(now_ns=START_NS)
     return Shape("switch", worker, ports, ())
 

@@ -12,3 +12,5 @@ from tests.fuzz.shapes import SHAPES, Shape
 def test_spoilt_frames_leave_tables_sound_and_are_accounted_for(make: Callable[[], Shape]) -> None:
     outcome = fuzz(make, seed=20240607, frames=66_667, seconds=60)
     assert outcome.frames == 66_667
+    # A plain switch touches nothing.
+    assert (outcome.merged > 100) == (outcome.shape != "switch")

@@ -1,5 +1,6 @@
 """A bare TAP in a quiet namespace, made without any code of swlb: here Linux is on trial, not we."""
 
+import errno
 import fcntl
 import os
 import select
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 import pytun
+from uring import Ring
 
 TUNSETOFFLOAD = 0x400454D0
 TUN_F_CSUM = 0x01
@@ -54,3 +56,16 @@ def tap(netns: str) -> Iterator[BareTap]:
         yield bare
     finally:
         device.close()
+
+
+@pytest.fixture
+def ring() -> Iterator[Ring]:
+    """An io_uring, where the kernel lets us have one."""
+    try:
+        made = Ring()
+    except OSError as refusal:
+        if refusal.errno not in (errno.ENOSYS, errno.EPERM):
+            raise
+        pytest.skip(f"io_uring is refused here: {refusal}")
+    with made:
+        yield made

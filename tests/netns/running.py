@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,13 +130,13 @@ def inside(netns: str) -> list[str]:
 class Swlb:
     """One process `python -m swlb run` in a namespace, its files in a directory of its own."""
 
-    def __init__(self, config: str, *, netns: str, directory: Path) -> None:
+    def __init__(self, config: str, *, netns: str, directory: Path, options: Sequence[str] = ()) -> None:
         self.netns = netns
         self.file = directory / "swlb.yaml"
         self.control = directory / "swlb.sock"
         self._output, self._log = directory / "stdout", directory / "stderr"
         self.file.write_text(config)
-        command = [*inside(netns), *SWLB, "run", str(self.file), "--control", str(self.control)]
+        command = [*inside(netns), *SWLB, "run", str(self.file), "--control", str(self.control), *options]
         with self._output.open("w") as output, self._log.open("w") as log:
             self.process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=log, stdin=subprocess.DEVNULL)
 
@@ -226,9 +226,14 @@ def cli(*words: str, netns: str | None = None) -> subprocess.CompletedProcess[st
 
 
 @contextmanager
-def running(config: str, *, netns: str, directory: Path, hosts: Iterable[Host] = ()) -> Iterator[Swlb]:
-    """Within the block swlb is ready and the hosts have their addresses; afterwards it has ended as it should."""
-    swlb = Swlb(config, netns=netns, directory=directory)
+def running(
+    config: str, *, netns: str, directory: Path, hosts: Iterable[Host] = (), options: Sequence[str] = ()
+) -> Iterator[Swlb]:
+    """Within the block swlb is ready and the hosts have their addresses; afterwards it has ended as it should.
+
+    `options` are for `swlb run`.
+    """
+    swlb = Swlb(config, netns=netns, directory=directory, options=options)
     try:
         # As soon as their devices appear: a first probe that finds no station costs a second until the next ARP.
         for host in hosts:

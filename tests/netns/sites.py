@@ -5,7 +5,7 @@ each family; server web1 is `web1` in IPv4 and `web1v6` in IPv6.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -99,12 +99,13 @@ def config_of(shape: Shape, hosts: Mapping[str, Host], change: Change = unchange
 
 @contextmanager
 def site(
-    shape: Shape, make_netns: Callable[[], str], directory: Path, *, change: Change = unchanged
+    shape: Shape, make_netns: Callable[[], str], directory: Path, *, change: Change = unchanged,
+    options: Sequence[str] = (),
 ) -> Iterator[Site]:
     """Within the block swlb runs and its hosts have their addresses; nobody serves yet."""
     hosts = shape.hosts(make_netns)
     config = config_of(shape, hosts, change)
-    with running(config, netns=make_netns(), directory=directory, hosts=hosts.values()) as swlb:
+    with running(config, netns=make_netns(), directory=directory, hosts=hosts.values(), options=options) as swlb:
         yield Site(swlb, hosts)
 
 

@@ -182,7 +182,8 @@ def server_frame(scene: Scene, server: int, flags: str, **fields: Any) -> bytes:
 def scene_of(family: int, *, near: bool, protocol: str = "tcp", n_servers: int = 3, port: int | tuple[int, int] = 80,
              server_port: int = 8080, weights: tuple[int, ...] = (), ready: tuple[int, ...] = (),
              limits: dict[str, int] | None = None, greet: bool = True,
-             routes: Sequence[tuple[str, str]] = (), start_s: float = 1000.0, **service: Any) -> Scene:
+             routes: Sequence[tuple[str, str]] = (), start_s: float = 1000.0, merges: bool = False,
+             **service: Any) -> Scene:
     """The scene; service takes refuse, orphans, on_down and timeouts."""
     pattern, vip = (NEAR_SERVER, NEAR_VIP) if near else (SERVER, VIP)
     addresses = [pattern[family].format(11 + i) for i in range(n_servers)]
@@ -192,7 +193,7 @@ def scene_of(family: int, *, near: bool, protocol: str = "tcp", n_servers: int =
     segments = ({"near": Segment(("client", *names, "router"), NEAR)} if near
                 else {"outside": Segment(("client",), OUTSIDE), "inside": Segment(names, INSIDE)})
     net = Network(segments, services=[Service((vip[family],), servers, port, protocol, **service)], routes=routes,
-                  start_s=start_s, **(limits or {}))
+                  start_s=start_s, merges=merges, **(limits or {}))
     scene = Scene(net, family, protocol, net.station("client", (NEAR_CLIENT if near else CLIENT)[family]),
                   [net.station(name, address) for name, address in zip(names, addresses, strict=True)], vip[family],
                   port[0] if isinstance(port, tuple) else port, server_port, 0 if near else 1)

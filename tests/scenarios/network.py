@@ -11,7 +11,7 @@
     assert net.drops() == {"no_service": 1}          # since the last call
 
 Import with `from .network import Network`. Frames are judged by scapy only. Announcements that a new worker makes
-are waited for and thrown away unless `quiet=False`.
+are waited for and thrown away unless `quiet=False`. With `merges=True` every port takes UDP super-frames.
 """
 
 import ipaddress
@@ -62,13 +62,14 @@ class Network:
 
     def __init__(self, segments: Mapping[str, Segment], *, routes: Sequence[tuple[str, str]] = (),
                  services: Sequence[Service] = (), quiet: bool = True, start_s: float = START_S,
-                 **limits: int) -> None:
+                 merges: bool = False, sealed: bool = True, **limits: int) -> None:
         self.now_ns = int(start_s * SECOND)
         self.ports: dict[str, int] = {}
         self.segments = {name: index for index, name in enumerate(segments)}
         self.servers: list[int] = []      # worker indices, services in order, each service's in the order given
         self._layout = dict(segments)
         self._segment_of: dict[str, str] = {}
+        self._merges = merges
         self._stations = 0
         self.worker = Worker(n_segments=len(segments), n_addresses=sum(len(s.addresses) for s in segments.values()),
                              n_routes=len(routes), n_services=len(services),
@@ -81,6 +82,11 @@ class Network:
                                   self._segment_around(via))
         for service in services:
             self._add_service(service)
+        if sealed:
+            self.seal(quiet=quiet)
+
+    def seal(self, *, quiet: bool = True) -> None:
+        """The worker is complete; its announcements are over unless quiet is False."""
         self.worker.seal(now_ns=self.now_ns)
         self._drops = self._all_drops()
         if quiet:
@@ -95,7 +101,7 @@ class Network:
         names = [*segment.ports, f"{name}-host"] if segment.host else list(segment.ports)
         for port in names:
             self.ports[port] = self.worker.add_port(index, mtu=segment.mtu.get(port, 1500),
-                                                    host=port not in segment.ports)
+                                                    host=port not in segment.ports, merges=self._merges)
             self._segment_of[port] = name
         for text in segment.addresses:
             interface = ipaddress.ip_interface(text)
