@@ -110,8 +110,7 @@ cdef int fuzz_tx(port_t *port, frame_t **frames, int n) noexcept nogil:
 cdef void judge(fuzz_t *fuzz, const frame_t *frame) noexcept nogil:
     """The frame is whole and as sound as it was; noted as sent."""
     cdef frame_t seen = frame[0]
-    cdef uint32_t i, sum_now, sum_before = UNKNOWN
-    cdef uint32_t place = BURST
+    cdef uint32_t i, sum_now, sum_before = UNKNOWN, place = BURST
     if frame.len > FRAME_LEN:
         fuzz.fault = "a frame of impossible length left"
         return
@@ -140,8 +139,7 @@ cdef void judge_merged(fuzz_t *fuzz, const frame_t *frame, const frame_t *seen, 
     """The super-frame is as a kernel takes it, and its datagrams are of this burst when its first is; they are sent."""
     cdef const vnet_hdr *vnet = <const vnet_hdr *>frame_vnet(frame)
     cdef const udp_hdr *udp = <const udp_hdr *>(frame.data + seen.l4_off)
-    cdef uint32_t payload = seen.l4_len - UDP_LEN
-    cdef uint32_t at, n, size = vnet.gso_size
+    cdef uint32_t at, n, size = vnet.gso_size, payload = seen.l4_len - UDP_LEN
     fuzz.n_merged += frame.merged
     if (not seen.found & FOUND_L4 or not seen.found & FOUND_PARTIAL or seen.found & FOUND_FRAGMENT
             or seen.protocol != PROTO_UDP or seen.flaw != N_DROPS or vnet.gso_type != GSO_UDP_L4):
@@ -171,8 +169,7 @@ cdef uint32_t member(fuzz_t *fuzz, const frame_t *frame, const frame_t *seen, ui
     Its checksum was right, or another's to fill in, and TTL and addresses are the frame's.
     """
     cdef const uint8_t *data
-    cdef uint32_t l4 = seen.l4_off
-    cdef uint32_t hops = ETH_LEN + (8 if seen.family == 4 else 7)
+    cdef uint32_t l4 = seen.l4_off, hops = ETH_LEN + (8 if seen.family == 4 else 7)
     cdef uint32_t addresses = ETH_LEN + (12 if seen.family == 4 else 8)
     while place < fuzz.got:
         data = fuzz.slots[place] + VNET_LEN

@@ -9,10 +9,12 @@ milliseconds modulo 2^32. `audit()` is None, or says what is broken; `lookup_ns(
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
-from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
+from libc.string cimport memcpy, memset
 
 from ext.address cimport ip_load, ip_store, ip_t
-from ext.judge cimport worker_t
+from ext.forward.foresee cimport foresee as forward_foresee, foresee_rest, foresee_session
+from ext.frame cimport VNET_LEN, frame_t
+from ext.judge cimport clock_ns, worker_t
 from ext.order cimport be16, htons, ntohs
 from ext.ports.port cimport BURST
 from ext.schedule.rr cimport rr_choose
@@ -49,10 +51,24 @@ cdef struct request_t:
     uint8_t protocol
 
 
-cdef uint64_t clock_ns() noexcept nogil:
-    cdef timespec now
-    clock_gettime(CLOCK_MONOTONIC, &now)
-    return <uint64_t>now.tv_sec * 1000000000 + now.tv_nsec
+def foresee(worker, uint16_t segment, bytes frame, uint32_t stale=0) -> dict:
+    """vip, hash and found of a frame that came in on the segment; `stale` is what stands in vip and hash before."""
+    cdef frame_t seen
+    cdef uint8_t slot[2048]
+    if len(frame) > 2048 - VNET_LEN:
+        raise ValueError(f"a frame of at most {2048 - VNET_LEN} bytes")
+    memset(slot, 0, sizeof(slot))
+    memcpy(slot + VNET_LEN, PyBytes_AS_STRING(frame), len(frame))
+    memset(&seen, 0, sizeof(seen))
+    seen.data = slot + VNET_LEN
+    seen.len = len(frame)
+    seen.segment = segment
+    seen.hash = stale
+    seen.vip = <uint16_t>stale
+    forward_foresee(tables_of(worker), &seen)
+    foresee_session(tables_of(worker), &seen)
+    foresee_rest(tables_of(worker), &seen)
+    return {"vip": seen.vip, "hash": seen.hash, "found": seen.found, "runt": bool(seen.runt)}
 
 
 cdef class Sessions:
@@ -77,6 +93,9 @@ cdef class Sessions:
         if made is not NULL:
             session.session_set_state(self.services, made, state)
         return made is not NULL
+
+    def session_hash(self, bytes client, uint16_t client_port, uint8_t protocol) -> int:
+        return self.hash(client, client_port, protocol)
 
     cdef uint32_t hash(self, bytes client, uint16_t client_port, uint8_t protocol):
         return session.session_hash(self.table, ip_from(client), htons(client_port), protocol)
