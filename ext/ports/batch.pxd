@@ -10,7 +10,7 @@ poll (reads would be armed and disarmed each turn), buffers that are not registe
 Read first: ext/ports/ring.pxd.
 """
 
-from libc.errno cimport EAGAIN
+from libc.errno cimport EAGAIN, EINVAL, EOPNOTSUPP
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 
 from ext.frame cimport SLOT_LEN, SUPER_LEN, VNET_LEN, frame_t, frame_vnet
@@ -31,12 +31,28 @@ cdef inline int batch_open(ring_t *ring, port_t *ports, uint32_t n_ports, uint64
     if error < 0:
         return error
     for i in range(n_ports):
+        if ports[i].kind == PORT_TAP and not batch_may_read(ring, &ports[i]):
+            ring_close(ring)
+            return -EOPNOTSUPP
+    for i in range(n_ports):
         if ports[i].kind == PORT_TAP:
             ports[i].ring = ring
             ports[i].want = 1
             ports[i].rx_burst = batch_rx
             ports[i].tx_burst = batch_tx
     return 0
+
+
+cdef inline bint batch_may_read(ring_t *ring, port_t *port) noexcept nogil:
+    """Whether the kernel reads the device without waiting (Linux 6.4). Asked with room for nothing, so that none is read."""
+    cdef io_uring_sqe *sqe = ring_next(ring)
+    sqe.opcode = IORING_OP_READ
+    sqe.flags = IOSQE_FIXED_FILE
+    sqe.fd = port.index
+    sqe.addr = <uintptr_t>ring.slots
+    ring.got[0] = 0
+    ring_enter(ring)
+    return ring.got[0] != -EOPNOTSUPP and ring.got[0] != -EINVAL
 
 
 cdef inline void batch_close(ring_t *ring, port_t *ports, uint32_t n_ports) noexcept nogil:

@@ -19,7 +19,7 @@ from ext.address cimport ip_equal, ip_load, ip_of_v4, ip_store, ip_t, ip_v4
 from ext.debug cimport likely, prefetch
 from ext.hash cimport hash_ip, key_t, power_of_two
 from ext.order cimport be16, load32, store32
-from ext.pages cimport map_table
+from ext.pages cimport map_pages
 from ext.sync cimport add_shared
 from ext.tables.service cimport V4, server_t, services_t
 from ext.tables.state cimport ESTABLISHED, S_NONE
@@ -67,8 +67,8 @@ cdef inline int sessions_init(sessions_t *table, int family, uint32_t limit, uin
     table.key = key
     table.stride = SESSION_V4_LEN if family == V4 else SESSION_V6_LEN
     table.mask = 2 * power_of_two(limit) - 1
-    table.entries = <uint8_t *>map_table(<size_t>limit * table.stride + sizeof(session_t))
-    table.buckets = <uint32_t *>map_table((<size_t>table.mask + 1) * sizeof(uint32_t))
+    table.entries = <uint8_t *>map_pages(<size_t>limit * table.stride + sizeof(session_t))
+    table.buckets = <uint32_t *>map_pages((<size_t>table.mask + 1) * sizeof(uint32_t))
     if table.entries is NULL or table.buckets is NULL:
         sessions_free(table)
         return -1
