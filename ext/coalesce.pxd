@@ -25,7 +25,7 @@ from ext.wire.vnet cimport GSO_NONE, GSO_UDP_L4, VNET_NEEDS_CSUM, vnet_hdr
 
 cdef enum:
     SEGMENTS = 64          # UDP_MAX_SEGMENTS of kernels before 6.10
-    HEADS = 256            # places for the flows of a burst, by hash; two that meet in one take turns
+    HEADS = 1024           # places for the flows of a burst, by hash; two that meet in one take turns
     MOST_LEN = 65535       # of the IP packet
 
 
@@ -34,8 +34,13 @@ cdef inline int coalesce(frame_t **frames, int n) noexcept nogil:
     cdef uint8_t heads[HEADS]
     cdef uint8_t *head
     cdef int i, kept = 0
+    while kept < n and is_alone(frames[kept]):
+        kept += 1
+    # Most bursts have no datagram, and pay for no more than this look.
+    if kept >= n - 1:
+        return n
     memset(heads, 0, sizeof(heads))
-    for i in range(n):
+    for i in range(kept, n):
         head = &heads[frames[i].hash % HEADS]
         if unlikely(is_alone(frames[i])):
             # If it is of a flow that has a head, nothing may pass it by. A later fragment may be of any flow.
@@ -100,12 +105,15 @@ cdef inline uint32_t segment_len(const frame_t *head) noexcept nogil:
 
 
 cdef inline bint is_sound(const frame_t *frame) noexcept nogil:
-    """Whether the datagram fills its packet and its checksum is right, or for others to fill in."""
+    """Whether the datagram fills its packet and its checksum is right, as far as it has one by now."""
     cdef const udp_hdr *udp = <udp_hdr *>(frame.data + frame.l4_off)
-    if frame.merged or frame.found & FOUND_PARTIAL:
-        return frame.merged or ntohs(udp.length) == frame.l4_len
-    return (udp.checksum != 0 and ntohs(udp.length) == frame.l4_len
-            and checksum_of(frame.data + frame.l4_off, frame.l4_len, pseudo_of(frame, frame.l4_len)) == 0)
+    if frame.merged:
+        return True
+    if udp.checksum == 0 or ntohs(udp.length) != frame.l4_len:
+        return False
+    if frame.found & FOUND_PARTIAL:
+        return udp.checksum == sum_fold(pseudo_of(frame, frame.l4_len))
+    return checksum_of(frame.data + frame.l4_off, frame.l4_len, pseudo_of(frame, frame.l4_len)) == 0
 
 
 cdef inline uint64_t pseudo_of(const frame_t *frame, uint32_t l4_len) noexcept nogil:

@@ -1,4 +1,4 @@
-"""The worker's loop: turn after turn while there are frames, then asleep until there are; and calls between two turns."""
+"""The worker's loop: turn after turn while there are frames, then asleep; and calls between two turns."""
 
 from libc.stdint cimport uint32_t, uint64_t
 from posix.unistd cimport read, write

@@ -12,8 +12,8 @@ from ext.ports.port cimport BURST, PORTS, port_t
 from ext.tables.crew cimport crew_hand
 from ext.tables.segment cimport segment_t
 from ext.tables.tables cimport drop_count, tables_t
-from ext.verdict cimport (DROP_NOWHERE, DROP_OVERSIZE, DROP_PORT_DOWN, DROP_HANDOVER_FULL, DROP_TX_FAILED, FLOOD, FLOOD_STATIONS,
-                          HAND_OVER, N_DROPS, SEND, verdict_t)
+from ext.verdict cimport (DROP_HANDOVER_FULL, DROP_NOWHERE, DROP_OVERSIZE, DROP_PORT_DOWN, DROP_TX_FAILED, FLOOD,
+                          FLOOD_STATIONS, HAND_OVER, N_DROPS, SEND, verdict_t)
 from ext.wire.ethernet cimport ETH_LEN, TAG_LEN
 from ext.wire.tcp cimport TCP_LEN, tcp_hdr
 from ext.wire.udp cimport UDP_LEN

@@ -110,6 +110,18 @@ def test_datagrams_without_a_right_checksum_are_not_merged_with_each_other(way: 
     assert twins.send(*packets) == [1, 1, 1, 1]
 
 
+@pytest.mark.parametrize("way", WAYS, ids=str)
+def test_datagrams_with_a_wrong_partial_checksum_are_not_merged_with_each_other(way: Way) -> None:
+    twins = Twins(way)
+    frames = []
+    for n in range(4):
+        packet = partial(way.packet(twins, bytes([n]) * SIZE))
+        packet.payload.chksum = (packet.payload.chksum + 1) % 0xFFFF or 1
+        frames.append((bytes(offload_for(twins.plain)), bytes(twins.frame(packet))))
+    twins.put(*frames)
+    assert len(twins.taken()) == 4
+
+
 @pytest.mark.parametrize("way", [way for way in WAYS if way.kind != "reply"], ids=str)
 def test_datagrams_from_other_ports_are_not_merged(way: Way) -> None:
     twins = Twins(way)
