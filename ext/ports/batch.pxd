@@ -1,7 +1,7 @@
 """TAPs read and written together: the frames of all ports in one system call a turn.
 
 A turn makes one call with the writes of the last turn and the reads of this one, in that order. A read that finds
-nothing costs a third of what it costs as a system call of its own. How many frames a port has is not known
+nothing is thereby no system call of its own. How many frames a port has is not known
 beforehand, so it is asked for twice as many when all came, and for one more than came otherwise. Slots are in two
 banks: the frames that wait to be written lie in one while the other is read into.
 

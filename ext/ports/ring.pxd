@@ -96,7 +96,6 @@ cdef struct ring_t:
     int32_t got[BANK]      # bytes read into each slot of this bank, or -errno
     port_t *ports
     uint64_t *failed       # counts writes the kernel refused
-    uint64_t enters
 
 
 cdef inline int ring_open(ring_t *ring, port_t *ports, uint32_t n_ports, uint64_t *failed) noexcept nogil:
@@ -189,7 +188,6 @@ cdef inline void ring_enter(ring_t *ring) noexcept nogil:
     store_release(ring.sq_tail, ring.tail)
     while ring.n_queued:
         done = enter(ring.fd, ring.n_queued, 0, IORING_ENTER_GETEVENTS)
-        ring.enters += 1
         if likely(done > 0):
             ring.n_queued -= done
         elif errno != EINTR and errno != EAGAIN and errno != EBUSY:

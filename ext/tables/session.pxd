@@ -53,7 +53,6 @@ cdef struct sessions_t:
     uint32_t swept         # where the sweep goes on
     uint32_t stride
     uint32_t *open         # sessions of all tables and workers that share the limit
-    uint32_t open_limit
     int family
     key_t key
 
@@ -62,7 +61,7 @@ cdef inline int sessions_init(sessions_t *table, int family, uint32_t limit, uin
     """An empty table for the family, one of those that count in open and hold limit together; 0, -1: memory is out."""
     memset(table, 0, sizeof(sessions_t))
     table.family = family
-    table.limit = table.open_limit = limit
+    table.limit = limit
     table.open = open
     table.key = key
     table.stride = SESSION_V4_LEN if family == V4 else SESSION_V6_LEN
@@ -170,7 +169,7 @@ cdef inline session_t *session_insert(sessions_t *table, services_t *services, u
     cdef uint32_t *bucket = &table.buckets[hash & table.mask]
     cdef session_t *session
     cdef uint32_t i
-    if add_shared(table.open, 1) > table.open_limit:
+    if add_shared(table.open, 1) > table.limit:
         add_shared(table.open, <uint32_t>-1)
         return NULL
     if table.free:
