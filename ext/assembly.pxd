@@ -11,7 +11,7 @@ from posix.unistd cimport close
 
 from ext.address cimport ip_is_v4, ip_t
 from ext.forward.icmp cimport ERROR_COST
-from ext.frame cimport NO_PORT, SLOT_LEN, VNET_LEN
+from ext.frame cimport NO_PORT, SLOT_LEN, slot_frame
 from ext.hash cimport key_t
 from ext.judge cimport clock_ns, to_ms, worker_t
 from ext.pages cimport map_pages
@@ -59,7 +59,7 @@ cdef inline worker_t *worker_new(const sizes_t *sizes) noexcept nogil:
             or tables_init(&worker.tables, sizes) < 0):
         worker_free(worker)
         return NULL
-    worker.spare.data = worker.room.slots + BURST * <size_t>SLOT_LEN + VNET_LEN
+    worker.spare.data = slot_frame(worker.room.slots, BURST)
     return worker
 
 

@@ -1,8 +1,8 @@
 """A frame on its way through the switch.
 
-The bytes lie in a slot, in one piece: the virtio-net header at the start, the Ethernet header VNET_LEN behind it, so
-that an IPv4 header comes to lie on an 8-byte boundary. A slot has room for the largest super-frame, so that no read
-cuts one; of its memory only as much is touched as frames have been long. Parse sees to it that every header lies
+The bytes lie in a slot, in one piece: HEAD_LEN bytes that a tunnel may grow into, the virtio-net header, the Ethernet
+header VNET_LEN behind that, so that an IPv4 header comes to lie on an 8-byte boundary. A slot has room for the largest
+super-frame, so that no read cuts one; of its memory only as much is touched as frames have been long. Parse sees to it that every header lies
 within the frame, and after it offsets are trusted.
 """
 
@@ -13,10 +13,11 @@ from ext.address cimport ip_t
 
 cdef enum:
     VNET_LEN = 10
+    HEAD_LEN = 64          # in front of the virtio-net header: outer headers of a tunnel are 52 bytes at most
     # The largest frame is 14 + 8 (tags) + 65535 bytes. An odd number of cache lines, so that the first lines of
     # the slots of a burst, which is what is looked at, do not fall on each other in the cache.
-    SLOT_LEN = 65856
-    FRAME_LEN = 65846      # SLOT_LEN - VNET_LEN
+    SLOT_LEN = 65984
+    FRAME_LEN = 65846      # of these the frame may have
     SUPER_LEN = 2048       # a longer frame is a super-frame (or a jumbo): worth a cache of its own
     NO_PORT = 0xFFFF
     NO_SEGMENT = 0xFFFF
@@ -31,7 +32,7 @@ cdef enum:
     FOUND_PARTIAL = 16     # L4 checksum is a partial sum, to be finished by whoever takes the frame
 
 cdef struct frame_t:
-    uint8_t *data          # Ethernet header, in a slot, VNET_LEN behind its start
+    uint8_t *data          # Ethernet header, in a slot: slot_frame, or less where a tunnel has grown
     uint32_t len           # bytes of the whole frame from the Ethernet header on
     uint16_t port          # came in by; NO_PORT for one that swlb made
     uint16_t segment       # came in on
@@ -70,3 +71,13 @@ cdef struct frame_t:
 cdef inline uint8_t *frame_vnet(const frame_t *frame) noexcept nogil:
     """The virtio-net header, VNET_LEN bytes."""
     return <uint8_t *>frame.data - VNET_LEN
+
+
+cdef inline uint8_t *slot_frame(uint8_t *slots, size_t i) noexcept nogil:
+    """Where the Ethernet header of a frame in slot i begins."""
+    return slots + i * SLOT_LEN + HEAD_LEN + VNET_LEN
+
+
+cdef inline uint8_t *slot_vnet(uint8_t *slots, size_t i) noexcept nogil:
+    """Where a frame in slot i is read to: its virtio-net header."""
+    return slots + i * SLOT_LEN + HEAD_LEN

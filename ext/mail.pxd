@@ -8,7 +8,7 @@ from libc.string cimport memcpy
 
 from ext.forward.foresee cimport foresee
 from ext.forward.pipeline cimport forward
-from ext.frame cimport SLOT_LEN, VNET_LEN, frame_t, frame_vnet
+from ext.frame cimport VNET_LEN, frame_t, frame_vnet, slot_frame
 from ext.judge cimport judge, settle, worker_t
 from ext.ports.port cimport BURST
 from ext.tables.crew cimport crew_t
@@ -44,7 +44,7 @@ cdef inline int take_letters(worker_t *worker, mailbox_t *box, uint32_t now_ms) 
         if letter is NULL:
             break
         if letter.kind == HANDED:
-            worker.burst[n].data = worker.room.slots + <size_t>n * SLOT_LEN + VNET_LEN
+            worker.burst[n].data = slot_frame(worker.room.slots, n)
             letter_open(letter, &worker.burst[n])
             n += 1
         else:

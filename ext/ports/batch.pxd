@@ -13,7 +13,7 @@ Read first: ext/ports/ring.pxd.
 from libc.errno cimport EAGAIN, EINVAL, EOPNOTSUPP
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 
-from ext.frame cimport SLOT_LEN, SUPER_LEN, VNET_LEN, frame_t, frame_vnet
+from ext.frame cimport HEAD_LEN, SLOT_LEN, SUPER_LEN, VNET_LEN, frame_t, frame_vnet, slot_vnet
 from ext.ports.port cimport BURST, PORT_TAP, port_count_tx, port_t, room_t
 from ext.ports.ring cimport (BANK, IORING_OP_READ, IORING_OP_READ_FIXED, IORING_OP_WRITE, IORING_OP_WRITE_FIXED,
                              IOSQE_CQE_SKIP_SUCCESS, IOSQE_FIXED_FILE, IS_WRITE, PINNED, io_uring_sqe, ring_close,
@@ -68,9 +68,9 @@ cdef inline void batch_close(ring_t *ring, port_t *ports, uint32_t n_ports) noex
     ring_close(ring)
 
 
-cdef inline uint8_t *batch_slot(const ring_t *ring, uint32_t i) noexcept nogil:
-    """Slot i of the bank that is read into."""
-    return ring.slots + <size_t>(ring.bank * BANK + i) * SLOT_LEN
+cdef inline uint8_t *batch_vnet(ring_t *ring, uint32_t i) noexcept nogil:
+    """Where slot i of the bank that is read into is read to."""
+    return slot_vnet(ring.slots, ring.bank * BANK + i)
 
 
 cdef inline void batch_ask(ring_t *ring, port_t *port) noexcept nogil:
@@ -85,8 +85,8 @@ cdef inline void batch_ask(ring_t *ring, port_t *port) noexcept nogil:
         sqe.buf_index = ring.bank
         sqe.flags = IOSQE_FIXED_FILE
         sqe.fd = port.index
-        sqe.addr = <uintptr_t>batch_slot(ring, ring.n_asked + i)
-        sqe.len = SLOT_LEN
+        sqe.addr = <uintptr_t>batch_vnet(ring, ring.n_asked + i)
+        sqe.len = SLOT_LEN - HEAD_LEN
         sqe.user_data = ring.n_asked + i
         ring.got[ring.n_asked + i] = -EAGAIN
     ring.n_asked += n
@@ -107,7 +107,7 @@ cdef inline int batch_rx(port_t *port, room_t *room, frame_t *burst, int n) noex
         got = ring.got[port.asked_at + i]
         if got < VNET_LEN:
             continue
-        burst[n_got].data = batch_slot(ring, port.asked_at + i) + VNET_LEN
+        burst[n_got].data = batch_vnet(ring, port.asked_at + i) + VNET_LEN
         burst[n_got].len = <uint32_t>got - VNET_LEN
         most = max(most, got)
         n_got += 1

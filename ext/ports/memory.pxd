@@ -7,7 +7,7 @@ from libc.stdint cimport uint8_t, uint32_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
-from ext.frame cimport SLOT_LEN, VNET_LEN, frame_t, frame_vnet
+from ext.frame cimport VNET_LEN, frame_t, frame_vnet, slot_frame
 from ext.order cimport load32, store32
 from ext.ports.port cimport PORT_MEMORY, port_count_tx, port_t, room_t
 
@@ -55,7 +55,7 @@ cdef inline int memory_rx(port_t *port, room_t *room, frame_t *burst, int n) noe
     while i < n and port.memory.incoming_at < port.memory.incoming_len:
         record = port.memory.incoming + port.memory.incoming_at
         length = load32(record)
-        burst[i].data = room.slots + i * SLOT_LEN + VNET_LEN
+        burst[i].data = slot_frame(room.slots, i)
         burst[i].len = length
         memcpy(frame_vnet(&burst[i]), record + 4, VNET_LEN + length)
         port.memory.incoming_at += RECORD_LEN + length

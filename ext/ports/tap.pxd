@@ -10,7 +10,7 @@ from libc.stdint cimport uint32_t
 from posix.unistd cimport read, write
 
 from ext.debug cimport likely, unlikely
-from ext.frame cimport SLOT_LEN, SUPER_LEN, VNET_LEN, frame_t, frame_vnet
+from ext.frame cimport HEAD_LEN, SLOT_LEN, SUPER_LEN, VNET_LEN, frame_t, frame_vnet, slot_frame, slot_vnet
 from ext.ports.port cimport PORT_TAP, port_count_tx, port_t, room_t
 
 
@@ -31,12 +31,12 @@ cdef inline int tap_rx(port_t *port, room_t *room, frame_t *burst, int n) noexce
     cdef ssize_t got
     cdef int i = 0
     while i < n:
-        got = read(port.fd, room.slots + <size_t>i * SLOT_LEN, SLOT_LEN)
+        got = read(port.fd, slot_vnet(room.slots, i), SLOT_LEN - HEAD_LEN)
         if unlikely(got < VNET_LEN):
             if got < 0 and tap_is_gone(errno):
                 return -errno
             break
-        burst[i].data = room.slots + <size_t>i * SLOT_LEN + VNET_LEN
+        burst[i].data = slot_frame(room.slots, i)
         burst[i].len = <uint32_t>(got - VNET_LEN)
         i += 1
         if got > SUPER_LEN:

@@ -22,7 +22,7 @@ from libc.string cimport memcpy, memset
 from posix.mman cimport munmap
 
 from ext.address cimport ip_equal, ip_t
-from ext.frame cimport SLOT_LEN, VNET_LEN, frame_t, frame_vnet
+from ext.frame cimport SLOT_LEN, VNET_LEN, frame_t, frame_vnet, slot_frame
 from ext.hash cimport hash_ip, key_t, power_of_two
 from ext.pages cimport map_pages
 
@@ -270,7 +270,7 @@ cdef inline bint neighbour_wait(neighbours_t *table, neighbour_t *entry, const f
     place = &table.waiting[i - 1]
     table.free_waiting = place.next
     place.frame = frame[0]
-    place.frame.data = table.bytes + <size_t>(i - 1) * SLOT_LEN + VNET_LEN
+    place.frame.data = slot_frame(table.bytes, i - 1)
     memcpy(frame_vnet(&place.frame), frame_vnet(frame), VNET_LEN + frame.len)
     place.next = 0
     place.neighbour = <uint32_t>(entry - table.entries) + 1
