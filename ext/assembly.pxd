@@ -25,6 +25,7 @@ from ext.tables.route cimport address_t, route_add, route_t, routes_free, routes
 from ext.tables.segment cimport segment_t
 from ext.tables.service cimport V4, V6, services_free, services_init
 from ext.tables.session cimport sessions_free, sessions_init
+from ext.tables.source cimport sources_free, sources_init
 from ext.tables.tables cimport tables_t
 
 cdef extern from "<sys/eventfd.h>" nogil:
@@ -40,6 +41,7 @@ cdef struct sizes_t:
     uint32_t routes
     uint32_t services
     uint32_t servers
+    uint32_t pools
     uint32_t icmp_rate
     uint32_t neighbour_ms
     uint32_t fragment_ms
@@ -78,8 +80,11 @@ cdef inline int tables_init(tables_t *tables, const sizes_t *sizes) noexcept nog
             or services_init(&tables.services, sizes.services, sizes.servers, sizes.key) < 0
             or neighbours_init(&tables.neighbours, sizes.neighbours, sizes.neighbour_ms, sizes.key) < 0
             or fragments_init(&tables.fragments, sizes.fragments, sizes.key) < 0
-            or sessions_init(&tables.sessions[V4], V4, sizes.sessions, &tables.sessions_open, sizes.key) < 0
-            or sessions_init(&tables.sessions[V6], V6, sizes.sessions, &tables.sessions_open, sizes.key) < 0):
+            or sources_init(&tables.sources, sizes.pools) < 0
+            or sessions_init(&tables.sessions[V4], V4, sizes.sessions, &tables.sessions_open, &tables.sources,
+                             sizes.key) < 0
+            or sessions_init(&tables.sessions[V6], V6, sizes.sessions, &tables.sessions_open, &tables.sources,
+                             sizes.key) < 0):
         return -1
     return 0
 
@@ -98,6 +103,7 @@ cdef inline void worker_free(worker_t *worker) noexcept nogil:
     fragments_free(&tables.fragments)
     sessions_free(&tables.sessions[V4])
     sessions_free(&tables.sessions[V6])
+    sources_free(&tables.sources)
     free(tables.segments)
     free(tables.ports)
     if worker.room.slots is not NULL:

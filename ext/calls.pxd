@@ -7,6 +7,7 @@ a table is large; a frame that arrives meanwhile waits for no more than that.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy
 
+from ext.address cimport ip_t
 from ext.judge cimport worker_t
 from ext.ports.port cimport port_t
 from ext.sync cimport store_release
@@ -14,8 +15,8 @@ from ext.tables.fdb cimport FDB_PORTS, fdb_forget_port
 from ext.tables.neighbour cimport N_FREE, neighbour_remove, neighbour_t
 from ext.tables.segment cimport segment_t
 from ext.tables.service cimport server_t, service_recount, services_t, vip_announce
-from ext.tables.session cimport session_at, session_remove, session_t
-from ext.tables.state cimport S_NONE
+from ext.tables.session cimport IN_BUCKET, PAGE, account_t, session_account, session_at, session_client, session_t, sessions_t
+from ext.tables.session_life cimport session_remove
 
 cdef enum:
     ANY = 0xFFFF               # service or server: all of them
@@ -30,6 +31,12 @@ cdef struct request_t:
     uint16_t flags
     uint32_t mtu
     uint32_t now_ms
+    uint32_t at
+
+cdef struct row_t:             # a session as call_list_sessions leaves it
+    session_t session
+    account_t account
+    ip_t client
 
 
 cdef inline void call_copy(worker_t *worker, void *argument) noexcept nogil:
@@ -103,14 +110,39 @@ cdef inline void call_flush_sessions(worker_t *worker, void *argument) noexcept 
     """Sessions of service `index` (ANY: of all) with server `other` (ANY: with any) are gone; how many."""
     cdef request_t *request = <request_t *>argument
     cdef services_t *services = &worker.tables.services
+    cdef sessions_t *table
     cdef session_t *session
-    cdef uint32_t i
+    cdef uint32_t place
     cdef int family
     request.n = 0
     for family in range(2):
-        for i in range(worker.tables.sessions[family].high):
-            session = session_at(&worker.tables.sessions[family], i)
-            if (session.state != S_NONE and (request.other == ANY or request.other == session.server)
+        table = &worker.tables.sessions[family]
+        for place in range(table.n_buckets * IN_BUCKET):
+            session = session_at(table, place)
+            if (session.protocol and (request.other == ANY or request.other == session.server)
                     and (request.index == ANY or request.index == services.servers[session.server].service)):
-                session_remove(&worker.tables.sessions[family], services, session)
+                session_remove(table, services, session)
                 request.n += 1
+
+
+cdef inline void call_list_sessions(worker_t *worker, void *argument) noexcept nogil:
+    """Sessions of family `index` are in target, as row_t, n of them: those of pages from `at` on, until there are some.
+
+    `at` is the page where the next call goes on; n_pages, when there is nothing more. There is room for a page.
+    """
+    cdef request_t *request = <request_t *>argument
+    cdef sessions_t *table = &worker.tables.sessions[request.index]
+    cdef row_t *rows = <row_t *>request.target
+    cdef session_t *session
+    cdef uint32_t place
+    request.n = 0
+    while request.at < table.n_pages and request.n == 0:
+        if table.n_of[request.at]:
+            for place in range(request.at * PAGE * IN_BUCKET, (request.at + 1) * PAGE * IN_BUCKET):
+                session = session_at(table, place)
+                if session.protocol:
+                    rows[request.n].session = session[0]
+                    rows[request.n].account = session_account(table, session)[0]
+                    rows[request.n].client = session_client(table, session)
+                    request.n += 1
+        request.at += 1

@@ -7,7 +7,7 @@ between two turns (`call_t`), so nothing is locked on the way of a frame.
 from libc.stdint cimport uint32_t, uint64_t
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
-from ext.forward.foresee cimport foresee, foresee_rest, foresee_session
+from ext.forward.foresee cimport foresee, foresee_session
 from ext.forward.pipeline cimport forward
 from ext.frame cimport frame_t
 from ext.outbox cimport carry_out, flush, outbox_t
@@ -64,8 +64,6 @@ cdef inline void judge(worker_t *worker, int n, uint32_t now_ms) noexcept nogil:
     if n > 1:
         for i in range(n):
             foresee_session(&worker.tables, &worker.burst[i])
-        for i in range(n):
-            foresee_rest(&worker.tables, &worker.burst[i])
     for i in range(n):
         carry_out(&worker.tables, &worker.outbox, &worker.burst[i],
                   forward(&worker.tables, &worker.burst[i], now_ms))

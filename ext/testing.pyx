@@ -18,7 +18,7 @@ from ext.frame cimport (FOUND_FRAGMENT, FOUND_L3, FOUND_L4, FOUND_LATER, FOUND_P
 from ext.hash cimport key_t
 from ext.tables cimport state as states
 from ext.tables.service cimport server_t
-from ext.tables.session cimport session_t
+from ext.tables.session cimport account_t, bucket_t, session_t
 from ext.verdict cimport GO_ON, N_DROPS, drop_names, verdict_t
 from ext.wire cimport arp, checksum, ethernet, icmp, ipv4, ipv6, nd, parse as parsing, rewrite as rewriting
 from ext.wire.tcp cimport tcp_hdr
@@ -233,13 +233,14 @@ def checksum_complete(bytes frame, bytes vnet) -> tuple:
 SIZEOF = {"eth_hdr": sizeof(ethernet.eth_hdr), "arp_hdr": sizeof(arp.arp_hdr), "ipv4_hdr": sizeof(ipv4.ipv4_hdr),
           "ipv6_hdr": sizeof(ipv6.ipv6_hdr), "ipv6_frag_hdr": sizeof(ipv6.ipv6_frag_hdr), "nd_msg": sizeof(nd.nd_msg),
           "icmp_hdr": sizeof(icmp.icmp_hdr), "tcp_hdr": sizeof(tcp_hdr), "udp_hdr": sizeof(udp_hdr),
-          "vnet_hdr": sizeof(vnet_hdr), "session_t": sizeof(session_t), "server_t": sizeof(server_t),
+          "vnet_hdr": sizeof(vnet_hdr), "session_t": sizeof(session_t), "bucket_t": sizeof(bucket_t),
+          "server_t": sizeof(server_t),
           "ip_t": sizeof(ip_t), "frame_t": sizeof(frame_t)}
 
 
 cdef dict offsets():
     """Where fields lie that C code outside Cython, or a comment, relies on."""
-    cdef session_t session
+    cdef account_t account
     cdef nd.nd_msg msg
     cdef ipv4.ipv4_hdr v4
     cdef ipv6.ipv6_hdr v6
@@ -247,8 +248,7 @@ cdef dict offsets():
     cdef tcp_hdr tcp
     cdef udp_hdr udp
     cdef vnet_hdr vnet
-    return {"session_t.client": <char *>&session.client - <char *>&session,
-            "session_t.state": <char *>&session.state - <char *>&session,
+    return {"account_t.client": <char *>&account.client - <char *>&account,
             "nd_msg.target": <char *>&msg.target - <char *>&msg, "nd_msg.mac": <char *>&msg.mac - <char *>&msg,
             "ipv4_hdr.src": <char *>&v4.src - <char *>&v4, "ipv6_hdr.src": <char *>&v6.src - <char *>&v6,
             "arp_hdr.sender_ip": <char *>&ask.sender_ip - <char *>&ask,

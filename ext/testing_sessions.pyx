@@ -12,13 +12,13 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from ext.address cimport ip_load, ip_store, ip_t
-from ext.forward.foresee cimport foresee as forward_foresee, foresee_rest, foresee_session
+from ext.forward.foresee cimport foresee as forward_foresee, foresee_session
 from ext.frame cimport VNET_LEN, frame_t
 from ext.judge cimport clock_ns, worker_t
 from ext.order cimport be16, htons, ntohs
 from ext.ports.port cimport BURST
 from ext.schedule.rr cimport rr_choose
-from ext.tables cimport audit, service, session
+from ext.tables cimport audit, service, session, session_life
 from ext.tables.tables cimport tables_t
 
 
@@ -67,7 +67,6 @@ def foresee(worker, uint16_t segment, bytes frame, uint32_t stale=0) -> dict:
     seen.vip = <uint16_t>stale
     forward_foresee(tables_of(worker), &seen)
     foresee_session(tables_of(worker), &seen)
-    foresee_rest(tables_of(worker), &seen)
     return {"vip": seen.vip, "hash": seen.hash, "found": seen.found, "runt": bool(seen.runt)}
 
 
@@ -87,11 +86,11 @@ cdef class Sessions:
     def insert(self, bytes client, uint16_t client_port, uint8_t protocol, uint16_t vip_port, uint16_t server,
                uint32_t now_ms, uint8_t state) -> bool:
         """A session in that state, or False when the table is full."""
-        cdef session.session_t *made = session.session_insert(
+        cdef session.session_t *made = session_life.session_insert(
             self.table, self.services, self.hash(client, client_port, protocol), ip_from(client), htons(client_port),
             protocol, htons(vip_port), server, now_ms)
         if made is not NULL:
-            session.session_set_state(self.services, made, state)
+            session_life.session_set_state(self.services, made, state)
         return made is not NULL
 
     def session_hash(self, bytes client, uint16_t client_port, uint8_t protocol) -> int:
@@ -127,51 +126,56 @@ cdef class Sessions:
     def set_state(self, tuple request, uint8_t state) -> bool:
         cdef session.session_t *s = self.find(request)
         if s is not NULL:
-            session.session_set_state(self.services, s, state)
+            session_life.session_set_state(self.services, s, state)
         return s is not NULL
 
     def count(self, tuple request, int direction, uint32_t n_bytes, uint32_t now_ms) -> bool:
         cdef session.session_t *s = self.find(request)
         if s is not NULL:
-            session.session_count(self.services, s, direction, n_bytes, now_ms)
+            session_life.session_count(self.table, self.services, s, direction, n_bytes, now_ms)
         return s is not NULL
 
     def remove(self, tuple request) -> bool:
         cdef session.session_t *s = self.find(request)
         if s is not NULL:
-            session.session_remove(self.table, self.services, s)
+            session_life.session_remove(self.table, self.services, s)
         return s is not NULL
 
     def crowded(self, bytes client, uint16_t client_port, uint8_t protocol) -> bool:
-        return bool(session.session_crowded(self.table, self.hash(client, client_port, protocol)))
+        return bool(session_life.session_crowded(
+            self.table, self.hash(client, client_port, protocol), ip_from(client), htons(client_port)))
 
     def sweep(self, uint32_t budget, uint32_t now_ms) -> int:
-        return session.sessions_sweep(self.table, self.services, budget, now_ms)
+        return session_life.sessions_sweep(self.table, self.services, budget, now_ms)
 
     cdef uint32_t look_up(self, request_t *requests, uint32_t n) noexcept nogil:
-        """How many of the n sessions are found; in the passes of a burst (ext/forward/foresee.pxd)."""
+        """How many of the n sessions are found, after their homes were fetched as for a burst (ext/forward/foresee.pxd)."""
         cdef uint32_t hashes[BURST]
         cdef uint32_t i, n_found = 0
         cdef request_t *r
         for i in range(n):
             r = &requests[i]
             hashes[i] = session.session_hash(self.table, r.client, r.client_port, r.protocol)
-            session.session_fetch_bucket(self.table, hashes[i])
-        for i in range(n):
             session.session_fetch(self.table, hashes[i])
-        for i in range(n):
-            session.session_fetch_next(self.table, hashes[i], requests[i].client_port)
         for i in range(n):
             r = &requests[i]
             n_found += session.session_of_request(self.table, self.services, hashes[i], r.client, r.client_port,
                                                   r.protocol, r.vip, r.vip_port) is not NULL
         return n_found
 
+    cdef session.session_t *some(self, uint32_t random) noexcept nogil:
+        """One of the sessions, of which there must be one."""
+        cdef uint32_t n_places = self.table.n_buckets * session.IN_BUCKET
+        cdef uint32_t place = <uint32_t>((<uint64_t>random * n_places) >> 32)
+        while session.session_at(self.table, place).protocol == 0:
+            place = place + 1 if place + 1 < n_places else 0
+        return session.session_at(self.table, place)
+
     def lookup_ns(self, uint32_t n_lookups) -> float:
         """Nanoseconds that finding a session by its request takes, burst after burst, in random order over all.
 
-        The table must have no free entries among those used. The requests are written down before, one behind the
-        other, as they are in a burst, so that fetching them costs next to nothing.
+        The requests are written down before, one behind the other, as they are in a burst, so that fetching them costs
+        next to nothing.
         """
         cdef request_t *requests = <request_t *>malloc(<size_t>n_lookups * sizeof(request_t))
         cdef uint64_t random = 0x9E3779B97F4A7C15ULL, begin_ns, end_ns
@@ -182,7 +186,7 @@ cdef class Sessions:
             raise MemoryError
         for i in range(n_lookups):
             random = random * 6364136223846793005ULL + 1442695040888963407ULL    # Knuth's MMIX
-            s = session.session_at(self.table, <uint32_t>(((random >> 32) * self.table.high) >> 32))
+            s = self.some(<uint32_t>(random >> 32))
             r = &requests[i]
             r.client, r.client_port, r.protocol = session.session_client(self.table, s), s.client_port, s.protocol
             r.vip_port = s.vip_port
@@ -206,7 +210,13 @@ cdef class Sessions:
     def high(self): return self.table.high
 
     @property
-    def stride(self): return self.table.stride
+    def pages(self): return self.table.n_pages
+
+    @property
+    def bytes(self):
+        """What the table takes when it is full."""
+        return (self.table.n_buckets * sizeof(session.bucket_t) + self.table.n_pages
+                + <uint64_t>self.table.limit * self.table.stride)
 
 
 cdef class Services:

@@ -19,7 +19,7 @@ from posix.unistd cimport read, write
 from ext.address cimport ip_is_v4, ip_load, ip_store, ip_t
 from ext.assembly cimport address_add, port_add, segment_add, sizes_t, worker_free, worker_new
 from ext.calls cimport (ANY, call_announce, call_copy, call_flush_fdb, call_flush_neighbours, call_flush_sessions,
-                        call_set_port, call_set_server, call_stop, request_t)
+                        call_list_sessions, call_set_port, call_set_server, call_stop, request_t, row_t)
 from ext.frame cimport FRAME_LEN, NO_PORT, NO_SEGMENT, VNET_LEN
 from ext.hash cimport key_t
 from ext.judge cimport call_fn, clock_ns, to_ms, worker_t
@@ -38,16 +38,15 @@ from ext.tables.route cimport route_add, route_t
 from ext.tables.segment cimport segment_t
 from ext.tables.service cimport (SERVICE_NONE, V4, V6, server_add, server_t, service_add_vip, service_recount, service_t,
                                  services_t, vip_announce)
-from ext.tables.session cimport (session_at, session_client, session_expired, session_server_port, session_t,
-                                 session_timeout_ms, sessions_t)
-from ext.tables.state cimport S_NONE, state_names
+from ext.tables.session cimport IN_BUCKET, PAGE, account_t, session_server_port, session_t
+from ext.tables.session_life cimport session_expired, session_timeout_ms
+from ext.tables.state cimport state_names
 from ext.tables.tables cimport tables_t
 from ext.turn cimport turn
 from ext.verdict cimport DROP_NEIGHBOUR_QUEUE, N_DROPS, drop_meanings, drop_names
 
 cdef enum:
     SLICE = 65536              # bytes copied between two turns, so that no frame waits for a long list
-    SESSIONS = 512             # looked at for one list of session_slices: some 10 ms until it is JSON
 
 NEIGHBOUR_STATES = ("FREE", "INCOMPLETE", "REACHABLE", "STALE", "PROBE", "FAILED")
 EVENT_KINDS = ("port_lost", "mac_moved", "address_conflict", "vip_conflict", "table_full", "neighbour_lost")
@@ -156,6 +155,7 @@ cdef class Worker:
         sizes.sessions, sizes.fragments, sizes.neighbours = sessions, fragments, neighbours
         sizes.segments, sizes.addresses, sizes.routes = n_segments, n_addresses, n_routes
         sizes.services, sizes.servers, sizes.icmp_rate = n_services, n_servers, icmp_errors
+        sizes.pools = n_services + n_segments
         sizes.neighbour_ms, sizes.fragment_ms = neighbour_ns // 10**6, fragment_ns // 10**6
         sizes.key = self.key
         self.w = worker_new(&sizes)
@@ -448,41 +448,44 @@ cdef class Worker:
 
     def session_slices(self, *, now_ns=None):
         """(protocol, client, client port, VIP port, server index, server port, state, age, idle, time left in ms,
-        packets in, packets out, bytes in, bytes out) of every session, in lists that each were so between two turns.
+        packets in, packets out, bytes in, bytes out, source address or None, source port) of every session, in lists that
+        each were so between two turns.
 
         A session that comes or goes while they are taken may or may not be there.
         """
+        cdef request_t request
+        cdef bytearray rows = bytearray(PAGE * IN_BUCKET * sizeof(row_t))
+        cdef char *target = rows
         for family in (V4, V6):
-            at = 0
-            while at < self.w.tables.sessions[<int>family].high:
-                yield self._sessions(family, at, now_ns)
-                at += SESSIONS
+            request.index, request.at = family, 0
+            while request.at < self.w.tables.sessions[request.index].n_pages:
+                request.target = <uint8_t *>target
+                self._call(call_list_sessions, &request)
+                yield self._session_rows(<const row_t *>target, request.n, now_ns)
 
     def sessions(self, *, now_ns=None) -> list[tuple]:
         """The same as one list."""
         return [row for rows in self.session_slices(now_ns=now_ns) for row in rows]
 
-    cdef list _sessions(self, int family, uint32_t at, now_ns):
-        cdef sessions_t *table = &self.w.tables.sessions[family]
+    cdef list _session_rows(self, const row_t *rows, uint32_t n, now_ns):
         cdef services_t *services = &self.w.tables.services
-        cdef uint32_t i, n = min(<uint32_t>SESSIONS, table.high - at)
-        # One more than there are: an IPv4 entry is shorter than session_t.
-        cdef bytearray copy = self._copied(session_at(table, at), <size_t>n * table.stride + sizeof(session_t))
-        cdef char *entries = copy
-        cdef session_t *s
+        cdef uint32_t i
+        cdef const session_t *s
+        cdef const account_t *a
         # After the copy: nothing in it is younger than now.
         cdef uint32_t now_ms = self._now_ms(now_ns)
-        rows = []
+        listed = []
         for i in range(n):
-            s = <session_t *>(entries + <size_t>i * table.stride)
-            if s.state == S_NONE or session_expired(services, s, now_ms):
+            s, a = &rows[i].session, &rows[i].account
+            if session_expired(services, s, now_ms):
                 continue
-            rows.append((s.protocol, ip_bytes(session_client(table, s)), ntohs(s.client_port), ntohs(s.vip_port), s.server,
-                         ntohs(session_server_port(s, &services.servers[s.server])), state_names[s.state].decode(),
-                         <uint32_t>(now_ms - s.created_ms), <uint32_t>(now_ms - s.seen_ms),
-                         session_timeout_ms(services, s) - <uint32_t>(now_ms - s.seen_ms),
-                         s.packets[0], s.packets[1], s.bytes[0], s.bytes[1]))
-        return rows
+            source = ip_bytes(self.w.tables.sources.sources[a.source - 1].ip) if a.source else None
+            listed.append((s.protocol, ip_bytes(rows[i].client), ntohs(s.client_port), ntohs(s.vip_port), s.server,
+                           ntohs(session_server_port(s, &services.servers[s.server])), state_names[s.state].decode(),
+                           <uint32_t>(now_ms - a.created_ms), <uint32_t>(now_ms - s.seen_ms),
+                           session_timeout_ms(services, s) - <uint32_t>(now_ms - s.seen_ms),
+                           a.packets[0], a.packets[1], a.bytes[0], a.bytes[1], source, ntohs(a.source_port)))
+        return listed
 
     # ---- memory ports ----
 

@@ -97,7 +97,7 @@ def session_slices(run: Running) -> Iterator[list[Row]]:
 
 
 def _session(row: tuple[Any, ...], server: ServerState) -> Row:
-    protocol, client, client_port, vip_port, _, server_port, state, age, idle, left, *figures = row
+    protocol, client, client_port, vip_port, _, server_port, state, age, idle, left, *figures, source, source_port = row
     address = unpacked(client)
     vip = next(vip for vip in server.service.vips if vip.version == address.version)
     return {
@@ -111,7 +111,7 @@ def _session(row: tuple[Any, ...], server: ServerState) -> Row:
         "idle_s": idle / 1000,
         "expires_s": left / 1000,
         "forward": server.service.forward,
-        "source_nat": None,
+        "source_nat": endpoint_text(unpacked(source), source_port) if source else None,
         **dict(zip(SUMMED[3:], figures, strict=True)),
     }
 

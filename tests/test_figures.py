@@ -93,5 +93,6 @@ def test_many_sessions_are_told_in_slices():
     for port in range(1, 5001):
         table.insert(client, port, 6, 80, 0, time.monotonic_ns() // 10**6 % 2**32, 3)
     lengths = [len(rows) for rows in session_slices(run)]
-    assert (sum(lengths), len(lengths)) == (5000, 10)
+    assert sum(lengths) == 5000
+    assert max(lengths) <= 192
     assert sorted(row["client"] for row in sessions(run)) == sorted(f"192.0.2.1:{port}" for port in range(1, 5001))

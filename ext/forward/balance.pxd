@@ -20,8 +20,8 @@ from ext.tables.route cimport is_directed_broadcast, route_lookup, route_t
 from ext.tables.segment cimport segment_t
 from ext.tables.service cimport (ANSWER_RESET, DOWN_DEFAULT, DOWN_DROP, DOWN_KEEP, DOWN_RESET, V4, V6, server_serves,
                                  server_t, service_find, service_t, vip_t)
-from ext.tables.session cimport (session_crowded, session_expired, session_insert, session_of_reply, session_of_request,
-                                 session_remove, session_t, sessions_t)
+from ext.tables.session cimport session_of_reply, session_of_request, session_t, sessions_t
+from ext.tables.session_life cimport session_crowded, session_expired, session_insert, session_remove
 from ext.tables.state cimport ESTABLISHED, is_closing
 from ext.tables.tables cimport report, tables_t
 from ext.verdict cimport (DROP_BAD_ADDRESS, DROP_ECHO_SILENT, DROP_FRAGMENT, DROP_NO_SERVER, DROP_NO_SERVICE, DROP_ORPHAN,
@@ -160,7 +160,7 @@ cdef inline verdict_t begin(tables_t *tables, frame_t *frame, server_t *server, 
     cdef sessions_t *sessions = &tables.sessions[family]
     cdef session_t *session
     cdef ip_t none
-    if session_crowded(sessions, frame.hash):
+    if session_crowded(sessions, frame.hash, frame.src, frame.sport):
         return DROP_SESSION_CROWDED
     session = session_insert(sessions, &tables.services, frame.hash, frame.src, frame.sport, frame.protocol,
                              frame.dport, <uint16_t>(server - tables.services.servers), now_ms)

@@ -7,14 +7,14 @@ Read first: ext/tables/session.pxd.
 from ext.debug cimport likely, unlikely
 from ext.frame cimport FOUND_L3, FOUND_L4, NO_VIP, frame_t
 from ext.tables.service cimport V4, V6, vip_index
-from ext.tables.session cimport session_fetch, session_fetch_bucket, session_fetch_next, session_hash, sessions_t
+from ext.tables.session cimport session_fetch, session_fetch_account, session_hash, sessions_t
 from ext.tables.tables cimport tables_t
 from ext.verdict cimport GO_ON
 from ext.wire.parse cimport parse_ethernet, parse_ip
 
 
 cdef inline void foresee(tables_t *tables, frame_t *frame) noexcept nogil:
-    """The frame is parsed, as far as its segment needs that; the bucket of its session is being fetched."""
+    """The frame is parsed, as far as its segment needs that; the home of its session is being fetched."""
     cdef sessions_t *table
     frame.runt = parse_ethernet(frame) != GO_ON
     if unlikely(frame.runt) or not tables.segments[frame.segment].routed:
@@ -33,17 +33,13 @@ cdef inline void foresee(tables_t *tables, frame_t *frame) noexcept nogil:
         frame.hash = session_hash(table, frame.src, frame.sport, frame.protocol)
     else:
         frame.hash = session_hash(table, frame.dst, frame.dport, frame.protocol)
-    session_fetch_bucket(table, frame.hash)
+    session_fetch(table, frame.hash)
 
 
 cdef inline void foresee_session(const tables_t *tables, const frame_t *frame) noexcept nogil:
-    """The first session of the bucket is being fetched, as far as it has to be compared."""
+    """What the session is counted in is being fetched, too."""
     if likely(frame.found & FOUND_L4):
-        session_fetch(&tables.sessions[V4 if frame.family == 4 else V6], frame.hash)
-
-
-cdef inline void foresee_rest(const tables_t *tables, const frame_t *frame) noexcept nogil:
-    """The rest of that session is being fetched, or the next of the bucket."""
-    if likely(frame.found & FOUND_L4):
-        session_fetch_next(&tables.sessions[V4 if frame.family == 4 else V6], frame.hash,
-                           frame.sport if frame.vip != NO_VIP else frame.dport)
+        if frame.vip != NO_VIP:
+            session_fetch_account(&tables.sessions[V4 if frame.family == 4 else V6], frame.hash, frame.src, frame.sport)
+        else:
+            session_fetch_account(&tables.sessions[V4 if frame.family == 4 else V6], frame.hash, frame.dst, frame.dport)

@@ -13,8 +13,9 @@ from ext.frame cimport FOUND_FRAGMENT, frame_t
 from ext.tables.fragment cimport OWNER, fragment_find, fragment_note, fragment_t
 from ext.tables.neighbour cimport REACHABLE, STALE, neighbour_find, neighbour_t
 from ext.tables.segment cimport segment_t
-from ext.tables.service cimport server_t
-from ext.tables.session cimport session_count, session_server_port, session_set_state, session_t
+from ext.tables.service cimport V4, V6, server_t
+from ext.tables.session cimport session_server_port, session_t
+from ext.tables.session_life cimport session_count, session_set_state
 from ext.tables.state cimport FROM_CLIENT, FROM_SERVER, tcp_state, udp_state
 from ext.tables.tables cimport tables_t
 from ext.verdict cimport HAND_OVER, verdict_t
@@ -33,7 +34,8 @@ cdef inline void session_follow(tables_t *tables, session_t *session, const fram
         state = udp_state(session.state, direction)
     if state != session.state:
         session_set_state(&tables.services, session, state)
-    session_count(&tables.services, session, direction, frame.l4_off - frame.l3_off + frame.l4_len, now_ms)
+    session_count(&tables.sessions[V4 if frame.family == 4 else V6], &tables.services, session, direction,
+                  frame.l4_off - frame.l3_off + frame.l4_len, now_ms)
 
 
 cdef inline verdict_t nat_request(tables_t *tables, frame_t *frame, session_t *session, uint32_t now_ms) noexcept nogil:

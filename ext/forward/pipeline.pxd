@@ -26,7 +26,8 @@ from ext.tables.crew cimport crew_tell
 from ext.tables.route cimport address_find, is_directed_broadcast
 from ext.tables.segment cimport segment_t
 from ext.tables.service cimport V4, V6, vip_t
-from ext.tables.session cimport session_expired, session_of_reply, session_t
+from ext.tables.session cimport session_of_reply, session_t
+from ext.tables.session_life cimport session_expired
 from ext.tables.tables cimport tables_t
 from ext.verdict cimport (DROP_BAD_ADDRESS, DROP_BAD_SOURCE_MAC, DROP_OWN_SOURCE_MAC, DROP_RESERVED_MAC, DROP_RUNT,
                           DROP_TAGGED_FOR_US, GO_ON, N_DROPS, verdict_t)

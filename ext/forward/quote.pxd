@@ -15,8 +15,8 @@ from ext.order cimport be16, load16, ntohs, store16
 from ext.tables.route cimport address_find
 from ext.tables.segment cimport segment_t
 from ext.tables.service cimport SERVICE_NONE, V4, V6, server_t, service_find, service_t, services_t, vip_find
-from ext.tables.session cimport (session_expired, session_hash, session_of_reply, session_of_request, session_server_port,
-                                 session_t)
+from ext.tables.session cimport session_hash, session_of_reply, session_of_request, session_server_port, session_t
+from ext.tables.session_life cimport session_expired
 from ext.tables.tables cimport tables_t
 from ext.verdict cimport DROP_BAD_ICMP, DROP_ICMP_NO_SESSION, GO_ON, verdict_t
 from ext.wire.checksum cimport checksum_adjust, sum_bytes, sum_change, sum_fold

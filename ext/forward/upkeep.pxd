@@ -16,7 +16,7 @@ from ext.tables.neighbour cimport (FAILED, FORGET_MS, INCOMPLETE, LOSS_DUE, LOSS
                                    PAUSE_MS, PROBE, REACHABLE, REQUESTS, REQUESTS_A_TICK, STALE, neighbour_release,
                                    neighbour_remove, neighbour_t, neighbours_t)
 from ext.tables.service cimport DEFEND_MS, vip_t
-from ext.tables.session cimport sessions_sweep
+from ext.tables.session_life cimport sessions_sweep
 from ext.tables.tables cimport report, tables_t
 from ext.verdict cimport TAKEN, verdict_t
 
@@ -36,7 +36,7 @@ cdef inline void upkeep_tick(tables_t *tables, uint32_t elapsed_ms, uint32_t now
     icmp_fill(tables, now_ms)
     for family in range(2):
         sessions_sweep(&tables.sessions[family], &tables.services,
-                       sweep_share(tables.sessions[family].high, elapsed_ms), now_ms)
+                       sweep_share(tables.sessions[family].n_pages, elapsed_ms), now_ms)
 
 
 cdef inline void conflicts_age(tables_t *tables, uint32_t now_ms) noexcept nogil:

@@ -4,7 +4,7 @@ Each function gives NULL, or the first thing that is wrong. A walk is bounded by
 bites its own tail is found, not followed for ever.
 """
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from ext.frame cimport NO_PORT
 from ext.hash cimport hash_word
@@ -12,7 +12,8 @@ from ext.tables.fdb cimport FDB_NONE, FDB_PORTS, fdb_t
 from ext.tables.neighbour cimport (FAILED, INCOMPLETE, N_FREE, WAIT_PER_NEIGHBOUR, WAITING, neighbour_bucket,
                                    neighbour_t, neighbours_t)
 from ext.tables.service cimport services_t
-from ext.tables.session cimport session_at, session_client, session_hash, session_t, sessions_t
+from ext.tables.session cimport (IN_BUCKET, account_at, bucket_after, session_at, session_client, session_hash,
+                                 session_home, session_t, sessions_t)
 from ext.tables.state cimport ESTABLISHED, N_STATES, S_NONE
 from ext.tables.tables cimport tables_t
 
@@ -60,34 +61,58 @@ cdef inline bint fdb_port_is_sound(const fdb_t *fdb, uint32_t port) noexcept nog
 
 
 cdef inline const char *sessions_audit(const sessions_t *table, const services_t *services) noexcept nogil:
-    cdef uint32_t bucket, i, n = 0
+    cdef uint32_t place, n = 0, i
     cdef session_t *session
     if table.high > table.limit:
-        return "sessions: more than the limit were used"
-    for bucket in range(table.mask + 1):
-        i = table.buckets[bucket]
-        while i:
-            if i > table.high or n >= table.high:
-                return "sessions: a bucket leads out of the table or in a circle"
-            session = session_at(table, i - 1)
-            if session.state == S_NONE or session.state >= N_STATES or session.server >= services.n_servers:
-                return "sessions: an entry in a chain has no state or no server"
-            if session_hash(table, session_client(table, session), session.client_port,
-                            session.protocol) & table.mask != bucket:
-                return "sessions: an entry in the wrong bucket"
-            n += 1
-            i = session.next
+        return "sessions: more accounts than the limit were used"
+    for place in range(table.n_buckets * IN_BUCKET):
+        session = session_at(table, place)
+        if session.protocol == 0:
+            continue
+        n += 1
+        if session.state == S_NONE or session.state >= N_STATES or session.server >= services.n_servers:
+            return "sessions: one has no state or no server"
+        if session.account >= table.high:
+            return "sessions: one has an account that was never used"
+        if session_wrongly_placed(table, session, place // IN_BUCKET):
+            return "sessions: one lies where it is not looked for"
     if n != table.n:
         return "sessions: n is not what the buckets hold"
+    if not passed_are_counted(table):
+        return "sessions: passed is not how many lie further on"
     i = table.free
     while i and n <= table.high:
-        if i > table.high or session_at(table, i - 1).state != S_NONE:
-            return "sessions: the free list holds an entry in use"
+        if i > table.high:
+            return "sessions: the list of free accounts leads out of them"
         n += 1
-        i = session_at(table, i - 1).next
+        i = account_at(table, i - 1).created_ms
     if n == table.high:
         return NULL
-    return "sessions: entries lost, neither free nor in use"
+    return "sessions: accounts lost, neither free nor in use"
+
+
+cdef inline bint session_wrongly_placed(const sessions_t *table, const session_t *session, uint32_t bucket) noexcept nogil:
+    cdef uint32_t hash = session_hash(table, session_client(table, session), session.client_port, session.protocol)
+    cdef uint32_t at = session_home(table, hash), probe = 0
+    while at != bucket and probe < table.probes and table.buckets[at].passed:
+        at = bucket_after(table, at)
+        probe += 1
+    return at != bucket
+
+
+cdef inline bint passed_are_counted(const sessions_t *table) noexcept nogil:
+    """Whether all buckets together have been passed as often as the sessions' distances from home say."""
+    cdef uint64_t counted = 0, distances = 0
+    cdef uint32_t place, hash
+    cdef session_t *session
+    for place in range(table.n_buckets * IN_BUCKET):
+        session = session_at(table, place)
+        if place % IN_BUCKET == 0:
+            counted += table.buckets[place // IN_BUCKET].passed
+        if session.protocol:
+            hash = session_hash(table, session_client(table, session), session.client_port, session.protocol)
+            distances += (place // IN_BUCKET + table.n_buckets - session_home(table, hash)) % table.n_buckets
+    return counted == distances
 
 
 cdef inline const char *servers_audit(const tables_t *tables) noexcept nogil:
@@ -109,9 +134,9 @@ cdef inline void sessions_of_server(const sessions_t *table, uint32_t server, ui
                                     uint32_t *inactive) noexcept nogil:
     cdef uint32_t i
     cdef session_t *session
-    for i in range(table.high):
+    for i in range(table.n_buckets * IN_BUCKET):
         session = session_at(table, i)
-        if session.state != S_NONE and session.server == server:
+        if session.protocol and session.server == server:
             active[0] += session.state == ESTABLISHED
             inactive[0] += session.state != ESTABLISHED
 

@@ -13,6 +13,7 @@ from ext.tables.route cimport routes_t
 from ext.tables.segment cimport segment_t
 from ext.tables.service cimport services_t
 from ext.tables.session cimport sessions_t
+from ext.tables.source cimport sources_t
 
 cdef struct tables_t:
     segment_t *segments
@@ -21,7 +22,8 @@ cdef struct tables_t:
     uint32_t n_ports
     routes_t routes
     services_t services
-    sessions_t sessions[2]     # by family
+    sessions_t sessions[2]     # by the family of the client
+    sources_t sources
     uint32_t sessions_limit    # of all together
     uint32_t sessions_open     # of all workers when this is the first of them
     crew_t crew

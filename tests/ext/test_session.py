@@ -91,9 +91,22 @@ def clashes(model: Model, own_port: int) -> set[tuple]:
     return taken
 
 
-def test_an_ipv4_session_takes_48_bytes_and_an_ipv6_session_64() -> None:
-    worker = balancer(vips=VIPS, servers=SERVERS)
-    assert (Sessions(worker, 4).stride, Sessions(worker, 6).stride) == (48, 64)
+def test_a_million_ipv4_sessions_take_at_most_64_bytes_each() -> None:
+    table = Sessions(balancer(sessions=1_000_000, vips=VIPS, servers=SERVERS), 4)
+    assert 50 < table.bytes / 1_000_000 <= 64
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_a_table_takes_as_many_sessions_as_it_says(family: int) -> None:
+    worker = balancer(sessions=20_000, vips=VIPS, servers=SERVERS)
+    table, server = Sessions(worker, family), BEHIND[family][0][2]
+    clients = [ip(f"{CLIENT[family]}{n}") for n in range(1, 5)]
+    for n in range(20_000):
+        assert not table.crowded(clients[n % 4], 1000 + n // 4, 6)
+        assert table.insert(clients[n % 4], 1000 + n // 4, 6, 80, server, 0, STATES["SYN_RECV"]), n
+    assert not table.insert(clients[0], 999, 6, 80, server, 0, STATES["SYN_RECV"])
+    assert table.audit() is None
+    assert table.lookup_ns(20_000) > 0
 
 
 @pytest.mark.parametrize("family", [4, 6])
@@ -137,12 +150,16 @@ def test_one_end_point_is_crowded_after_64_sessions_in_its_chain() -> None:
 
 
 def test_a_sweep_in_portions_passes_every_session() -> None:
-    worker = balancer(sessions=50, vips=VIPS, servers=SERVERS)
+    worker = balancer(sessions=500, vips=VIPS, servers=SERVERS)
     table = Sessions(worker, 4)
-    for n in range(50):
+    for n in range(500):
         table.insert(ip("192.0.2.1"), n, 6, 80, 0, 0, STATES["CLOSED"])
-    assert [table.sweep(10, 99) for _ in range(5)] == [0] * 5
-    assert [table.sweep(10, 100) for _ in range(5)] == [10] * 5
+    pages = table.pages
+    assert pages > 1
+    assert sum(table.sweep(1, 99) for _ in range(pages)) == 0
+    removed = [table.sweep(1, 100) for _ in range(pages)]
+    assert sum(removed) == 500
+    assert all(removed)
 
 
 def test_idle_time_is_right_across_the_wrap_of_the_clock() -> None:

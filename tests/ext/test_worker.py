@@ -80,5 +80,5 @@ def test_slices_hold_every_session_once_and_never_many(family: int, n: int) -> N
         table.insert(client, 1 + i, 6, 80, 0 if family == 4 else 1, 0, STATES["ESTABLISHED"])
     slices = list(worker.session_slices(now_ns=10**6))
     assert sorted(row[2] for rows in slices for row in rows) == list(range(1, n + 1))
-    assert max(map(len, slices), default=0) <= 512
+    assert max(map(len, slices), default=0) <= 192
     assert worker.sessions(now_ns=10**6) == [row for rows in slices for row in rows]

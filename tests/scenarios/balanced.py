@@ -30,7 +30,8 @@ NEAR_VIP = {4: "10.0.0.100", 6: "fd00::100"}
 NEAR_SERVER = {4: "10.0.0.{}", 6: "fd00::{}"}
 NEAR = ("10.0.0.1/24", "fd00::1/64")
 SESSION_FIELDS = ("protocol", "client", "client_port", "vip_port", "server", "server_port", "state", "age_ms",
-                  "idle_ms", "left_ms", "packets_in", "packets_out", "bytes_in", "bytes_out")
+                  "idle_ms", "left_ms", "packets_in", "packets_out", "bytes_in", "bytes_out",
+                  "source", "source_port")
 
 
 def ip(src: str, dst: str, hops: int = 64, **fields: Any) -> Packet:

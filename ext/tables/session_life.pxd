@@ -1,0 +1,194 @@
+"""How a session comes, changes, is counted and goes. Where it lies: session.pxd.
+
+A session is counted at its server from its first packet on: as active while ESTABLISHED, else as inactive.
+"""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+from ext.address cimport ip_store, ip_t
+from ext.order cimport be16, load64
+from ext.sync cimport add_shared
+from ext.tables.service cimport V6, server_t, services_t
+from ext.tables.session cimport (CROWD, IN_BUCKET, PAGE, account_at, account_t, bucket_after, bucket_t,
+                                 session_account, session_at, session_client, session_hash, session_home, session_t,
+                                 session_word, sessions_t)
+from ext.tables.source cimport kind_of, source_hold, source_release
+from ext.tables.state cimport ESTABLISHED, S_NONE
+
+
+cdef inline uint32_t session_place(const sessions_t *table, const session_t *session) noexcept nogil:
+    """Where it lies: bucket * IN_BUCKET and which of them."""
+    cdef uint32_t bucket = <uint32_t>((<const char *>session - <const char *>table.buckets) // sizeof(bucket_t))
+    return bucket * IN_BUCKET + <uint32_t>(session - &table.buckets[bucket].sessions[0])
+
+
+cdef inline bint session_crowded(const sessions_t *table, uint32_t hash, ip_t client, be16 client_port) noexcept nogil:
+    """Whether the end point has as many sessions as it may, or there is no room where one of it would lie."""
+    cdef uint64_t word = session_word(table, hash, client, client_port, 0)
+    cdef uint32_t at = session_home(table, hash)
+    cdef uint32_t i, probe, n = 0
+    cdef bint room = False
+    cdef session_t *session
+    for probe in range(table.probes):
+        for i in range(IN_BUCKET):
+            session = &table.buckets[at].sessions[i]
+            if session.protocol == 0:
+                room = True
+            elif (load64(session) ^ word) << 16 == 0:
+                n += 1
+        if room and table.buckets[at].passed == 0:
+            break
+        at = bucket_after(table, at)
+    return n >= CROWD or not room
+
+
+cdef inline session_t *session_free_place(sessions_t *table, uint32_t hash) noexcept nogil:
+    """The first place where nobody is, from the hash's home on; those passed by have counted it. NULL: none."""
+    cdef uint32_t home = session_home(table, hash)
+    cdef uint32_t i, probe, at = home
+    for probe in range(table.probes):
+        for i in range(IN_BUCKET):
+            if table.buckets[at].sessions[i].protocol == 0:
+                buckets_passed(table, home, at, 1)
+                return &table.buckets[at].sessions[i]
+        at = bucket_after(table, at)
+    return NULL
+
+
+cdef inline void buckets_passed(sessions_t *table, uint32_t home, uint32_t at, int step) noexcept nogil:
+    """The buckets from home to at have been passed by one more (1) or one less (-1)."""
+    while home != at:
+        table.buckets[home].passed += step
+        home = bucket_after(table, home)
+
+
+cdef inline session_t *session_insert(sessions_t *table, services_t *services, uint32_t hash, ip_t client,
+                                      be16 client_port, uint8_t protocol, be16 vip_port, uint16_t server,
+                                      uint32_t now_ms) noexcept nogil:
+    """A new session in S_NONE, counted as inactive at its server; NULL when the table, or its part of it, is full."""
+    cdef session_t *session
+    cdef account_t *account
+    if add_shared(table.open, 1) > table.limit:
+        add_shared(table.open, <uint32_t>-1)
+        return NULL
+    session = session_free_place(table, hash)
+    if session is NULL:
+        add_shared(table.open, <uint32_t>-1)
+        return NULL
+    session.account = account_take(table)
+    session.client = <uint32_t>session_word(table, hash, client, 0, 0)
+    session.client_port = client_port
+    session.vip_port = vip_port
+    session.seen_ms = now_ms
+    session.server = server
+    session.protocol = protocol
+    session.state = S_NONE
+    account = session_account(table, session)
+    account.bytes[0] = account.bytes[1] = 0
+    account.packets[0] = account.packets[1] = 0
+    account.created_ms = now_ms
+    account.source = 0
+    account.source_port = 0
+    if table.family == V6:
+        ip_store(account.client, client)
+    table.n += 1
+    table.n_of[session_place(table, session) // IN_BUCKET // PAGE] += 1
+    services.servers[server].sessions_inactive += 1
+    services.servers[server].sessions_total += 1
+    return session
+
+
+cdef inline uint32_t account_take(sessions_t *table) noexcept nogil:
+    """The index of an account that nobody has."""
+    cdef uint32_t i = table.free
+    if i:
+        table.free = account_at(table, i - 1).created_ms
+        return i - 1
+    table.high += 1
+    return table.high - 1
+
+
+cdef inline void session_take_source(sessions_t *table, const session_t *session, uint16_t source,
+                                     be16 source_port) noexcept nogil:
+    """To its server the session comes from that address and port, which are its own until it ends."""
+    cdef account_t *account = session_account(table, session)
+    account.source = source + 1
+    account.source_port = source_port
+    source_hold(table.sources, source, kind_of(session.protocol), source_port, session_place(table, session) + 1)
+
+
+cdef inline void session_set_state(services_t *services, session_t *session, uint8_t state) noexcept nogil:
+    """The session is in state, and its server counts it accordingly."""
+    cdef server_t *server = &services.servers[session.server]
+    if (state == ESTABLISHED) != (session.state == ESTABLISHED):
+        if state == ESTABLISHED:
+            server.sessions_active += 1
+            server.sessions_inactive -= 1
+        else:
+            server.sessions_active -= 1
+            server.sessions_inactive += 1
+    session.state = state
+
+
+cdef inline void session_remove(sessions_t *table, services_t *services, session_t *session) noexcept nogil:
+    """Its place, its account and its source port are free, and it is no longer counted."""
+    cdef account_t *account = session_account(table, session)
+    cdef uint32_t bucket = session_place(table, session) // IN_BUCKET
+    cdef uint32_t hash = session_hash(table, session_client(table, session), session.client_port, session.protocol)
+    buckets_passed(table, session_home(table, hash), bucket, -1)
+    session_set_state(services, session, S_NONE)
+    services.servers[session.server].sessions_inactive -= 1
+    if account.source:
+        source_release(table.sources, account.source - 1, kind_of(session.protocol), account.source_port)
+    session.protocol = 0
+    account.created_ms = table.free
+    table.free = session.account + 1
+    table.n -= 1
+    table.n_of[bucket // PAGE] -= 1
+    add_shared(table.open, <uint32_t>-1)
+
+
+cdef inline uint32_t session_timeout_ms(const services_t *services, const session_t *session) noexcept nogil:
+    """The idle time its state is allowed."""
+    return services.services[services.servers[session.server].service].timeout_ms[session.state]
+
+
+cdef inline bint session_expired(const services_t *services, const session_t *session, uint32_t now_ms) noexcept nogil:
+    return now_ms - session.seen_ms >= session_timeout_ms(services, session)
+
+
+cdef inline uint32_t sessions_sweep(sessions_t *table, services_t *services, uint32_t n_pages,
+                                    uint32_t now_ms) noexcept nogil:
+    """The next n_pages of buckets hold no expired session; how many were removed."""
+    cdef uint32_t removed = 0
+    while n_pages:
+        if table.n_of[table.swept]:
+            removed += page_sweep(table, services, table.swept, now_ms)
+        table.swept = table.swept + 1 if table.swept + 1 < table.n_pages else 0
+        n_pages -= 1
+    return removed
+
+
+cdef inline uint32_t page_sweep(sessions_t *table, services_t *services, uint32_t page, uint32_t now_ms) noexcept nogil:
+    """The same for one page."""
+    cdef uint32_t place, removed = 0
+    cdef session_t *session
+    for place in range(page * PAGE * IN_BUCKET, (page + 1) * PAGE * IN_BUCKET):
+        session = session_at(table, place)
+        # One in S_NONE does not outlive the frame that made it.
+        if session.protocol and session.state != S_NONE and session_expired(services, session, now_ms):
+            session_remove(table, services, session)
+            removed += 1
+    return removed
+
+
+cdef inline void session_count(sessions_t *table, services_t *services, session_t *session, int direction,
+                               uint32_t n_bytes, uint32_t now_ms) noexcept nogil:
+    """One more packet seen in that direction, of n_bytes of IP."""
+    cdef server_t *server = &services.servers[session.server]
+    cdef account_t *account = session_account(table, session)
+    session.seen_ms = now_ms
+    account.packets[direction] += 1
+    account.bytes[direction] += n_bytes
+    server.packets[direction] += 1
+    server.bytes[direction] += n_bytes
