@@ -25,7 +25,7 @@ from ext.tables.route cimport address_t, route_add, route_t, routes_free, routes
 from ext.tables.segment cimport segment_t
 from ext.tables.service cimport V4, V6, services_free, services_init
 from ext.tables.session cimport sessions_free, sessions_init
-from ext.tables.source cimport sources_free, sources_init
+from ext.tables.source cimport SOURCES, sources_free, sources_init
 from ext.tables.tables cimport tables_t
 
 cdef extern from "<sys/eventfd.h>" nogil:
@@ -77,7 +77,7 @@ cdef inline int tables_init(tables_t *tables, const sizes_t *sizes) noexcept nog
     tables.icmp_filled_ms = to_ms(clock_ns())
     if (tables.segments is NULL or tables.ports is NULL
             or routes_init(&tables.routes, sizes.addresses, sizes.addresses + sizes.routes) < 0
-            or services_init(&tables.services, sizes.services, sizes.servers, sizes.key) < 0
+            or services_init(&tables.services, sizes.services, sizes.servers, SOURCES, sizes.key) < 0
             or neighbours_init(&tables.neighbours, sizes.neighbours, sizes.neighbour_ms, sizes.key) < 0
             or fragments_init(&tables.fragments, sizes.fragments, sizes.key) < 0
             or sources_init(&tables.sources, sizes.pools) < 0

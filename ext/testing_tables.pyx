@@ -203,15 +203,15 @@ cdef class Fragments:
         frame.fragment_id, frame.protocol = identification, protocol
         return frame
 
-    def note(self, tuple packet, uint8_t end, bytes rewritten, uint32_t now_ms):
+    def note(self, tuple packet, uint8_t ends, bytes src, bytes dst, uint32_t now_ms):
         cdef frame_t frame = self.frame(packet)
-        fragment.fragment_note(&self.table, &frame, end, ip_from(rewritten), now_ms)
+        fragment.fragment_note(&self.table, &frame, ends, ip_from(src), ip_from(dst), now_ms)
 
     def find(self, tuple packet, uint32_t timeout_ms, uint32_t now_ms) -> tuple | None:
-        """(end, address), or None."""
+        """(ends, source, destination), or None."""
         cdef frame_t frame = self.frame(packet)
         cdef const fragment.fragment_t *found = fragment.fragment_find(&self.table, &frame, timeout_ms, now_ms)
-        return None if found is NULL else (found.end, ip_bytes(found.rewritten))
+        return None if found is NULL else (found.ends, ip_bytes(found.rewritten[0]), ip_bytes(found.rewritten[1]))
 
     @property
     def room(self): return (self.table.mask + 1) * fragment.WAYS

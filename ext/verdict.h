@@ -42,6 +42,7 @@
     X(SERVER_DOWN, "its session's server went down") \
     X(SESSION_FULL, "the session table is full") \
     X(SESSION_CROWDED, "too many sessions of one client address and port") \
+    X(SOURCE_PORTS, "no address and port left to stand for its client") \
     X(HANDOVER_FULL, "the worker whose session it is of has too many frames to take") \
     X(ICMP_NO_SESSION, "ICMP error about no session of ours") \
     X(BAD_ICMP, "ICMP error whose quoted packet cannot be read")

@@ -44,6 +44,7 @@ cdef extern from "ext/verdict.h" nogil:
         DROP_SERVER_DOWN
         DROP_SESSION_FULL
         DROP_SESSION_CROWDED
+        DROP_SOURCE_PORTS
         DROP_HANDOVER_FULL
         DROP_ICMP_NO_SESSION
         DROP_BAD_ICMP

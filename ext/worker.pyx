@@ -8,6 +8,7 @@ MACs as 6, times as nanoseconds of the monotonic clock unless the name says othe
 """
 
 import os
+import random
 import threading
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
@@ -20,6 +21,7 @@ from ext.address cimport ip_is_v4, ip_load, ip_store, ip_t
 from ext.assembly cimport address_add, port_add, segment_add, sizes_t, worker_free, worker_new
 from ext.calls cimport (ANY, call_announce, call_copy, call_flush_fdb, call_flush_neighbours, call_flush_sessions,
                         call_list_sessions, call_set_port, call_set_server, call_stop, request_t, row_t)
+from ext.forward.source cimport servers_ask
 from ext.frame cimport FRAME_LEN, NO_PORT, NO_SEGMENT, VNET_LEN
 from ext.hash cimport key_t
 from ext.judge cimport call_fn, clock_ns, to_ms, worker_t
@@ -36,10 +38,11 @@ from ext.tables.mailbox cimport mailbox_t
 from ext.tables.neighbour cimport N_FREE, neighbour_t, neighbours_t
 from ext.tables.route cimport route_add, route_t
 from ext.tables.segment cimport segment_t
-from ext.tables.service cimport (SERVICE_NONE, V4, V6, server_add, server_t, service_add_vip, service_recount, service_t,
-                                 services_t, vip_announce)
+from ext.tables.service cimport (NO_POOL, NO_SOURCE, SERVICE_NONE, V4, V6, server_add, server_t, service_add_vip,
+                                 service_recount, service_t, services_t, vip_add, vip_announce)
 from ext.tables.session cimport IN_BUCKET, PAGE, account_t, session_server_port, session_t
 from ext.tables.session_life cimport session_expired, session_timeout_ms
+from ext.tables.source cimport KINDS, POOL_ADDRESSES, pool_t, source_add, source_leave_to_others, sources_t
 from ext.tables.state cimport state_names
 from ext.tables.tables cimport tables_t
 from ext.turn cimport turn
@@ -48,6 +51,7 @@ from ext.verdict cimport DROP_NEIGHBOUR_QUEUE, N_DROPS, drop_meanings, drop_name
 cdef enum:
     SLICE = 65536              # bytes copied between two turns, so that no frame waits for a long list
 
+SOURCE_NAT = ("never", "auto", "always")
 NEIGHBOUR_STATES = ("FREE", "INCOMPLETE", "REACHABLE", "STALE", "PROBE", "FAILED")
 EVENT_KINDS = ("port_lost", "mac_moved", "address_conflict", "vip_conflict", "table_full", "neighbour_lost")
 
@@ -126,6 +130,8 @@ def link(workers, *, uint64_t key) -> None:
             crew_note_server(crew, worker.w.tables.services.servers[j].ip)
         for j in range(2):
             worker.w.tables.sessions[j].open = &first.w.tables.sessions_open
+        for j in range(worker.w.tables.sources.n_sources):
+            source_leave_to_others(&worker.w.tables.sources.sources[j], crew)
         worker.first = first
 
 
@@ -217,7 +223,8 @@ cdef class Worker:
         route.segment = segment
         route_add(&self.w.tables.routes, route)
 
-    def add_service(self, *, vips, protocol, l4_first, l4_last, refuse, orphans, on_down, timeouts_ns) -> int:
+    def add_service(self, *, vips, protocol, l4_first, l4_last, refuse, orphans, on_down, timeouts_ns,
+                    source_nat="never") -> int:
         """A service at `vips`: (address, segment or None) each; timeouts_ns by state, N_STATES of them; its index."""
         cdef services_t *services = &self.w.tables.services
         cdef service_t *service = &services.services[services.n_services]
@@ -227,6 +234,7 @@ cdef class Worker:
         service.refuse = refuse
         service.orphans = orphans
         service.on_down = on_down
+        service.source_nat = SOURCE_NAT.index(source_nat)
         service.vip_index[V4] = service.vip_index[V6] = SERVICE_NONE
         for i, timeout in enumerate(timeouts_ns):
             service.timeout_ms[i] = timeout // 10**6
@@ -236,8 +244,35 @@ cdef class Worker:
         services.n_services += 1
         return services.n_services - 1
 
-    def add_server(self, service, *, bytes ip, l4_port, weight, ready) -> int:
-        """A server of the service added last; l4_port 0 keeps the client's; IPv4 servers before IPv6; its index."""
+    def add_pool(self, addresses, *, first, last) -> int:
+        """Addresses that may stand for clients, (address, segment or None) each, with the ports from first to last; its index.
+
+        One without segment is swlb's own already; for the others swlb answers on their segment. Pools may overlap.
+        """
+        cdef sources_t *sources = &self.w.tables.sources
+        cdef pool_t *pool = &sources.pools[sources.n_pools]
+        cdef uint16_t source
+        self._unsealed()
+        if len(addresses) > POOL_ADDRESSES or sources.n_pools + 1 >= sources.room:
+            raise ValueError(f"at most {POOL_ADDRESSES} addresses in a pool, and {sources.room - 1} pools")
+        for address, segment in addresses:
+            source = source_add(sources, ip_from(address))
+            if source == NO_SOURCE:
+                raise MemoryError
+            vip_add(&self.w.tables.services, ip_from(address), NO_SEGMENT if segment is None else segment).source = source
+            pool.sources[pool.n_sources] = source
+            pool.n_sources += 1
+        pool.first, pool.last = first, last
+        for kind in range(KINDS):
+            pool.cursor[<int>kind] = random.randrange(first, last + 1)
+        sources.n_pools += 1
+        return sources.n_pools - 1
+
+    def add_server(self, service, *, bytes ip, l4_port, weight, ready, pool=None) -> int:
+        """A server of the service added last; l4_port 0 keeps the client's; IPv4 servers before IPv6; its index.
+
+        `pool` has the addresses that may stand for clients towards it, where the service's source_nat says so.
+        """
         cdef services_t *services = &self.w.tables.services
         cdef service_t *of = &services.services[service]
         cdef server_t *server
@@ -250,6 +285,7 @@ cdef class Worker:
         server.l4_port = htons(l4_port)
         server.weight = weight
         server.ready = ready
+        server.pool = NO_POOL if pool is None else pool
         return services.n_servers - 1
 
     def seal(self, *, now_ns=None) -> None:
@@ -263,6 +299,7 @@ cdef class Worker:
                 service_recount(services, &services.services[i], family, now_ms)
         for i in range(services.n_vips):
             vip_announce(&services.vips[i], now_ms)
+        servers_ask(&self.w.tables, now_ms)
         self.sealed = True
 
     # ---- running ----

@@ -9,23 +9,26 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from ext.address cimport ip_t
 from ext.debug cimport likely, unlikely
 from ext.forward.handover cimport hand_over, is_of_another
-from ext.forward.icmp cimport TIME_EXCEEDED, icmp_echo, icmp_error
+from ext.forward.icmp cimport NET_UNREACHABLE, TIME_EXCEEDED, icmp_echo, icmp_error
 from ext.forward.nat cimport nat_later_fragment, nat_request
 from ext.forward.quote cimport quote_to_server
 from ext.forward.refuse cimport refuse
+from ext.forward.source cimport needs_source, source_find
 from ext.frame cimport FOUND_FRAGMENT, FOUND_L4, FOUND_LATER, frame_t
+from ext.order cimport be16
 from ext.schedule.rr cimport rr_choose
 from ext.tables.event cimport EVENT_TABLE_FULL
 from ext.tables.route cimport is_directed_broadcast, route_lookup, route_t
 from ext.tables.segment cimport segment_t
-from ext.tables.service cimport (ANSWER_RESET, DOWN_DEFAULT, DOWN_DROP, DOWN_KEEP, DOWN_RESET, V4, V6, server_serves,
-                                 server_t, service_find, service_t, vip_t)
+from ext.tables.service cimport (ANSWER_RESET, DOWN_DEFAULT, DOWN_DROP, DOWN_KEEP, DOWN_RESET, NO_SOURCE, V4, V6,
+                                 server_serves, server_t, service_find, service_t, vip_t)
 from ext.tables.session cimport session_of_reply, session_of_request, session_t, sessions_t
-from ext.tables.session_life cimport session_crowded, session_expired, session_insert, session_remove
+from ext.tables.session_life cimport session_crowded, session_expired, session_insert, session_remove, session_take_source
 from ext.tables.state cimport ESTABLISHED, is_closing
 from ext.tables.tables cimport report, tables_t
-from ext.verdict cimport (DROP_BAD_ADDRESS, DROP_ECHO_SILENT, DROP_FRAGMENT, DROP_NO_SERVER, DROP_NO_SERVICE, DROP_ORPHAN,
-                          DROP_SERVER_DOWN, DROP_SESSION_CROWDED, DROP_SESSION_FULL, DROP_TTL_EXPIRED,
+from ext.verdict cimport (DROP_BAD_ADDRESS, DROP_ECHO_SILENT, DROP_FRAGMENT, DROP_NO_ROUTE, DROP_NO_SERVER, DROP_NO_SERVICE, DROP_ORPHAN,
+                          DROP_SERVER_DOWN, DROP_SESSION_CROWDED, DROP_SESSION_FULL, DROP_SOURCE_PORTS,
+                          DROP_TTL_EXPIRED,
                           DROP_VIP_PROTOCOL, verdict_t)
 from ext.wire.icmp cimport ICMP_ECHO, ICMPV6_ECHO, icmp_hdr, icmp_is_error, icmpv6_is_error
 from ext.wire.ipv4 cimport PROTO_ICMP, PROTO_TCP
@@ -105,6 +108,7 @@ cdef inline verdict_t balance_new(tables_t *tables, frame_t *frame, vip_t *vip, 
     cdef service_t *service = service_find(&tables.services, vip, frame.protocol, frame.dport)
     cdef const route_t *route
     cdef server_t *server
+    cdef bint standing_in = False
     if is_directed_broadcast(&tables.routes, frame.src):
         return DROP_BAD_ADDRESS
     if is_of_another(tables, frame, frame.src, frame.sport):
@@ -116,23 +120,27 @@ cdef inline verdict_t balance_new(tables_t *tables, frame_t *frame, vip_t *vip, 
     if service.n_takers[family] == 0:
         service.refused += 1
         return refuse(tables, frame, service.refuse, DROP_NO_SERVER, now_ms)
-    server = choose(tables, frame, service, family, now_ms)
+    server = choose(tables, frame, service, family, &standing_in, now_ms)
     if server is NULL:
         return DROP_SESSION_CROWDED
     route = route_lookup(&tables.routes, server.ip)
     if ttl_of(frame) <= 1 and route is not NULL and route.segment != frame.segment:
         return icmp_error(tables, frame, TIME_EXCEEDED, 0, DROP_TTL_EXPIRED, now_ms)
-    return begin(tables, frame, server, family, now_ms)
+    return begin(tables, frame, server, family, standing_in, now_ms)
 
 
-cdef inline server_t *choose(tables_t *tables, const frame_t *frame, service_t *service, int family,
+cdef inline server_t *choose(tables_t *tables, const frame_t *frame, service_t *service, int family, bint *standing_in,
                              uint32_t now_ms) noexcept nogil:
-    """The scheduler's first choice that can tell the new session from those it has, or NULL."""
+    """The scheduler's first choice that can tell the new session from those it has, or NULL.
+
+    standing_in says whether an address of swlb's own is to stand for the client there.
+    """
     cdef server_t *server
     cdef uint16_t i
     for i in range(service.n_takers[family]):
         server = rr_choose(&tables.services, service, family)
-        if server_can_tell(tables, frame, server, family, now_ms):
+        standing_in[0] = needs_source(tables, frame, service, server, now_ms)
+        if standing_in[0] or server_can_tell(tables, frame, server, family, now_ms):
             return server
     return NULL
 
@@ -154,23 +162,37 @@ cdef inline bint server_can_tell(tables_t *tables, const frame_t *frame, const s
     return True
 
 
-cdef inline verdict_t begin(tables_t *tables, frame_t *frame, server_t *server, int family,
+cdef inline verdict_t begin(tables_t *tables, frame_t *frame, server_t *server, int family, bint standing_in,
                             uint32_t now_ms) noexcept nogil:
     """A new session with that server, and its first packet on the way."""
     cdef sessions_t *sessions = &tables.sessions[family]
     cdef session_t *session
-    cdef ip_t none
+    cdef uint16_t source = NO_SOURCE
+    cdef be16 source_port = 0
     if session_crowded(sessions, frame.hash, frame.src, frame.sport):
         return DROP_SESSION_CROWDED
+    if unlikely(standing_in) and route_lookup(&tables.routes, frame.src) is NULL:
+        return icmp_error(tables, frame, NET_UNREACHABLE, 0, DROP_NO_ROUTE, now_ms)
+    if unlikely(standing_in) and not source_find(tables, server, family, frame.protocol, &source, &source_port):
+        report_full(tables, frame)
+        return refuse(tables, frame, tables.services.services[server.service].refuse, DROP_SOURCE_PORTS, now_ms)
     session = session_insert(sessions, &tables.services, frame.hash, frame.src, frame.sport, frame.protocol,
                              frame.dport, <uint16_t>(server - tables.services.servers), now_ms)
     if unlikely(session is NULL):
-        if tables.now_ns - tables.full_ns >= FULL_REPORT_NS or tables.full_ns == 0:
-            tables.full_ns = tables.now_ns
-            none.hi = none.lo = 0
-            report(tables, EVENT_TABLE_FULL, frame.segment, frame.port, 0, none)
+        report_full(tables, frame)
         return DROP_SESSION_FULL
+    if unlikely(standing_in):
+        session_take_source(sessions, session, source, source_port)
     return nat_request(tables, frame, session, now_ms)
+
+
+cdef inline void report_full(tables_t *tables, const frame_t *frame) noexcept nogil:
+    """The control plane hears that there is no room for a session, once in FULL_REPORT_NS."""
+    cdef ip_t none
+    if tables.now_ns - tables.full_ns >= FULL_REPORT_NS or tables.full_ns == 0:
+        tables.full_ns = tables.now_ns
+        none.hi = none.lo = 0
+        report(tables, EVENT_TABLE_FULL, frame.segment, frame.port, 0, none)
 
 
 cdef inline verdict_t balance_icmp(tables_t *tables, frame_t *frame, vip_t *vip, uint32_t now_ms) noexcept nogil:

@@ -6,7 +6,7 @@ Read first: ext/tables/session.pxd.
 
 from ext.debug cimport likely, unlikely
 from ext.frame cimport FOUND_L3, FOUND_L4, NO_VIP, frame_t
-from ext.tables.service cimport V4, V6, vip_index
+from ext.tables.service cimport NO_SOURCE, V4, V6, vip_index
 from ext.tables.session cimport session_fetch, session_fetch_account, session_hash, sessions_t
 from ext.tables.tables cimport tables_t
 from ext.verdict cimport GO_ON
@@ -29,17 +29,22 @@ cdef inline void foresee(tables_t *tables, frame_t *frame) noexcept nogil:
     if unlikely(not frame.found & FOUND_L4):
         return
     table = &tables.sessions[V4 if frame.family == 4 else V6]
-    if frame.vip != NO_VIP:
+    if is_request(tables, frame):
         frame.hash = session_hash(table, frame.src, frame.sport, frame.protocol)
     else:
         frame.hash = session_hash(table, frame.dst, frame.dport, frame.protocol)
     session_fetch(table, frame.hash)
 
 
+cdef inline bint is_request(const tables_t *tables, const frame_t *frame) noexcept nogil:
+    """Whether it is a client who sent it: to a VIP, not to an address that stands for clients."""
+    return frame.vip != NO_VIP and tables.services.vips[frame.vip].source == NO_SOURCE
+
+
 cdef inline void foresee_session(const tables_t *tables, const frame_t *frame) noexcept nogil:
     """What the session is counted in is being fetched, too."""
     if likely(frame.found & FOUND_L4):
-        if frame.vip != NO_VIP:
+        if is_request(tables, frame):
             session_fetch_account(&tables.sessions[V4 if frame.family == 4 else V6], frame.hash, frame.src, frame.sport)
         else:
             session_fetch_account(&tables.sessions[V4 if frame.family == 4 else V6], frame.hash, frame.dst, frame.dport)

@@ -36,5 +36,5 @@ cdef inline verdict_t hand_over(tables_t *tables, const frame_t *frame, uint32_t
     if frame.found & FOUND_FRAGMENT:
         owner.hi = 0
         owner.lo = frame.owner
-        fragment_note(&tables.fragments, frame, OWNER, owner, now_ms)
+        fragment_note(&tables.fragments, frame, OWNER, owner, owner, now_ms)
     return HAND_OVER

@@ -58,9 +58,10 @@ cdef inline void heard(tables_t *tables, const frame_t *frame, ip_t ip, uint64_t
 
 cdef inline void conflict(tables_t *tables, const frame_t *frame, ip_t ip, uint64_t mac, uint32_t now_ms) noexcept nogil:
     """Another station claims what is ours: reported, and a VIP defended, once in DEFEND_MS (upkeep counts it)."""
+    cdef address_t *own = <address_t *>address_find(&tables.routes, ip)
     cdef vip_t *vip = vip_find(&tables.services, ip)
-    cdef address_t *own
-    if vip is not NULL:
+    # An address of swlb's own may stand for clients, and then is among the VIPs, too.
+    if own is NULL:
         if vip.defended:
             return
         vip.defended = True
@@ -69,7 +70,6 @@ cdef inline void conflict(tables_t *tables, const frame_t *frame, ip_t ip, uint6
             vip.announcements = 1
         report(tables, EVENT_VIP_CONFLICT, frame.segment, frame.port, mac, ip)
         return
-    own = <address_t *>address_find(&tables.routes, ip)
     if not own.disputed:
         own.disputed = True
         own.disputed_ms = now_ms

@@ -10,11 +10,11 @@ from ext.debug cimport likely, unlikely
 from ext.forward.bridge cimport bridge
 from ext.forward.output cimport route_out
 from ext.frame cimport FOUND_FRAGMENT, frame_t
-from ext.tables.fragment cimport OWNER, fragment_find, fragment_note, fragment_t
+from ext.tables.fragment cimport DST_END, OWNER, SRC_END, fragment_find, fragment_note, fragment_t
 from ext.tables.neighbour cimport REACHABLE, STALE, neighbour_find, neighbour_t
 from ext.tables.segment cimport segment_t
 from ext.tables.service cimport V4, V6, server_t
-from ext.tables.session cimport session_server_port, session_t
+from ext.tables.session cimport account_t, session_account, session_client, session_server_port, session_t, sessions_t
 from ext.tables.session_life cimport session_count, session_set_state
 from ext.tables.state cimport FROM_CLIENT, FROM_SERVER, tcp_state, udp_state
 from ext.tables.tables cimport tables_t
@@ -34,17 +34,23 @@ cdef inline void session_follow(tables_t *tables, session_t *session, const fram
         state = udp_state(session.state, direction)
     if state != session.state:
         session_set_state(&tables.services, session, state)
-    session_count(&tables.sessions[V4 if frame.family == 4 else V6], &tables.services, session, direction,
+    session_count(sessions_of(tables, frame), &tables.services, session, direction,
                   frame.l4_off - frame.l3_off + frame.l4_len, now_ms)
 
 
 cdef inline verdict_t nat_request(tables_t *tables, frame_t *frame, session_t *session, uint32_t now_ms) noexcept nogil:
-    """The client's packet, on to the server."""
+    """The client's packet, on to the server; from the address that stands for the client, if one does."""
     cdef server_t *server = &tables.services.servers[session.server]
+    cdef const account_t *account = account_of(tables, frame, session)
+    cdef ip_t src = frame.src
     session_follow(tables, session, frame, FROM_CLIENT, now_ms)
+    if unlikely(account.source):
+        src = tables.sources.sources[account.source - 1].ip
     if unlikely(frame.found & FOUND_FRAGMENT):
-        fragment_note(&tables.fragments, frame, DST, server.ip, now_ms)
+        fragment_note(&tables.fragments, frame, DST_END | SRC_END if account.source else DST_END, src, server.ip, now_ms)
     rewrite(frame, DST, server.ip, session_server_port(session, server))
+    if unlikely(account.source):
+        rewrite(frame, SRC, src, account.source_port)
     return route_out(tables, frame, server.ip, False, now_ms)
 
 
@@ -52,13 +58,29 @@ cdef inline verdict_t nat_reply(tables_t *tables, segment_t *segment, frame_t *f
                                 uint32_t now_ms) noexcept nogil:
     """The server's packet, on to the client as the VIP's."""
     cdef server_t *server = &tables.services.servers[session.server]
+    cdef const account_t *account = account_of(tables, frame, session)
     cdef ip_t vip = tables.services.services[server.service].vip[server.family]
+    cdef ip_t client = frame.dst
     session_follow(tables, session, frame, FROM_SERVER, now_ms)
     confirm(tables, frame, now_ms)
+    if unlikely(account.source):
+        client = session_client(sessions_of(tables, frame), session)
     if unlikely(frame.found & FOUND_FRAGMENT):
-        fragment_note(&tables.fragments, frame, SRC, vip, now_ms)
+        fragment_note(&tables.fragments, frame, SRC_END | DST_END if account.source else SRC_END, vip, client, now_ms)
     rewrite(frame, SRC, vip, session.vip_port)
+    if unlikely(account.source):
+        rewrite(frame, DST, client, session.client_port)
+        return route_out(tables, frame, client, False, now_ms)
     return reply_out(tables, segment, frame, now_ms)
+
+
+cdef inline sessions_t *sessions_of(tables_t *tables, const frame_t *frame) noexcept nogil:
+    """The table that has the frame's session."""
+    return &tables.sessions[V4 if frame.family == 4 else V6]
+
+
+cdef inline const account_t *account_of(tables_t *tables, const frame_t *frame, const session_t *session) noexcept nogil:
+    return session_account(sessions_of(tables, frame), session)
 
 
 cdef inline verdict_t reply_out(tables_t *tables, segment_t *segment, frame_t *frame, uint32_t now_ms) noexcept nogil:
@@ -85,10 +107,12 @@ cdef inline verdict_t nat_later_fragment(tables_t *tables, segment_t *segment, f
     cdef const fragment_t *first = fragment_find(&tables.fragments, frame, tables.fragment_ms, now_ms)
     if first is NULL:
         return otherwise
-    if unlikely(first.end == OWNER):
-        frame.owner = <uint8_t>first.rewritten.lo
+    if unlikely(first.ends == OWNER):
+        frame.owner = <uint8_t>first.rewritten[0].lo
         return HAND_OVER
-    rewrite(frame, first.end, first.rewritten, 0)
-    if first.end == DST:
-        return route_out(tables, frame, first.rewritten, False, now_ms)
+    if first.ends & SRC_END:
+        rewrite(frame, SRC, first.rewritten[SRC], 0)
+    if first.ends & DST_END:
+        rewrite(frame, DST, first.rewritten[DST], 0)
+        return route_out(tables, frame, first.rewritten[DST], False, now_ms)
     return reply_out(tables, segment, frame, now_ms)

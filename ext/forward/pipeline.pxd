@@ -4,6 +4,7 @@
       bridge     to the port behind which the destination is
     addressed    ARP and neighbour discovery (local); then, by destination address,
       balance      a VIP: session, or a server for a new one, or no
+      source       an address that stands for clients: a server answers it
       nat_reply    a session's server answering its client
       quote        an ICMP error about a session
       gateway      to the segment's MAC: for the kernel twin, or routed on
@@ -21,11 +22,12 @@ from ext.forward.local cimport arp, neighbour_discovery
 from ext.forward.nat cimport nat_later_fragment, nat_reply
 from ext.forward.output cimport route_out, to_host
 from ext.forward.quote cimport quote_to_client
+from ext.forward.source cimport to_source
 from ext.frame cimport FOUND_L3, FOUND_L4, FOUND_LATER, NO_VIP, frame_t
 from ext.tables.crew cimport crew_tell
 from ext.tables.route cimport address_find, is_directed_broadcast
 from ext.tables.segment cimport segment_t
-from ext.tables.service cimport V4, V6, vip_t
+from ext.tables.service cimport NO_SOURCE, V4, V6, vip_t
 from ext.tables.session cimport session_of_reply, session_t
 from ext.tables.session_life cimport session_expired
 from ext.tables.tables cimport tables_t
@@ -76,7 +78,9 @@ cdef inline verdict_t addressed(tables_t *tables, segment_t *segment, frame_t *f
             teach(tables, frame)
             return neighbour_discovery(tables, segment, frame, now_ms)
         if frame.vip != NO_VIP:
-            return to_vip(tables, segment, frame, &tables.services.vips[frame.vip], now_ms)
+            verdict = to_vip(tables, segment, frame, &tables.services.vips[frame.vip], now_ms)
+            if likely(verdict != GO_ON):
+                return verdict
         verdict = of_session(tables, segment, frame, now_ms)
         if verdict != GO_ON:
             return verdict
@@ -100,11 +104,16 @@ cdef inline bint is_neighbour_discovery(const frame_t *frame) noexcept nogil:
 
 cdef inline verdict_t to_vip(tables_t *tables, segment_t *segment, frame_t *frame, vip_t *vip,
                              uint32_t now_ms) noexcept nogil:
-    """Balanced, whatever MAC it was sent to: a station may remember another owner of the VIP."""
+    """Balanced, whatever MAC it was sent to: a station may remember another owner of the VIP.
+
+    GO_ON only for what is sent to an address that swlb has itself, and that stands for clients, too.
+    """
     if unlikely(frame.flaw != N_DROPS):
         return frame.flaw
     if unlikely(not ip_may_send(frame.src) or mac_is_group(mac_load((<eth_hdr *>frame.data).dst))):
         return DROP_BAD_ADDRESS
+    if unlikely(vip.source != NO_SOURCE):
+        return to_source(tables, segment, frame, vip, now_ms)
     return balance(tables, segment, frame, vip, now_ms)
 
 

@@ -15,7 +15,8 @@ from ext.order cimport be16, load16, ntohs, store16
 from ext.tables.route cimport address_find
 from ext.tables.segment cimport segment_t
 from ext.tables.service cimport SERVICE_NONE, V4, V6, server_t, service_find, service_t, services_t, vip_find
-from ext.tables.session cimport session_hash, session_of_reply, session_of_request, session_server_port, session_t
+from ext.tables.session cimport (account_t, session_account, session_client, session_hash, session_of_reply,
+                                 session_of_request, session_of_source, session_server_port, session_t)
 from ext.tables.session_life cimport session_expired
 from ext.tables.tables cimport tables_t
 from ext.verdict cimport DROP_BAD_ICMP, DROP_ICMP_NO_SESSION, GO_ON, verdict_t
@@ -105,6 +106,8 @@ cdef inline verdict_t quote_to_server(tables_t *tables, frame_t *frame, uint32_t
     cdef quote_t quote
     cdef session_t *session
     cdef server_t *server
+    cdef const account_t *account
+    cdef ip_t source
     cdef int family = V4 if frame.family == 4 else V6
     if not quote_read(frame, &quote) or not ip_equal(quote.src, frame.dst):
         return DROP_BAD_ICMP
@@ -116,8 +119,15 @@ cdef inline verdict_t quote_to_server(tables_t *tables, frame_t *frame, uint32_t
     if session is NULL or session_expired(&tables.services, session, now_ms):
         return DROP_ICMP_NO_SESSION
     server = &tables.services.servers[session.server]
+    account = session_account(&tables.sessions[family], session)
     quote_rewrite(frame, &quote, SRC, server.ip, session_server_port(session, server))
     error_rewrite(frame, DST, server.ip)
+    if account.source:
+        source = tables.sources.sources[account.source - 1].ip
+        quote_rewrite(frame, &quote, DST, source, account.source_port)
+        # Of a router on the way to the client no address needs to be hidden.
+        if ip_equal(frame.src, quote.dst):
+            error_rewrite(frame, SRC, source)
     return route_out(tables, frame, server.ip, False, now_ms)
 
 
@@ -185,3 +195,32 @@ cdef inline verdict_t quote_to_client(tables_t *tables, segment_t *segment, fram
     if ip_equal(frame.src, server.ip):
         error_rewrite(frame, SRC, vip)
     return reply_out(tables, segment, frame, now_ms)
+
+
+cdef inline verdict_t quote_of_source(tables_t *tables, frame_t *frame, uint16_t source, uint32_t now_ms) noexcept nogil:
+    """An error about a packet sent by an address that stands for clients: on to the client, as about its own packet.
+
+    GO_ON when it is about no session.
+    """
+    cdef quote_t quote
+    cdef session_t *session
+    cdef server_t *server
+    cdef ip_t vip, client
+    cdef int family = V4 if frame.family == 4 else V6
+    if not quote_read(frame, &quote) or not ip_equal(quote.src, frame.dst):
+        return GO_ON
+    session = session_of_source(&tables.sessions[family], &tables.services, source, quote.sport, quote.protocol, quote.dst,
+                                quote.dport)
+    if session is NULL and is_reply_of_another(tables, frame, quote.dst, quote.src, quote.sport):
+        return hand_over(tables, frame, now_ms)
+    if session is NULL or session_expired(&tables.services, session, now_ms):
+        return GO_ON
+    server = &tables.services.servers[session.server]
+    vip = tables.services.services[server.service].vip[family]
+    client = session_client(&tables.sessions[family], session)
+    quote_rewrite(frame, &quote, SRC, client, session.client_port)
+    quote_rewrite(frame, &quote, DST, vip, session.vip_port)
+    error_rewrite(frame, DST, client)
+    if ip_equal(frame.src, server.ip):
+        error_rewrite(frame, SRC, vip)
+    return route_out(tables, frame, client, False, now_ms)

@@ -14,16 +14,19 @@ from ext.hash cimport hash_ip, key_t, mix, power_of_two
 
 cdef enum:
     WAYS = 4
-    OWNER = 2              # fragment_t.end beside SRC and DST: another worker has the session
+    # fragment_t.ends
+    SRC_END = 1            # 1 << SRC: the source is rewritten
+    DST_END = 2
+    OWNER = 4              # another worker has the session
 
 cdef struct fragment_t:
     ip_t src               # as the fragments carry them on arrival
     ip_t dst
-    ip_t rewritten         # what the end named by `end` becomes; for OWNER: lo is the worker
+    ip_t rewritten[2]      # by end, what those named by `ends` become; for OWNER: lo of the first is the worker
     uint32_t id
     uint32_t made_ms
     uint8_t protocol
-    uint8_t end            # SRC, DST or OWNER
+    uint8_t ends
     bint used
 
 cdef struct fragments_t:
@@ -57,9 +60,9 @@ cdef inline bint fragment_is_of(const fragment_t *entry, const frame_t *frame) n
             and ip_equal(entry.src, frame.src) and ip_equal(entry.dst, frame.dst))
 
 
-cdef inline void fragment_note(fragments_t *table, const frame_t *frame, uint8_t end, ip_t rewritten,
+cdef inline void fragment_note(fragments_t *table, const frame_t *frame, uint8_t ends, ip_t src, ip_t dst,
                                uint32_t now_ms) noexcept nogil:
-    """Later fragments of this packet, as it came in, get the same end rewritten.
+    """Later fragments of this packet, as it came in, get the same ends rewritten: to src, to dst, or both.
 
     An entry of the same id is overwritten: the sender has begun to use its ids anew, perhaps for another session.
     """
@@ -73,11 +76,12 @@ cdef inline void fragment_note(fragments_t *table, const frame_t *frame, uint8_t
             oldest = i
     entries[oldest].src = frame.src
     entries[oldest].dst = frame.dst
-    entries[oldest].rewritten = rewritten
+    entries[oldest].rewritten[0] = src
+    entries[oldest].rewritten[1] = dst
     entries[oldest].id = frame.fragment_id
     entries[oldest].made_ms = now_ms
     entries[oldest].protocol = frame.protocol
-    entries[oldest].end = end
+    entries[oldest].ends = ends
     entries[oldest].used = True
 
 

@@ -31,6 +31,12 @@ cdef enum:
     DOWN_RESCHEDULE = 2
     DOWN_RESET = 3
     DOWN_DROP = 4
+    # service_t.source_nat
+    SOURCE_NEVER = 0
+    SOURCE_AUTO = 1        # where the answer would pass swlb by
+    SOURCE_ALWAYS = 2
+    NO_POOL = 0xFFFF
+    NO_SOURCE = 0xFFFF
     ANNOUNCEMENTS = 3      # of a VIP that became active, one a second
     DEFEND_MS = 10000      # one announcement against a rival in this time (RFC 5227 2.4 c)
 
@@ -39,6 +45,7 @@ cdef struct server_t:
     be16 l4_port           # 0: the port the client used
     uint16_t service
     uint16_t weight
+    uint16_t pool          # of the addresses that may stand for clients; NO_POOL
     uint8_t family         # V4 or V6
     uint8_t ready
     uint32_t sessions_active
@@ -60,14 +67,16 @@ cdef struct service_t:
     uint8_t refuse
     uint8_t orphans
     uint8_t on_down
+    uint8_t source_nat
     uint32_t timeout_ms[16]
     uint64_t refused
 
-cdef struct vip_t:
+cdef struct vip_t:         # or an address that stands for clients, which has no services
     ip_t ip
     uint16_t segment       # whose network holds it; NO_SEGMENT when it is reached by routes only
     uint16_t first_match
     uint16_t next          # in the bucket
+    uint16_t source        # place in sources_t of an address that stands for clients; NO_SOURCE for a VIP
     uint8_t active         # at least one service can serve
     uint8_t announcements  # still to be sent
     uint32_t announce_ms
@@ -94,14 +103,15 @@ cdef struct services_t:
     uint16_t buckets[VIP_BUCKETS]
 
 
-cdef inline int services_init(services_t *table, uint32_t n_services, uint32_t n_servers, key_t key) noexcept nogil:
+cdef inline int services_init(services_t *table, uint32_t n_services, uint32_t n_servers, uint32_t n_sources,
+                              key_t key) noexcept nogil:
     """Room for so many, each service with up to two VIPs; 0, or -1 when memory is out."""
     cdef uint32_t i
     table.n_vips = table.n_matches = table.n_services = table.n_servers = 0
     table.key = key
     for i in range(<uint32_t>VIP_BUCKETS):
         table.buckets[i] = NO_VIP
-    table.vips = <vip_t *>calloc(2 * n_services + 1, sizeof(vip_t))
+    table.vips = <vip_t *>calloc(2 * n_services + n_sources + 1, sizeof(vip_t))
     table.matches = <match_t *>calloc(2 * n_services + 1, sizeof(match_t))
     table.services = <service_t *>calloc(n_services + 1, sizeof(service_t))
     table.servers = <server_t *>calloc(n_servers + 1, sizeof(server_t))
@@ -164,6 +174,7 @@ cdef inline vip_t *vip_add(services_t *table, ip_t ip, uint16_t segment) noexcep
     vip.ip = ip
     vip.segment = segment
     vip.first_match = SERVICE_NONE
+    vip.source = NO_SOURCE
     vip.next = bucket[0]
     bucket[0] = <uint16_t>table.n_vips
     table.n_vips += 1
@@ -191,6 +202,7 @@ cdef inline server_t *server_add(services_t *table, service_t *service, int fami
     cdef server_t *server = &table.servers[table.n_servers]
     server.family = family
     server.service = <uint16_t>(service - table.services)
+    server.pool = NO_POOL
     if service.n_servers[family] == 0 and family == V4:
         service.first = <uint16_t>table.n_servers
     elif service.n_servers[family] == 0:

@@ -26,7 +26,7 @@ from ext.hash cimport hash_ip, key_t
 from ext.order cimport be16, load64
 from ext.pages cimport map_pages
 from ext.tables.service cimport V4, server_t, services_t
-from ext.tables.source cimport sources_t
+from ext.tables.source cimport kind_of, source_holder, sources_t
 
 cdef enum:
     ACCOUNT_V4_LEN = 32
@@ -235,3 +235,17 @@ cdef inline bint session_is_served(const services_t *services, const session_t *
 cdef inline be16 session_server_port(const session_t *session, const server_t *server) noexcept nogil:
     """The port the server is called at: its own, or the one the client used."""
     return server.l4_port if server.l4_port else session.vip_port
+
+
+cdef inline session_t *session_of_source(const sessions_t *table, const services_t *services, uint16_t source,
+                                         be16 source_port, uint8_t protocol, ip_t server_ip,
+                                         be16 server_port) noexcept nogil:
+    """The session in which that server's port answers a client that the source's port stands for, or NULL."""
+    cdef uint32_t holder = source_holder(table.sources, source, kind_of(protocol), source_port)
+    cdef session_t *session
+    if holder == 0:
+        return NULL
+    session = session_at(table, holder - 1)
+    if session.protocol == protocol and session_is_served(services, session, server_ip, server_port):
+        return session
+    return NULL

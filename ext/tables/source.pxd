@@ -16,7 +16,7 @@ from ext.address cimport ip_equal, ip_is_v4, ip_t
 from ext.order cimport be16, htons, ntohs
 from ext.pages cimport map_pages
 from ext.tables.crew cimport crew_owner, crew_t
-from ext.tables.service cimport V4
+from ext.tables.service cimport NO_SOURCE, V4
 from ext.wire.ipv4 cimport PROTO_TCP, PROTO_UDP
 
 cdef enum:
@@ -25,7 +25,6 @@ cdef enum:
     KINDS = 3              # ports of TCP, ports of UDP, identifiers of echo
     PORT_NUMBERS = 65536
     WORDS = 1024           # of a bitmap
-    NO_SOURCE = 0xFFFF
 
 cdef struct held_t:        # of one address and kind
     uint32_t holders[PORT_NUMBERS]

@@ -22,7 +22,7 @@ def test_what_is_found_is_what_was_noted_last() -> None:
         n = choose.randrange(200)
         if choose.random() < 0.4:
             if n not in noted or now - noted[n][1] >= TIMEOUT_MS:
-                value = (choose.randrange(2), ip(f"192.0.2.{choose.randrange(9)}"))
+                value = (choose.randrange(1, 4), ip(f"192.0.2.{choose.randrange(9)}"), ip(f"198.51.100.{choose.randrange(9)}"))
                 noted[n] = (value, now)
                 table.note(packet(n), *value, now % WRAP)
             continue
@@ -36,21 +36,21 @@ def test_what_is_found_is_what_was_noted_last() -> None:
 def test_the_last_four_of_a_set_are_always_remembered() -> None:
     table = Fragments(4)
     for n in range(20):
-        table.note(packet(n), 0, ip("192.0.2.1"), n)
+        table.note(packet(n), 1, ip("192.0.2.1"), ip("192.0.2.2"), n)
     assert [n for n in range(20) if table.find(packet(n), TIMEOUT_MS, 20)] == [16, 17, 18, 19]
 
 
 def test_an_entry_is_good_until_its_timeout_also_across_the_wrap_of_the_clock() -> None:
     table = Fragments(4)
-    table.note(packet(1), 1, ip("192.0.2.1"), WRAP - 10)
-    assert table.find(packet(1), TIMEOUT_MS, TIMEOUT_MS - 11) == (1, ip("192.0.2.1"))
+    table.note(packet(1), 3, ip("192.0.2.1"), ip("192.0.2.2"), WRAP - 10)
+    assert table.find(packet(1), TIMEOUT_MS, TIMEOUT_MS - 11) == (3, ip("192.0.2.1"), ip("192.0.2.2"))
     assert table.find(packet(1), TIMEOUT_MS, TIMEOUT_MS - 10) is None
 
 
 def test_packets_that_differ_in_one_thing_only_are_told_apart() -> None:
     src, dst, number, protocol = packet(8)
     table = Fragments(64)
-    table.note((src, dst, number, protocol), 0, ip("192.0.2.1"), 0)
+    table.note((src, dst, number, protocol), 1, ip("192.0.2.1"), ip("192.0.2.2"), 0)
     others = [(dst, dst, number, protocol), (src, src, number, protocol), (src, dst, number + 1, protocol),
               (src, dst, number, protocol + 1)]
     assert [table.find(other, TIMEOUT_MS, 0) for other in others] == [None] * 4

@@ -35,7 +35,10 @@ class Server:
 
 @dataclass(frozen=True)
 class Service:
-    """A service at one VIP or at one of each family; `port` is one or (first, last)."""
+    """A service at one VIP or at one of each family; `port` is one or (first, last).
+
+    `source_pool` has addresses that may stand for clients; source_nat is never, auto or always.
+    """
 
     vips: tuple[str, ...]
     servers: tuple[Server, ...]
@@ -44,4 +47,7 @@ class Service:
     refuse: str = "reset"
     orphans: str = "reset"
     on_down: str = "default"
+    source_nat: str = "never"
+    source_pool: tuple[str, ...] = ()
+    source_ports: tuple[int, int] = (1024, 65535)
     timeouts: Mapping[str, float] = field(default_factory=dict)

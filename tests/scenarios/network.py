@@ -122,10 +122,17 @@ class Network:
             vips=[(address16(vip), self._segment_around(vip)) for vip in service.vips],
             protocol=PROTOCOLS[service.protocol], l4_first=first, l4_last=last, refuse=ANSWERS.index(service.refuse),
             orphans=ANSWERS.index(service.orphans), on_down=ON_DOWN.index(service.on_down),
-            timeouts_ns=[int(timeouts[name] * SECOND) for name in TIMEOUT_OF_STATE])
+            timeouts_ns=[int(timeouts[name] * SECOND) for name in TIMEOUT_OF_STATE], source_nat=service.source_nat)
+        pool = self._add_pool(service) if service.source_pool else None
         self.servers += [self.worker.add_server(index, ip=address16(server.address), l4_port=server.l4_port,
-                                                weight=server.weight, ready=server.ready)
+                                                weight=server.weight, ready=server.ready, pool=pool)
                          for server in service.servers]
+
+    def _add_pool(self, service: Service) -> int:
+        own = {str(ipaddress.ip_interface(text).ip) for segment in self._layout.values() for text in segment.addresses}
+        addresses = [(address16(text), None if text in own else self._segment_around(text))
+                     for text in service.source_pool]
+        return self.worker.add_pool(addresses, first=service.source_ports[0], last=service.source_ports[1])
 
     def mac(self, segment: str) -> str:
         """The segment's own MAC."""
