@@ -19,11 +19,12 @@ from ext.ports.memory cimport memory_close, memory_open
 from ext.ports.port cimport BURST, PORTS, port_t
 from ext.ports.tap cimport tap_open
 from ext.tables.fdb cimport fdb_free, fdb_init
+from ext.tables.flow cimport flows_free, flows_init
 from ext.tables.fragment cimport fragments_free, fragments_init
 from ext.tables.neighbour cimport neighbours_free, neighbours_init
 from ext.tables.route cimport address_t, route_add, route_t, routes_free, routes_init
 from ext.tables.segment cimport segment_t
-from ext.tables.service cimport V4, V6, services_free, services_init
+from ext.tables.service cimport NO_POOL, V4, V6, services_free, services_init
 from ext.tables.session cimport sessions_free, sessions_init
 from ext.tables.source cimport SOURCES, sources_free, sources_init
 from ext.tables.tables cimport tables_t
@@ -81,6 +82,7 @@ cdef inline int tables_init(tables_t *tables, const sizes_t *sizes) noexcept nog
             or neighbours_init(&tables.neighbours, sizes.neighbours, sizes.neighbour_ms, sizes.key) < 0
             or fragments_init(&tables.fragments, sizes.fragments, sizes.key) < 0
             or sources_init(&tables.sources, sizes.pools) < 0
+            or flows_init(&tables.flows, sizes.sessions, &tables.sessions_open, &tables.sources, sizes.key) < 0
             or sessions_init(&tables.sessions[V4], V4, sizes.sessions, &tables.sessions_open, &tables.sources,
                              sizes.key) < 0
             or sessions_init(&tables.sessions[V6], V6, sizes.sessions, &tables.sessions_open, &tables.sources,
@@ -103,6 +105,7 @@ cdef inline void worker_free(worker_t *worker) noexcept nogil:
     fragments_free(&tables.fragments)
     sessions_free(&tables.sessions[V4])
     sessions_free(&tables.sessions[V6])
+    flows_free(&tables.flows)
     sources_free(&tables.sources)
     free(tables.segments)
     free(tables.ports)
@@ -122,6 +125,7 @@ cdef inline int segment_add(tables_t *tables, uint64_t mac, uint32_t fdb_limit, 
     segment.mac = mac
     segment.host_port = NO_PORT
     segment.mtu = 65535
+    segment.pool = segment.exit_pool = NO_POOL
     tables.n_segments += 1
     return <int>tables.n_segments - 1
 

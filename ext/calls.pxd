@@ -12,11 +12,13 @@ from ext.judge cimport worker_t
 from ext.ports.port cimport port_t
 from ext.sync cimport store_release
 from ext.tables.fdb cimport FDB_PORTS, fdb_forget_port
+from ext.tables.flow cimport flow_remove, flows_t
 from ext.tables.neighbour cimport N_FREE, neighbour_remove, neighbour_t
 from ext.tables.segment cimport segment_t
 from ext.tables.service cimport server_t, service_recount, services_t, vip_announce
 from ext.tables.session cimport IN_BUCKET, PAGE, account_t, session_account, session_at, session_client, session_t, sessions_t
 from ext.tables.session_life cimport session_remove
+from ext.tables.state cimport S_NONE
 
 cdef enum:
     ANY = 0xFFFF               # service or server: all of them
@@ -123,6 +125,16 @@ cdef inline void call_flush_sessions(worker_t *worker, void *argument) noexcept 
                     and (request.index == ANY or request.index == services.servers[session.server].service)):
                 session_remove(table, services, session)
                 request.n += 1
+    if request.index == ANY and request.other == ANY:
+        flush_flows(&worker.tables.flows)
+
+
+cdef inline void flush_flows(flows_t *flows) noexcept nogil:
+    """Nothing is masqueraded any more."""
+    cdef uint32_t i
+    for i in range(flows.high):
+        if flows.entries[i].state != S_NONE:
+            flow_remove(flows, &flows.entries[i])
 
 
 cdef inline void call_list_sessions(worker_t *worker, void *argument) noexcept nogil:

@@ -43,6 +43,8 @@
     X(SESSION_FULL, "the session table is full") \
     X(SESSION_CROWDED, "too many sessions of one client address and port") \
     X(SOURCE_PORTS, "no address and port left to stand for its client") \
+    X(ACCESS_PRIVATE, "into a private segment, and not through a service") \
+    X(UNMASQUERADABLE, "out of a segment that masquerades, and no flow that can be told from others") \
     X(HANDOVER_FULL, "the worker whose session it is of has too many frames to take") \
     X(ICMP_NO_SESSION, "ICMP error about no session of ours") \
     X(BAD_ICMP, "ICMP error whose quoted packet cannot be read")

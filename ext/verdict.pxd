@@ -45,6 +45,8 @@ cdef extern from "ext/verdict.h" nogil:
         DROP_SESSION_FULL
         DROP_SESSION_CROWDED
         DROP_SOURCE_PORTS
+        DROP_ACCESS_PRIVATE
+        DROP_UNMASQUERADABLE
         DROP_HANDOVER_FULL
         DROP_ICMP_NO_SESSION
         DROP_BAD_ICMP

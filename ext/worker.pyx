@@ -34,6 +34,7 @@ from ext.sync cimport store_release
 from ext.tables.crew cimport WORKERS, crew_note_server, crew_t
 from ext.tables.event cimport event_t, event_take
 from ext.tables.fdb cimport fdb_entry_t
+from ext.tables.flow cimport flow_expired, flow_t, flow_timeout_ms, flows_t
 from ext.tables.mailbox cimport mailbox_t
 from ext.tables.neighbour cimport N_FREE, neighbour_t, neighbours_t
 from ext.tables.route cimport route_add, route_t
@@ -43,7 +44,7 @@ from ext.tables.service cimport (NO_POOL, NO_SOURCE, SERVICE_NONE, V4, V6, serve
 from ext.tables.session cimport IN_BUCKET, PAGE, account_t, session_server_port, session_t
 from ext.tables.session_life cimport session_expired, session_timeout_ms
 from ext.tables.source cimport KINDS, POOL_ADDRESSES, pool_t, source_add, source_leave_to_others, sources_t
-from ext.tables.state cimport state_names
+from ext.tables.state cimport S_NONE, state_names
 from ext.tables.tables cimport tables_t
 from ext.turn cimport turn
 from ext.verdict cimport DROP_NEIGHBOUR_QUEUE, N_DROPS, drop_meanings, drop_names
@@ -267,6 +268,26 @@ cdef class Worker:
             pool.cursor[<int>kind] = random.randrange(first, last + 1)
         sources.n_pools += 1
         return sources.n_pools - 1
+
+    def guard_segment(self, segment, *, private=False, masquerade=False, pool=None) -> None:
+        """Nothing but services leads into a private segment from others; what a masquerading one's hosts begin leaves it
+        in the name of the pool's addresses, or of the exit pool of the segment it leaves by."""
+        cdef segment_t *of = &self.w.tables.segments[<uint32_t>segment]
+        self._unsealed()
+        of.private, of.masquerades, of.pool = private, masquerade, NO_POOL if pool is None else pool
+        self.w.tables.guarded = self.w.tables.guarded or private or masquerade
+
+    def set_exit_pool(self, segment, pool) -> None:
+        """What is masqueraded and leaves by the segment is so in the name of the pool's addresses."""
+        self._unsealed()
+        self.w.tables.segments[<uint32_t>segment].exit_pool = pool
+
+    def set_flow_timeouts(self, *, timeouts_ns, echo_ns) -> None:
+        """How long masqueraded flows may be idle, by state, and echo."""
+        self._unsealed()
+        for i, timeout in enumerate(timeouts_ns):
+            self.w.tables.flows.timeout_ms[<int>i] = timeout // 10**6
+        self.w.tables.flows.echo_ms = echo_ns // 10**6
 
     def add_server(self, service, *, bytes ip, l4_port, weight, ready, pool=None) -> int:
         """A server of the service added last; l4_port 0 keeps the client's; IPv4 servers before IPv6; its index.
@@ -523,6 +544,30 @@ cdef class Worker:
                            session_timeout_ms(services, s) - <uint32_t>(now_ms - s.seen_ms),
                            a.packets[0], a.packets[1], a.bytes[0], a.bytes[1], source, ntohs(a.source_port)))
         return listed
+
+    def flows(self, *, now_ns=None) -> list[tuple]:
+        """(protocol, host, host's port, peer, peer's port, state, age, idle, time left in ms, packets and bytes out and in,
+        source or None, source port) of what crosses the borders of segments that masquerade.
+
+        Out is the direction of who began it: the host, or the peer where there is no source.
+        """
+        cdef flows_t *table = &self.w.tables.flows
+        cdef uint32_t i, high = table.high
+        cdef bytearray copy = self._copied(table.entries, high * sizeof(flow_t))
+        cdef const flow_t *f
+        # After the copy: nothing in it is younger than now.
+        cdef uint32_t now_ms = self._now_ms(now_ns)
+        rows = []
+        for i in range(high):
+            f = &(<const flow_t *><char *>copy)[i]
+            if f.state == S_NONE or flow_expired(table, f, now_ms):
+                continue
+            source = ip_bytes(self.w.tables.sources.sources[f.source - 1].ip) if f.source else None
+            rows.append((f.ends.protocol, ip_bytes(f.ends.inside), ntohs(f.ends.inside_port), ip_bytes(f.ends.peer),
+                         ntohs(f.ends.peer_port), state_names[f.state].decode(), <uint32_t>(now_ms - f.created_ms),
+                         <uint32_t>(now_ms - f.seen_ms), flow_timeout_ms(table, f) - <uint32_t>(now_ms - f.seen_ms),
+                         f.packets[0], f.packets[1], f.bytes[0], f.bytes[1], source, ntohs(f.source_port)))
+        return rows
 
     # ---- memory ports ----
 

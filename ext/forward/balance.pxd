@@ -6,7 +6,6 @@ the service's to say (`refuse`, `orphans`, `on_down`).
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
-from ext.address cimport ip_t
 from ext.debug cimport likely, unlikely
 from ext.forward.handover cimport hand_over, is_of_another
 from ext.forward.icmp cimport NET_UNREACHABLE, TIME_EXCEEDED, icmp_echo, icmp_error
@@ -17,7 +16,6 @@ from ext.forward.source cimport needs_source, source_find
 from ext.frame cimport FOUND_FRAGMENT, FOUND_L4, FOUND_LATER, frame_t
 from ext.order cimport be16
 from ext.schedule.rr cimport rr_choose
-from ext.tables.event cimport EVENT_TABLE_FULL
 from ext.tables.route cimport is_directed_broadcast, route_lookup, route_t
 from ext.tables.segment cimport segment_t
 from ext.tables.service cimport (ANSWER_RESET, DOWN_DEFAULT, DOWN_DROP, DOWN_KEEP, DOWN_RESET, NO_SOURCE, V4, V6,
@@ -25,7 +23,7 @@ from ext.tables.service cimport (ANSWER_RESET, DOWN_DEFAULT, DOWN_DROP, DOWN_KEE
 from ext.tables.session cimport session_of_reply, session_of_request, session_t, sessions_t
 from ext.tables.session_life cimport session_crowded, session_expired, session_insert, session_remove, session_take_source
 from ext.tables.state cimport ESTABLISHED, is_closing
-from ext.tables.tables cimport report, tables_t
+from ext.tables.tables cimport report_full, tables_t
 from ext.verdict cimport (DROP_BAD_ADDRESS, DROP_ECHO_SILENT, DROP_FRAGMENT, DROP_NO_ROUTE, DROP_NO_SERVER, DROP_NO_SERVICE, DROP_ORPHAN,
                           DROP_SERVER_DOWN, DROP_SESSION_CROWDED, DROP_SESSION_FULL, DROP_SOURCE_PORTS,
                           DROP_TTL_EXPIRED,
@@ -34,10 +32,7 @@ from ext.wire.icmp cimport ICMP_ECHO, ICMPV6_ECHO, icmp_hdr, icmp_is_error, icmp
 from ext.wire.ipv4 cimport PROTO_ICMP, PROTO_TCP
 from ext.wire.ipv6 cimport PROTO_ICMPV6
 from ext.wire.rewrite cimport ttl_of
-from ext.wire.tcp cimport TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
-
-cdef enum:
-    FULL_REPORT_NS = 1000000000     # a full table is reported once a second
+from ext.wire.tcp cimport is_new_connection
 
 
 cdef inline verdict_t balance(tables_t *tables, segment_t *segment, frame_t *frame, vip_t *vip,
@@ -60,18 +55,13 @@ cdef inline verdict_t balance(tables_t *tables, segment_t *segment, frame_t *fra
     return balance_new(tables, frame, vip, family, now_ms)
 
 
-cdef inline bint is_new_connection(const frame_t *frame) noexcept nogil:
-    """A SYN alone: no ACK, FIN or RST beside it."""
-    return (frame.tcp_flags & (TCP_SYN | TCP_ACK | TCP_FIN | TCP_RST)) == TCP_SYN
-
-
 cdef inline bint session_goes_on(tables_t *tables, session_t *session, const frame_t *frame,
                                  uint32_t now_ms) noexcept nogil:
     """Whether the packet still belongs to it: its server serves, it has not expired, the port is not reused."""
     cdef server_t *server = &tables.services.servers[session.server]
     if unlikely(session_expired(&tables.services, session, now_ms)):
         return False
-    if unlikely(frame.protocol == PROTO_TCP and is_new_connection(frame) and is_closing(session.state)):
+    if unlikely(frame.protocol == PROTO_TCP and is_new_connection(frame.tcp_flags) and is_closing(session.state)):
         return False
     return (server_serves(server)
             or tables.services.services[server.service].on_down == DOWN_KEEP)
@@ -85,7 +75,7 @@ cdef inline bint session_ended_badly(tables_t *tables, session_t *session, const
     if server_serves(server) or session_expired(&tables.services, session, now_ms):
         return False
     # A client that begins anew has given the old connection up itself.
-    if frame.protocol == PROTO_TCP and is_new_connection(frame):
+    if frame.protocol == PROTO_TCP and is_new_connection(frame.tcp_flags):
         return False
     if on_down == DOWN_DEFAULT:
         return session.state == ESTABLISHED
@@ -115,7 +105,7 @@ cdef inline verdict_t balance_new(tables_t *tables, frame_t *frame, vip_t *vip, 
         return hand_over(tables, frame, now_ms)
     if service is NULL:
         return refuse(tables, frame, ANSWER_RESET, DROP_NO_SERVICE, now_ms)
-    if frame.protocol == PROTO_TCP and not is_new_connection(frame):
+    if frame.protocol == PROTO_TCP and not is_new_connection(frame.tcp_flags):
         return refuse(tables, frame, service.orphans, DROP_ORPHAN, now_ms)
     if service.n_takers[family] == 0:
         service.refused += 1
@@ -173,7 +163,7 @@ cdef inline verdict_t begin(tables_t *tables, frame_t *frame, server_t *server, 
         return DROP_SESSION_CROWDED
     if unlikely(standing_in) and route_lookup(&tables.routes, frame.src) is NULL:
         return icmp_error(tables, frame, NET_UNREACHABLE, 0, DROP_NO_ROUTE, now_ms)
-    if unlikely(standing_in) and not source_find(tables, server, family, frame.protocol, &source, &source_port):
+    if unlikely(standing_in) and not source_find(tables, &tables.sources.pools[server.pool], family, frame.protocol, &source, &source_port):
         report_full(tables, frame)
         return refuse(tables, frame, tables.services.services[server.service].refuse, DROP_SOURCE_PORTS, now_ms)
     session = session_insert(sessions, &tables.services, frame.hash, frame.src, frame.sport, frame.protocol,
@@ -184,15 +174,6 @@ cdef inline verdict_t begin(tables_t *tables, frame_t *frame, server_t *server, 
     if unlikely(standing_in):
         session_take_source(sessions, session, source, source_port)
     return nat_request(tables, frame, session, now_ms)
-
-
-cdef inline void report_full(tables_t *tables, const frame_t *frame) noexcept nogil:
-    """The control plane hears that there is no room for a session, once in FULL_REPORT_NS."""
-    cdef ip_t none
-    if tables.now_ns - tables.full_ns >= FULL_REPORT_NS or tables.full_ns == 0:
-        tables.full_ns = tables.now_ns
-        none.hi = none.lo = 0
-        report(tables, EVENT_TABLE_FULL, frame.segment, frame.port, 0, none)
 
 
 cdef inline verdict_t balance_icmp(tables_t *tables, frame_t *frame, vip_t *vip, uint32_t now_ms) noexcept nogil:

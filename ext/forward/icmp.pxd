@@ -29,6 +29,7 @@ cdef enum:
     PORT_UNREACHABLE = 2
     TIME_EXCEEDED = 3
     TOO_BIG = 4
+    PROHIBITED = 5
 
 cdef enum:
     QUOTE_V4 = 548         # the whole error stays within 576 bytes (RFC 1812 4.3.2.3)
@@ -41,15 +42,16 @@ cdef extern from * nogil:
     """
     #include <stdint.h>
     /* [what][0: IPv4 (RFC 792), 1: IPv6 (RFC 4443)][type, code] */
-    static const uint8_t swlb_error_types[5][2][2] = {
+    static const uint8_t swlb_error_types[6][2][2] = {
         /* NET_UNREACHABLE  */ {{3, 0}, {1, 0}},
         /* HOST_UNREACHABLE */ {{3, 1}, {1, 3}},
         /* PORT_UNREACHABLE */ {{3, 3}, {1, 4}},
         /* TIME_EXCEEDED    */ {{11, 0}, {3, 0}},
         /* TOO_BIG          */ {{3, 4}, {2, 0}},
+        /* PROHIBITED       */ {{3, 13}, {1, 1}},
     };
     """
-    const uint8_t error_types "swlb_error_types"[5][2][2]
+    const uint8_t error_types "swlb_error_types"[6][2][2]
 
 
 cdef inline bint icmp_token(tables_t *tables, uint32_t now_ms) noexcept nogil:
@@ -98,7 +100,7 @@ cdef inline verdict_t icmp_error(tables_t *tables, frame_t *frame, int what, uin
                                  uint32_t now_ms) noexcept nogil:
     """The frame is dropped for reason, and an error about it goes back in its place where one is due.
 
-    what: NET_UNREACHABLE ... TOO_BIG, mtu for the last only. The quoted packet is as its sender sent it. Source
+    what: NET_UNREACHABLE ... PROHIBITED, mtu for TOO_BIG only. The quoted packet is as its sender sent it. Source
     is the segment's own address. Without one, or without a token, there is no error and the reason is the verdict.
     """
     cdef const address_t *own = address_on(&tables.routes, frame.segment, frame.family == 4)

@@ -4,10 +4,10 @@
       bridge     to the port behind which the destination is
     addressed    ARP and neighbour discovery (local); then, by destination address,
       balance      a VIP: session, or a server for a new one, or no
-      source       an address that stands for clients: a server answers it
+      answer       an address that stands for others: a server or a peer answers it
       nat_reply    a session's server answering its client
       quote        an ICMP error about a session
-      gateway      to the segment's MAC: for the kernel twin, or routed on
+      gateway      to the segment's MAC: for the kernel twin, or routed on, unless a border (masquerade) says otherwise
       bridge       all else: untouched
 """
 
@@ -15,14 +15,15 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from ext.address cimport ip_is_group, ip_is_link_local, ip_is_loopback, ip_may_send
 from ext.debug cimport likely, unlikely
+from ext.forward.answer cimport to_source
 from ext.forward.balance cimport balance
 from ext.forward.bridge cimport bridge, learn
 from ext.forward.handover cimport hand_over, is_reply_of_another
 from ext.forward.local cimport arp, neighbour_discovery
+from ext.forward.masquerade cimport cross_border
 from ext.forward.nat cimport nat_later_fragment, nat_reply
 from ext.forward.output cimport route_out, to_host
 from ext.forward.quote cimport quote_to_client
-from ext.forward.source cimport to_source
 from ext.frame cimport FOUND_L3, FOUND_L4, FOUND_LATER, NO_VIP, frame_t
 from ext.tables.crew cimport crew_tell
 from ext.tables.route cimport address_find, is_directed_broadcast
@@ -143,6 +144,7 @@ cdef inline verdict_t of_session(tables_t *tables, segment_t *segment, frame_t *
 
 cdef inline verdict_t gateway(tables_t *tables, frame_t *frame, uint32_t now_ms) noexcept nogil:
     """An IP packet sent to the segment's MAC: for swlb's kernel, or to be routed (RFC 1812 5.3.7 for what may not)."""
+    cdef verdict_t verdict
     if unlikely(not ip_may_send(frame.src) or is_directed_broadcast(&tables.routes, frame.src)):
         return DROP_BAD_ADDRESS
     if address_find(&tables.routes, frame.dst) is not NULL:
@@ -150,4 +152,8 @@ cdef inline verdict_t gateway(tables_t *tables, frame_t *frame, uint32_t now_ms)
     if unlikely(ip_is_group(frame.dst) or ip_is_loopback(frame.dst) or ip_is_link_local(frame.dst)
                 or ip_is_link_local(frame.src) or is_directed_broadcast(&tables.routes, frame.dst)):
         return DROP_BAD_ADDRESS
+    if unlikely(tables.guarded):
+        verdict = cross_border(tables, frame, now_ms)
+        if verdict != GO_ON:
+            return verdict
     return route_out(tables, frame, frame.dst, True, now_ms)

@@ -22,9 +22,10 @@ from ext.tables.tables cimport tables_t
 from ext.verdict cimport DROP_BAD_ICMP, DROP_ICMP_NO_SESSION, GO_ON, verdict_t
 from ext.wire.checksum cimport checksum_adjust, sum_bytes, sum_change, sum_fold
 from ext.wire.ethernet cimport eth_hdr, mac_load
-from ext.wire.icmp cimport ICMP_LEN, icmp_hdr
-from ext.wire.ipv4 cimport IPV4_LEN, IPV4_OFFSET, PROTO_TCP, PROTO_UDP, ipv4_hdr
-from ext.wire.ipv6 cimport IPV6_LEN, ipv6_hdr
+from ext.wire.icmp cimport (ECHO_ID_OFF, ICMP_CHECKSUM_OFF, ICMP_ECHO, ICMP_ECHO_REPLY, ICMP_LEN, ICMPV6_ECHO,
+                            ICMPV6_ECHO_REPLY, icmp_hdr)
+from ext.wire.ipv4 cimport IPV4_LEN, IPV4_OFFSET, PROTO_ICMP, PROTO_TCP, PROTO_UDP, ipv4_hdr
+from ext.wire.ipv6 cimport IPV6_LEN, PROTO_ICMPV6, ipv6_hdr
 from ext.wire.rewrite cimport DST, SRC, rewrite_address
 from ext.wire.tcp cimport TCP_CHECKSUM_OFF
 from ext.wire.udp cimport UDP_CHECKSUM_OFF
@@ -35,13 +36,18 @@ cdef struct quote_t:
     uint32_t l4_room       # how much of it is there
     ip_t src
     ip_t dst
-    be16 sport
-    be16 dport
+    be16 sport             # of an echo, its identifier
+    be16 dport             # of an echo, 0
     uint8_t protocol
 
 
 cdef inline bint quote_read(const frame_t *frame, quote_t *quote) noexcept nogil:
     """Whether the error quotes TCP or UDP with its ports; then quote says what."""
+    return quote_read_any(frame, quote) and (quote.protocol == PROTO_TCP or quote.protocol == PROTO_UDP)
+
+
+cdef inline bint quote_read_any(const frame_t *frame, quote_t *quote) noexcept nogil:
+    """The same, or an echo with its identifier."""
     cdef uint32_t room = min(frame.l4_len, frame.len - frame.l4_off)
     cdef ipv4_hdr *ip
     cdef uint32_t header_len
@@ -64,13 +70,31 @@ cdef inline bint quote_read(const frame_t *frame, quote_t *quote) noexcept nogil
         quote.src = ip_load((<ipv6_hdr *>quote.l3).src)
         quote.dst = ip_load((<ipv6_hdr *>quote.l3).dst)
         quote.protocol = (<ipv6_hdr *>quote.l3).next_header
-    if header_len < IPV4_LEN or room < header_len + 8 or (quote.protocol != PROTO_TCP and quote.protocol != PROTO_UDP):
+    if header_len < IPV4_LEN or room < header_len + 8:
         return False
     quote.l4 = quote.l3 + header_len
     quote.l4_room = room - header_len
-    quote.sport = load16(quote.l4)
-    quote.dport = load16(quote.l4 + 2)
-    return True
+    if quote.protocol == PROTO_TCP or quote.protocol == PROTO_UDP:
+        quote.sport = load16(quote.l4)
+        quote.dport = load16(quote.l4 + 2)
+        return True
+    quote.sport = load16(quote.l4 + ECHO_ID_OFF)
+    quote.dport = 0
+    if quote.protocol == PROTO_ICMP and frame.family == 4:
+        return quote.l4[0] == ICMP_ECHO or quote.l4[0] == ICMP_ECHO_REPLY
+    return (quote.protocol == PROTO_ICMPV6 and frame.family == 6
+            and (quote.l4[0] == ICMPV6_ECHO or quote.l4[0] == ICMPV6_ECHO_REPLY))
+
+
+cdef inline uint32_t quote_port_off(const quote_t *quote, uint32_t end) noexcept nogil:
+    """Where the quoted transport header has the port of that end, or an echo's identifier."""
+    return 2 * end if quote.protocol == PROTO_TCP or quote.protocol == PROTO_UDP else <uint32_t>ECHO_ID_OFF
+
+
+cdef inline uint32_t quote_check_off(const quote_t *quote) noexcept nogil:
+    if quote.protocol == PROTO_TCP:
+        return TCP_CHECKSUM_OFF
+    return UDP_CHECKSUM_OFF if quote.protocol == PROTO_UDP else ICMP_CHECKSUM_OFF
 
 
 cdef inline void quote_rewrite(frame_t *frame, quote_t *quote, uint32_t end, ip_t ip, be16 l4_port) noexcept nogil:
@@ -78,11 +102,13 @@ cdef inline void quote_rewrite(frame_t *frame, quote_t *quote, uint32_t end, ip_
     cdef icmp_hdr *icmp = <icmp_hdr *>(frame.data + frame.l4_off)
     cdef uint32_t covered = <uint32_t>(quote.l4 - quote.l3) + min(quote.l4_room, <uint32_t>20)
     cdef uint16_t before = sum_fold(sum_bytes(quote.l3, covered, 0))
-    cdef uint16_t check_off = TCP_CHECKSUM_OFF if quote.protocol == PROTO_TCP else UDP_CHECKSUM_OFF
-    cdef uint16_t old_port = load16(quote.l4 + 2 * end)
+    cdef uint32_t check_off = quote_check_off(quote), port_off = quote_port_off(quote, end)
+    cdef uint16_t old_port = load16(quote.l4 + port_off)
     cdef be16 check
     cdef uint16_t change = rewrite_address(quote.l3, frame.family, end, ip)
-    store16(quote.l4 + 2 * end, l4_port)
+    if quote.protocol == PROTO_ICMP:
+        change = 0
+    store16(quote.l4 + port_off, l4_port)
     if quote.l4_room >= check_off + <uint32_t>2 and not (quote.protocol == PROTO_UDP
                                                           and load16(quote.l4 + check_off) == 0):
         change = sum_fold(<uint64_t>change + sum_change(old_port, l4_port))

@@ -1,36 +1,26 @@
-"""Addresses of swlb's own that stand for clients towards a server (source NAT): when, which, and the way back.
+"""Addresses of swlb's own that stand for clients towards a server (source NAT): when, and which.
 
 A server answers whoever the packet says it is from. Where that answer would go to the client by a way that swlb is not
 on, the client gets it from an address it never asked; so swlb asks in its own name there.
-What this file does not do: rewrite (nat.pxd).
+What this file does not do: rewrite (nat.pxd), and take the answers (answer.pxd).
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
 from ext.address cimport ip_equal, ip_is_v4, ip_t
-from ext.debug cimport likely, unlikely
-from ext.forward.handover cimport hand_over, is_reply_of_another
-from ext.forward.icmp cimport icmp_echo
-from ext.forward.nat cimport nat_later_fragment, nat_reply
-from ext.forward.quote cimport quote_of_source
-from ext.forward.refuse cimport refuse
-from ext.frame cimport FOUND_FRAGMENT, FOUND_L4, FOUND_LATER, NO_PORT, frame_t
+from ext.debug cimport likely
+from ext.frame cimport NO_PORT, frame_t
 from ext.order cimport be16, htons
 from ext.tables.fdb cimport fdb_lookup
 from ext.tables.neighbour cimport neighbour_create, neighbour_find, neighbour_t
-from ext.tables.route cimport address_find, route_lookup, route_t
+from ext.tables.route cimport route_lookup, route_t
 from ext.tables.segment cimport segment_t
-from ext.tables.service cimport (ANSWER_RESET, SOURCE_ALWAYS, SOURCE_AUTO, V4, V6, server_t, service_t,
-                                 services_t, vip_t)
-from ext.tables.session cimport session_at, session_of_source, session_t, sessions_t
-from ext.tables.session_life cimport session_expired, session_remove
-from ext.tables.source cimport kind_of, pool_find, pool_t, source_holder
+from ext.tables.service cimport (SOURCE_ALWAYS, SOURCE_AUTO, V4, server_t, service_t, services_t)
+from ext.tables.session cimport session_at, session_t, sessions_t
+from ext.tables.session_life cimport session_remove
+from ext.tables.source cimport FLOW, kind_of, pool_find, pool_t, source_holder
 from ext.tables.state cimport CLOSED, TIME_WAIT
 from ext.tables.tables cimport tables_t
-from ext.verdict cimport DROP_FRAGMENT, DROP_ICMP_NO_SESSION, DROP_ORPHAN, DROP_VIP_PROTOCOL, GO_ON, verdict_t
-from ext.wire.icmp cimport ICMP_ECHO, ICMPV6_ECHO, icmp_hdr, icmp_is_error, icmpv6_is_error
-from ext.wire.ipv4 cimport PROTO_ICMP
-from ext.wire.ipv6 cimport PROTO_ICMPV6
 
 cdef enum:
     LOOKED_AT = 64         # ports of which one is given up when all are taken
@@ -86,13 +76,12 @@ cdef inline void servers_ask(tables_t *tables, uint32_t now_ms) noexcept nogil:
             neighbour_create(&tables.neighbours, route.segment, hop, now_ms)
 
 
-cdef inline bint source_find(tables_t *tables, const server_t *server, int family, uint8_t protocol, uint16_t *source,
+cdef inline bint source_find(tables_t *tables, pool_t *pool, int family, uint8_t protocol, uint16_t *source,
                              be16 *l4_port) noexcept nogil:
-    """An address and port that may stand for a client towards the server; False: none is left.
+    """An address and port of the pool that may stand for somebody; False: none is left.
 
     When all are taken, one of a session that both sides have closed is given up.
     """
-    cdef pool_t *pool = &tables.sources.pools[server.pool]
     if likely(pool_find(&tables.sources, pool, family, kind_of(protocol), source, l4_port)):
         return True
     if (source_free_closed(tables, pool, family, protocol)
@@ -111,7 +100,7 @@ cdef inline bint source_free_closed(tables_t *tables, pool_t *pool, int family, 
         at = at + 1 if pool.first <= at < pool.last else pool.first
         for i in range(pool.n_sources):
             holder = source_holder(&tables.sources, pool.sources[i], kind_of(protocol), htons(<uint16_t>at))
-            if holder == 0 or ip_is_v4(tables.sources.sources[pool.sources[i]].ip) != (family == V4):
+            if holder == 0 or holder & FLOW or ip_is_v4(tables.sources.sources[pool.sources[i]].ip) != (family == V4):
                 continue
             session = session_at(sessions, holder - 1)
             if session.state == TIME_WAIT or session.state == CLOSED:
@@ -119,42 +108,3 @@ cdef inline bint source_free_closed(tables_t *tables, pool_t *pool, int family, 
                 return True
     pool.cursor[kind_of(protocol)] = <uint16_t>at
     return False
-
-
-cdef inline verdict_t to_source(tables_t *tables, segment_t *segment, frame_t *frame, const vip_t *vip,
-                                uint32_t now_ms) noexcept nogil:
-    """A packet to an address that stands for clients: the answer of a server, an error, or none of a session.
-
-    GO_ON for the last when the address is one that swlb's kernel has, too.
-    """
-    cdef int family = V4 if frame.family == 4 else V6
-    cdef bint own = address_find(&tables.routes, frame.dst) is not NULL
-    cdef session_t *session
-    if unlikely(frame.found & FOUND_LATER):
-        return nat_later_fragment(tables, segment, frame, GO_ON if own else <int>DROP_FRAGMENT, now_ms)
-    if unlikely(not frame.found & FOUND_L4):
-        return icmp_to_source(tables, frame, vip.source, own, now_ms)
-    session = session_of_source(&tables.sessions[family], &tables.services, vip.source, frame.dport, frame.protocol,
-                                frame.src, frame.sport)
-    if unlikely(session is NULL) and is_reply_of_another(tables, frame, frame.src, frame.dst, frame.dport):
-        return hand_over(tables, frame, now_ms)
-    if likely(session is not NULL and not session_expired(&tables.services, session, now_ms)):
-        return nat_reply(tables, segment, frame, session, now_ms)
-    return GO_ON if own else refuse(tables, frame, ANSWER_RESET, DROP_ORPHAN, now_ms)
-
-
-cdef inline verdict_t icmp_to_source(tables_t *tables, frame_t *frame, uint16_t source, bint own,
-                                     uint32_t now_ms) noexcept nogil:
-    """Errors go to the client they are about; echo is answered, as the address is there to be tested."""
-    cdef icmp_hdr *icmp = <icmp_hdr *>(frame.data + frame.l4_off)
-    cdef bint v4 = frame.protocol == PROTO_ICMP and frame.family == 4
-    cdef bint v6 = frame.protocol == PROTO_ICMPV6 and frame.family == 6
-    cdef verdict_t verdict = GO_ON
-    if not frame.found & FOUND_FRAGMENT and ((v4 and icmp_is_error(icmp.type)) or (v6 and icmpv6_is_error(icmp.type))):
-        verdict = quote_of_source(tables, frame, source, now_ms)
-        return verdict if verdict != GO_ON or own else <verdict_t>DROP_ICMP_NO_SESSION
-    if own:
-        return GO_ON
-    if not frame.found & FOUND_FRAGMENT and ((v4 and icmp.type == ICMP_ECHO) or (v6 and icmp.type == ICMPV6_ECHO)):
-        return icmp_echo(tables, frame)
-    return DROP_VIP_PROTOCOL

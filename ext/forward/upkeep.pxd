@@ -12,6 +12,7 @@ from ext.forward.solicit cimport announce, solicit
 from ext.frame cimport NO_PORT, NO_SEGMENT, frame_t
 from ext.tables.event cimport EVENT_NEIGHBOUR_LOST
 from ext.tables.fdb cimport fdb_age
+from ext.tables.flow cimport flows_sweep
 from ext.tables.neighbour cimport (FAILED, FORGET_MS, INCOMPLETE, LOSS_DUE, LOSS_NONE, LOSS_TOLD, LOSSES_A_TICK, N_FREE,
                                    PAUSE_MS, PROBE, REACHABLE, REQUESTS, REQUESTS_A_TICK, STALE, neighbour_release,
                                    neighbour_remove, neighbour_t, neighbours_t)
@@ -34,6 +35,7 @@ cdef inline void upkeep_tick(tables_t *tables, uint32_t elapsed_ms, uint32_t now
     neighbours_tick(tables, now_ms)
     conflicts_age(tables, now_ms)
     icmp_fill(tables, now_ms)
+    flows_sweep(&tables.flows, sweep_share(tables.flows.high, elapsed_ms), now_ms)
     for family in range(2):
         sessions_sweep(&tables.sessions[family], &tables.services,
                        sweep_share(tables.sessions[family].n_pages, elapsed_ms), now_ms)

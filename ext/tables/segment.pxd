@@ -14,3 +14,7 @@ cdef struct segment_t:
     uint16_t ports[PORTS]  # the kernel twin included
     uint32_t mtu           # the smallest of its ports'
     uint64_t moved_ns      # last time a move was reported
+    bint private           # only services and masqueraded flows lead into it from others
+    bint masquerades       # what its hosts begin leaves it in the name of an address of swlb's own:
+    uint16_t pool          # of these, or NO_POOL: of the exit_pool of the segment it leaves by
+    uint16_t exit_pool

@@ -26,7 +26,7 @@ from ext.hash cimport hash_ip, key_t
 from ext.order cimport be16, load64
 from ext.pages cimport map_pages
 from ext.tables.service cimport V4, server_t, services_t
-from ext.tables.source cimport kind_of, source_holder, sources_t
+from ext.tables.source cimport FLOW, kind_of, source_holder, sources_t
 
 cdef enum:
     ACCOUNT_V4_LEN = 32
@@ -243,7 +243,7 @@ cdef inline session_t *session_of_source(const sessions_t *table, const services
     """The session in which that server's port answers a client that the source's port stands for, or NULL."""
     cdef uint32_t holder = source_holder(table.sources, source, kind_of(protocol), source_port)
     cdef session_t *session
-    if holder == 0:
+    if holder == 0 or holder & FLOW:
         return NULL
     session = session_at(table, holder - 1)
     if session.protocol == protocol and session_is_served(services, session, server_ip, server_port):

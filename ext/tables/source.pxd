@@ -25,6 +25,7 @@ cdef enum:
     KINDS = 3              # ports of TCP, ports of UDP, identifiers of echo
     PORT_NUMBERS = 65536
     WORDS = 1024           # of a bitmap
+    FLOW = 0x80000000
 
 cdef struct held_t:        # of one address and kind
     uint32_t holders[PORT_NUMBERS]

@@ -6,7 +6,8 @@ from ext.address cimport ip_t
 from ext.frame cimport NO_PORT, frame_t
 from ext.ports.port cimport port_t
 from ext.tables.crew cimport crew_t
-from ext.tables.event cimport event_post, event_t, events_t
+from ext.tables.event cimport EVENT_TABLE_FULL, event_post, event_t, events_t
+from ext.tables.flow cimport flows_t
 from ext.tables.fragment cimport fragments_t
 from ext.tables.neighbour cimport neighbours_t
 from ext.tables.route cimport routes_t
@@ -14,6 +15,9 @@ from ext.tables.segment cimport segment_t
 from ext.tables.service cimport services_t
 from ext.tables.session cimport sessions_t
 from ext.tables.source cimport sources_t
+
+cdef enum:
+    FULL_REPORT_NS = 1000000000     # a full table is reported once a second
 
 cdef struct tables_t:
     segment_t *segments
@@ -24,6 +28,8 @@ cdef struct tables_t:
     services_t services
     sessions_t sessions[2]     # by the family of the client
     sources_t sources
+    flows_t flows
+    bint guarded               # a segment is private or masquerades
     uint32_t sessions_limit    # of all together
     uint32_t sessions_open     # of all workers when this is the first of them
     crew_t crew
@@ -61,3 +67,12 @@ cdef inline void report(tables_t *tables, uint16_t kind, uint16_t segment, uint1
     event.ip = ip
     event.at_ns = tables.now_ns
     event_post(&tables.events, event)
+
+
+cdef inline void report_full(tables_t *tables, const frame_t *frame) noexcept nogil:
+    """The control plane hears that there is no room for a session, once in FULL_REPORT_NS."""
+    cdef ip_t none
+    if tables.now_ns - tables.full_ns >= FULL_REPORT_NS or tables.full_ns == 0:
+        tables.full_ns = tables.now_ns
+        none.hi = none.lo = 0
+        report(tables, EVENT_TABLE_FULL, frame.segment, frame.port, 0, none)

@@ -7,6 +7,7 @@ from ext.order cimport be16, be32
 cdef enum:
     ICMP_LEN = 8
     ICMP_CHECKSUM_OFF = 2
+    ECHO_ID_OFF = 4
     # ICMP
     ICMP_ECHO_REPLY = 0
     ICMP_UNREACHABLE = 3
@@ -27,6 +28,13 @@ cdef packed struct icmp_hdr:
     uint8_t code
     be16 checksum
     be32 rest
+
+cdef packed struct icmp_echo_hdr:
+    uint8_t type
+    uint8_t code
+    be16 checksum
+    be16 id
+    be16 sequence
 
 
 cdef inline bint icmp_is_error(uint8_t type) noexcept nogil:

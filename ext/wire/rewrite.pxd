@@ -9,9 +9,11 @@ Spec: RFC 1624; linux/net/core/utils.c: inet_proto_csum_replace.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from ext.address cimport ip_load, ip_of_v4, ip_store, ip_t, ip_v4
-from ext.frame cimport FOUND_LATER, FOUND_PARTIAL, frame_t, frame_vnet
+from ext.debug cimport likely
+from ext.frame cimport FOUND_L4, FOUND_LATER, FOUND_PARTIAL, frame_t, frame_vnet
 from ext.order cimport be16, load32, store32
 from ext.wire.checksum cimport (checksum_adjust, checksum_of, partial_adjust, sum_change, sum_fold, sum_ip)
+from ext.wire.icmp cimport icmp_echo_hdr
 from ext.wire.ipv4 cimport PROTO_TCP, PROTO_UDP, ipv4_hdr
 from ext.wire.ipv6 cimport ipv6_hdr
 from ext.wire.tcp cimport TCP_CHECKSUM_OFF
@@ -39,10 +41,12 @@ cdef inline uint16_t rewrite_address(uint8_t *l3, uint8_t family, uint32_t end, 
 
 
 cdef inline void rewrite(frame_t *frame, uint32_t end, ip_t ip, be16 l4_port) noexcept nogil:
-    """The packet's end (SRC or DST) is ip and l4_port, as if it had been sent so."""
+    """The packet's end (SRC or DST) is ip and l4_port (of an echo: its identifier), as if it had been sent so."""
     cdef uint16_t change = rewrite_address(frame.data + frame.l3_off, frame.family, end, ip)
-    if not frame.found & FOUND_LATER:
+    if likely(frame.found & FOUND_L4):
         rewrite_l4(frame, change, &(<udp_hdr *>(frame.data + frame.l4_off)).sport + end, l4_port)
+    elif not frame.found & FOUND_LATER:
+        rewrite_echo(frame, change, l4_port)
     frame.rewritten |= 1 << end
 
 
@@ -60,6 +64,18 @@ cdef inline void rewrite_l4(frame_t *frame, uint16_t change, be16 *field, be16 l
         if frame.protocol == PROTO_UDP and check[0] == 0:
             check[0] = 0xFFFF
     field[0] = l4_port
+
+
+cdef inline void rewrite_echo(frame_t *frame, uint16_t change, be16 id) noexcept nogil:
+    """The echo's identifier is id; its checksum follows that, and in IPv6 the addresses, which gained change."""
+    cdef icmp_echo_hdr *icmp = <icmp_echo_hdr *>(frame.data + frame.l4_off)
+    if frame.family == 4:
+        change = 0
+    if frame.found & FOUND_PARTIAL:
+        icmp.checksum = partial_adjust(icmp.checksum, change)
+    else:
+        icmp.checksum = checksum_adjust(icmp.checksum, sum_fold(<uint64_t>change + sum_change(icmp.id, id)))
+    icmp.id = id
 
 
 cdef inline uint8_t ttl_of(const frame_t *frame) noexcept nogil:

@@ -22,3 +22,8 @@ cdef packed struct tcp_hdr:
     be16 window
     be16 checksum
     be16 urgent
+
+
+cdef inline bint is_new_connection(uint8_t flags) noexcept nogil:
+    """A SYN alone: no ACK, FIN or RST beside it."""
+    return (flags & (TCP_SYN | TCP_ACK | TCP_FIN | TCP_RST)) == TCP_SYN

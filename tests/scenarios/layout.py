@@ -21,6 +21,10 @@ class Segment:
     ageing: float = 300.0
     fdb_limit: int = 8192
     mtu: Mapping[str, int] = field(default_factory=dict)   # by port; others have 1500
+    private: bool = False
+    masquerade: bool = False
+    pool: tuple[str, ...] = ()                             # addresses in whose name it masquerades
+    exit_ports: tuple[int, int] = (0, 0)                   # of its own address, for what leaves by it masqueraded
 
 
 @dataclass(frozen=True)

@@ -74,12 +74,16 @@ class Network:
         self.worker = Worker(n_segments=len(segments), n_addresses=sum(len(s.addresses) for s in segments.values()),
                              n_routes=len(routes), n_services=len(services),
                              n_servers=sum(len(s.servers) for s in services), **limits)
+        self.worker.set_flow_timeouts(timeouts_ns=[int(TIMEOUTS[name] * SECOND) for name in TIMEOUT_OF_STATE],
+                                      echo_ns=60 * SECOND)
         for name, segment in segments.items():
             self._add_segment(name, segment)
         for to, via in routes:
             network = ipaddress.ip_network(to)
             self.worker.add_route(address16(str(network.network_address)), prefix128(network), address16(via),
                                   self._segment_around(via))
+        for name, segment in segments.items():
+            self._guard(name, segment)
         for service in services:
             self._add_service(service)
         if sealed:
@@ -127,6 +131,17 @@ class Network:
         self.servers += [self.worker.add_server(index, ip=address16(server.address), l4_port=server.l4_port,
                                                 weight=server.weight, ready=server.ready, pool=pool)
                          for server in service.servers]
+
+    def _guard(self, name: str, segment: Segment) -> None:
+        if segment.exit_ports[1]:
+            own = [(address16(str(ipaddress.ip_interface(text).ip)), None) for text in segment.addresses]
+            pool = self.worker.add_pool(own, first=segment.exit_ports[0], last=segment.exit_ports[1])
+            self.worker.set_exit_pool(self.segments[name], pool)
+        pool = None
+        if segment.pool:
+            addresses = [(address16(text), self._segment_around(text)) for text in segment.pool]
+            pool = self.worker.add_pool(addresses, first=1024, last=65535)
+        self.worker.guard_segment(self.segments[name], private=segment.private, masquerade=segment.masquerade, pool=pool)
 
     def _add_pool(self, service: Service) -> int:
         own = {str(ipaddress.ip_interface(text).ip) for segment in self._layout.values() for text in segment.addresses}

@@ -20,7 +20,8 @@ from .shapes import V4, V6, router, switch
 A, B, EVERYONE = "02:aa:00:00:00:01", "02:aa:00:00:00:02", "ff:ff:ff:ff:ff:ff"
 
 SERVICE_REASONS = {"fragment", "no_server", "orphan", "server_down", "session_full", "session_crowded",
-                   "icmp_no_session", "bad_icmp", "source_ports"}
+                   "icmp_no_session", "bad_icmp", "source_ports", "access_private",
+                   "unmasqueradable"}
 
 
 def switched(frame: object, **fields: object) -> Network:
