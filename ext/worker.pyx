@@ -54,7 +54,7 @@ cdef enum:
 
 SOURCE_NAT = ("never", "auto", "always")
 NEIGHBOUR_STATES = ("FREE", "INCOMPLETE", "REACHABLE", "STALE", "PROBE", "FAILED")
-EVENT_KINDS = ("port_lost", "mac_moved", "address_conflict", "vip_conflict", "table_full", "neighbour_lost")
+EVENT_KINDS = ("port_lost", "mac_moved", "address_conflict", "vip_conflict", "table_full", "neighbour_lost", "reply_bypasses")
 
 
 def drop_reasons() -> list[tuple[str, str]]:

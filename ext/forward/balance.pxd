@@ -9,21 +9,22 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from ext.debug cimport likely, unlikely
 from ext.forward.handover cimport hand_over, is_of_another
 from ext.forward.icmp cimport NET_UNREACHABLE, TIME_EXCEEDED, icmp_echo, icmp_error
-from ext.forward.nat cimport nat_later_fragment, nat_request
+from ext.forward.nat cimport account_of, nat_later_fragment, nat_request
 from ext.forward.quote cimport quote_to_server
 from ext.forward.refuse cimport refuse
 from ext.forward.source cimport needs_source, source_find
 from ext.frame cimport FOUND_FRAGMENT, FOUND_L4, FOUND_LATER, frame_t
 from ext.order cimport be16
 from ext.schedule.rr cimport rr_choose
+from ext.tables.event cimport EVENT_REPLY_BYPASSES
 from ext.tables.route cimport is_directed_broadcast, route_lookup, route_t
 from ext.tables.segment cimport segment_t
 from ext.tables.service cimport (ANSWER_RESET, DOWN_DEFAULT, DOWN_DROP, DOWN_KEEP, DOWN_RESET, NO_SOURCE, V4, V6,
                                  server_serves, server_t, service_find, service_t, vip_t)
 from ext.tables.session cimport session_of_reply, session_of_request, session_t, sessions_t
 from ext.tables.session_life cimport session_crowded, session_expired, session_insert, session_remove, session_take_source
-from ext.tables.state cimport ESTABLISHED, is_closing
-from ext.tables.tables cimport report_full, tables_t
+from ext.tables.state cimport ESTABLISHED, FROM_SERVER, is_closing
+from ext.tables.tables cimport is_time_to_report, report, report_full, tables_t
 from ext.verdict cimport (DROP_BAD_ADDRESS, DROP_ECHO_SILENT, DROP_FRAGMENT, DROP_NO_ROUTE, DROP_NO_SERVER, DROP_NO_SERVICE, DROP_ORPHAN,
                           DROP_SERVER_DOWN, DROP_SESSION_CROWDED, DROP_SESSION_FULL, DROP_SOURCE_PORTS,
                           DROP_TTL_EXPIRED,
@@ -48,11 +49,23 @@ cdef inline verdict_t balance(tables_t *tables, segment_t *segment, frame_t *fra
                                  frame.protocol, frame.dst, frame.dport)
     if likely(session is not NULL):
         if likely(session_goes_on(tables, session, frame, now_ms)):
+            if unlikely(frame.protocol == PROTO_TCP and is_new_connection(frame.tcp_flags)):
+                report_bypass(tables, frame, session)
             return nat_request(tables, frame, session, now_ms)
         if session_ended_badly(tables, session, frame, now_ms):
             return session_down(tables, session, frame, family, now_ms)
         session_remove(&tables.sessions[family], &tables.services, session)
     return balance_new(tables, frame, vip, family, now_ms)
+
+
+cdef inline void report_bypass(tables_t *tables, const frame_t *frame, const session_t *session) noexcept nogil:
+    """A client that asks again has not been answered: the control plane hears of it, once in REPORT_GAP_NS.
+
+    Whether the server is there, so that it must have answered by another way, only checks can tell.
+    """
+    if account_of(tables, frame, session).packets[FROM_SERVER] or not is_time_to_report(tables, &tables.bypass_ns):
+        return
+    report(tables, EVENT_REPLY_BYPASSES, frame.segment, session.server, 0, frame.src)
 
 
 cdef inline bint session_goes_on(tables_t *tables, session_t *session, const frame_t *frame,

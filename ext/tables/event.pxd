@@ -16,6 +16,7 @@ cdef enum:
     EVENT_VIP_CONFLICT = 3     # segment, port, mac, ip
     EVENT_TABLE_FULL = 4       # port is unused
     EVENT_NEIGHBOUR_LOST = 5   # segment, ip
+    EVENT_REPLY_BYPASSES = 6   # segment, ip: of the client; port: index of the server
 
 cdef struct event_t:
     ip_t ip

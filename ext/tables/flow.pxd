@@ -17,7 +17,7 @@ from ext.order cimport be16
 from ext.pages cimport map_pages
 from ext.sync cimport add_shared
 from ext.tables.source cimport FLOW, kind_of, source_hold, source_holder, source_release, sources_t
-from ext.tables.state cimport N_STATES, S_NONE, tcp_state, udp_state
+from ext.tables.state cimport S_NONE, tcp_state, udp_state
 from ext.wire.ipv4 cimport PROTO_TCP, PROTO_UDP
 
 cdef struct ends_t:        # of a packet, as seen from the segment

@@ -17,7 +17,7 @@ from ext.tables.session cimport sessions_t
 from ext.tables.source cimport sources_t
 
 cdef enum:
-    FULL_REPORT_NS = 1000000000     # a full table is reported once a second
+    REPORT_GAP_NS = 1000000000      # what may happen with every frame is reported once a second
 
 cdef struct tables_t:
     segment_t *segments
@@ -43,6 +43,7 @@ cdef struct tables_t:
     uint64_t icmp_tokens       # thousandths of an error
     uint64_t icmp_limited      # errors not sent for want of a token
     uint64_t full_ns           # last time a full session table was reported
+    uint64_t bypass_ns         # last time an answer that was not seen was
     uint64_t now_ns            # this turn's reading of the clock, for events
     uint64_t drops[64]         # by reason
 
@@ -69,10 +70,17 @@ cdef inline void report(tables_t *tables, uint16_t kind, uint16_t segment, uint1
     event_post(&tables.events, event)
 
 
+cdef inline bint is_time_to_report(const tables_t *tables, uint64_t *reported_ns) noexcept nogil:
+    """Whether the last report of that kind was long enough ago; then this one is it."""
+    if tables.now_ns - reported_ns[0] < REPORT_GAP_NS and reported_ns[0]:
+        return False
+    reported_ns[0] = tables.now_ns
+    return True
+
+
 cdef inline void report_full(tables_t *tables, const frame_t *frame) noexcept nogil:
-    """The control plane hears that there is no room for a session, once in FULL_REPORT_NS."""
+    """The control plane hears that there is no room for a session, once in REPORT_GAP_NS."""
     cdef ip_t none
-    if tables.now_ns - tables.full_ns >= FULL_REPORT_NS or tables.full_ns == 0:
-        tables.full_ns = tables.now_ns
+    if is_time_to_report(tables, &tables.full_ns):
         none.hi = none.lo = 0
         report(tables, EVENT_TABLE_FULL, frame.segment, frame.port, 0, none)

@@ -22,7 +22,8 @@ def test_what_is_found_is_what_was_noted_last() -> None:
         n = choose.randrange(200)
         if choose.random() < 0.4:
             if n not in noted or now - noted[n][1] >= TIMEOUT_MS:
-                value = (choose.randrange(1, 4), ip(f"192.0.2.{choose.randrange(9)}"), ip(f"198.51.100.{choose.randrange(9)}"))
+                ends = (ip(f"192.0.2.{choose.randrange(9)}"), ip(f"198.51.100.{choose.randrange(9)}"))
+                value = (choose.randrange(1, 4), *ends)
                 noted[n] = (value, now)
                 table.note(packet(n), *value, now % WRAP)
             continue

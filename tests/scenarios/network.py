@@ -141,7 +141,8 @@ class Network:
         if segment.pool:
             addresses = [(address16(text), self._segment_around(text)) for text in segment.pool]
             pool = self.worker.add_pool(addresses, first=1024, last=65535)
-        self.worker.guard_segment(self.segments[name], private=segment.private, masquerade=segment.masquerade, pool=pool)
+        self.worker.guard_segment(self.segments[name], private=segment.private, masquerade=segment.masquerade,
+                                  pool=pool)
 
     def _add_pool(self, service: Service) -> int:
         own = {str(ipaddress.ip_interface(text).ip) for segment in self._layout.values() for text in segment.addresses}

@@ -12,7 +12,7 @@ from tests.oracle.checksum import flaws
 
 from .balanced import NEAR, ip
 from .layout import Segment, Server, Service
-from .network import Network, Station
+from .network import Network, Station, address_text
 from .test_fragments_nat import PAYLOAD, pieces, together
 
 BOTH = pytest.mark.parametrize("family", [4, 6])
@@ -55,10 +55,10 @@ class Scene:
         return TCP(sport=sport, dport=dport, flags=flags, **fields) if self.protocol == "tcp" else UDP(
             sport=sport, dport=dport)
 
-    def call(self, sport: int = 40000, flags: str = "S", *, by: Station | None = None, payload: bytes = b"abc") -> Packet:
+    def call(self, sport: int = 40000, flags: str = "S", *, by: Station | None = None) -> Packet:
         """The client's packet to the VIP; as it reached a server."""
         caller = by or self.client
-        caller.send(ip(caller.addresses[0], self.vip) / self.l4(sport, 80, flags) / payload)
+        caller.send(ip(caller.addresses[0], self.vip) / self.l4(sport, 80, flags) / b"abc")
         return self.delivered()
 
     def delivered(self) -> Packet:
@@ -356,3 +356,26 @@ def test_source_nat_always_refuses_a_client_to_whom_there_is_no_way_back(family:
     error = scene.client.take_one()
     assert (error.payload.type, error.payload.code) == ((3, 0) if family == 4 else (1, 0))
     assert scene.net.drops() == {"no_route": 1}
+
+
+@BOTH
+def test_client_that_asks_again_unanswered_is_reported_with_its_server(family: int) -> None:
+    scene = Scene(family, source_nat="never")
+    scene.call()
+    assert scene.net.events() == []
+    scene.call()
+    event, = scene.net.worker.events()
+    assert (event["kind"], address_text(event["ip"]), event["port"]) == ("reply_bypasses", scene.client.addresses[0], 0)
+    scene.call()
+    assert scene.net.worker.events() == []
+    scene.net.wait(1)
+    scene.net.discard()
+    scene.call()
+    assert len(scene.net.worker.events()) == 1
+
+
+def test_client_that_was_answered_is_not_reported_when_it_asks_again() -> None:
+    scene = Scene(client_port="uplink", server_port="servers")
+    scene.answer(scene.call(), to=scene.client.mac)
+    scene.call()
+    assert scene.net.worker.events() == []
