@@ -9,11 +9,13 @@ from libc.stdint cimport uint32_t, uint64_t
 from ext.frame cimport NO_PORT
 from ext.hash cimport hash_word
 from ext.tables.fdb cimport FDB_NONE, FDB_PORTS, fdb_t
+from ext.tables.flow cimport flow_t
 from ext.tables.neighbour cimport (FAILED, INCOMPLETE, N_FREE, WAIT_PER_NEIGHBOUR, WAITING, neighbour_bucket,
                                    neighbour_t, neighbours_t)
 from ext.tables.service cimport services_t
-from ext.tables.session cimport (IN_BUCKET, account_at, bucket_after, session_at, session_client, session_hash,
-                                 session_home, session_t, sessions_t)
+from ext.tables.session cimport (IN_BUCKET, account_at, account_t, bucket_after, session_account, session_at,
+                                 session_client, session_hash, session_home, session_t, sessions_t)
+from ext.tables.source cimport FLOW, KINDS, PORT_NUMBERS, kind_of, source_holder
 from ext.tables.state cimport ESTABLISHED, N_STATES, S_NONE
 from ext.tables.tables cimport tables_t
 
@@ -115,6 +117,40 @@ cdef inline bint passed_are_counted(const sessions_t *table) noexcept nogil:
     return counted == distances
 
 
+cdef inline const char *sources_audit(const tables_t *tables) noexcept nogil:
+    """Every session and flow with a source holds its port, and nobody else holds one; flows are all there."""
+    cdef uint32_t family, place, i, kind, number, held = 0, holding = 0, n = 0
+    cdef const sessions_t *table
+    cdef const account_t *account
+    cdef const flow_t *flow
+    for family in range(<uint32_t>2):
+        table = &tables.sessions[family]
+        for place in range(table.n_buckets * IN_BUCKET):
+            account = session_account(table, session_at(table, place))
+            if session_at(table, place).protocol and account.source:
+                holding += source_holder(&tables.sources, account.source - 1, kind_of(session_at(table, place).protocol),
+                                         account.source_port) == place + 1
+                held += 1
+    for i in range(tables.flows.high):
+        flow = &tables.flows.entries[i]
+        n += flow.state != S_NONE
+        if flow.state != S_NONE and flow.source:
+            holding += source_holder(&tables.sources, flow.source - 1, kind_of(flow.ends.protocol), flow.source_port) == (
+                (i + 1) | <uint32_t>FLOW)
+            held += 1
+    if holding != held:
+        return "sources: a session or a flow does not hold its port"
+    for i in range(tables.sources.n_sources):
+        for kind in range(<uint32_t>KINDS):
+            for number in range(<uint32_t>PORT_NUMBERS):
+                held -= tables.sources.sources[i].held[kind].holders[number] != 0
+    if held != 0:
+        return "sources: a port is held by nobody that is there"
+    if n != tables.flows.n:
+        return "flows: n is not how many there are"
+    return NULL
+
+
 cdef inline const char *servers_audit(const tables_t *tables) noexcept nogil:
     """The servers' session counters equal a recount."""
     cdef uint32_t server, active, inactive
@@ -125,8 +161,8 @@ cdef inline const char *servers_audit(const tables_t *tables) noexcept nogil:
         if (tables.services.servers[server].sessions_active != active
                 or tables.services.servers[server].sessions_inactive != inactive):
             return "servers: the session counters are not a recount's"
-    if tables.sessions[0].n + tables.sessions[1].n > tables.sessions_limit:
-        return "sessions: more than the limit of both families"
+    if tables.sessions[0].n + tables.sessions[1].n + tables.flows.n > tables.sessions_limit:
+        return "sessions: more than the limit of both families and of flows"
     return NULL
 
 
@@ -198,5 +234,8 @@ cdef inline const char *tables_audit(const tables_t *tables) noexcept nogil:
         wrong = sessions_audit(&tables.sessions[i], &tables.services)
         if wrong is not NULL:
             return wrong
+    wrong = sources_audit(tables)
+    if wrong is not NULL:
+        return wrong
     wrong = servers_audit(tables)
     return wrong if wrong is not NULL else neighbours_audit(&tables.neighbours)

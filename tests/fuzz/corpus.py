@@ -7,6 +7,7 @@ from scapy.layers.dns import DNS, DNSQR
 from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_NOP, IPOption_RR, fragment
 from scapy.layers.inet6 import (
     ICMPv6DestUnreach,
+    ICMPv6EchoReply,
     ICMPv6EchoRequest,
     ICMPv6ND_NA,
     ICMPv6ND_NS,
@@ -24,7 +25,7 @@ from scapy.layers.inet6 import (
 from scapy.layers.l2 import ARP, Dot1AD, Dot1Q, Ether
 from scapy.packet import Packet, Raw
 
-from tests.fuzz.shapes import SEGMENT_MACS, VIP
+from tests.fuzz.shapes import SEGMENT_MACS, SOURCE, SOURCE_PORTS, VIP
 
 NO_OFFLOAD = bytes(10)
 NEEDS_CSUM, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4 = 1, 1, 4, 5
@@ -67,6 +68,7 @@ def packets() -> Iterator[Packet]:
                 yield from pieces(version, server, client)
             for dst in (VIP, *OWN):
                 yield l3(version, client, dst) / (ICMP() if version == 4 else ICMPv6EchoRequest()) / Raw(b"ping" * 9)
+        yield from to_sources(version)
         yield l3(version, CLIENTS[0], CLIENTS[1]) / UDP(sport=1, dport=2) / Raw(b"w" * 1400)
     yield IP(src="10.0.1.10", dst="10.0.2.20", ttl=1) / UDP(sport=7, dport=7)
     yield IPv6(src="fd00:1::10", dst="fd00:2::20", hlim=1) / UDP(sport=7, dport=7)
@@ -103,6 +105,27 @@ def chains() -> Iterator[Packet]:
         long = IPv6(src="fd00:1::10", dst=dst, hlim=1, nh=60) / Raw(b"\x3b\xf7\x01\xff" + bytes(1980))
         yield long
         yield long / Raw(b"behind the chain")
+
+
+def to_sources(version: int) -> Iterator[Packet]:
+    """Answers, errors and echoes to the addresses that stand for others, and what makes such."""
+    peer, host = CLIENTS[0], CLIENTS[1]
+    yield l3(version, host, peer) / UDP(sport=4000, dport=53) / Raw(b"ask")
+    yield l3(version, host, peer) / TCP(sport=4000, dport=80, flags="S")
+    echo = ICMP(id=7) if version == 4 else ICMPv6EchoRequest(id=7)
+    yield l3(version, host, peer) / echo / Raw(b"ask")
+    yield from pieces(version, host, peer)
+    for source in (SOURCE, *OWN):
+        for port in range(SOURCE_PORTS[0], SOURCE_PORTS[1] + 1):
+            yield l3(version, SERVERS[port % 2], source) / TCP(sport=8080, dport=port, flags="SA")
+            yield l3(version, SERVERS[port % 2], source) / TCP(sport=8080, dport=port, flags="FA")
+            yield l3(version, SERVERS[port % 2], source) / UDP(sport=53, dport=port) / Raw(b"answer")
+            yield l3(version, peer, source) / UDP(sport=53, dport=port) / Raw(b"answer")
+            yield l3(version, peer, source) / (ICMP(type=0, id=port) if version == 4 else ICMPv6EchoReply(id=port))
+            quoted = l3(version, source, SERVERS[port % 2]) / TCP(sport=port, dport=8080)
+            error = ICMP(type=3, code=4, nexthopmtu=1300) if version == 4 else ICMPv6PacketTooBig(mtu=1300)
+            yield l3(version, SERVERS[0], source) / error / quoted
+            yield l3(version, peer, source) / error / (l3(version, source, peer) / UDP(sport=port, dport=53))
 
 
 def pieces(version: int, src: tuple[str, str], dst: tuple[str, str]) -> Iterator[Packet]:

@@ -1,4 +1,4 @@
-"""The three shapes of a switch that frames are thrown at, each with tables small enough to overflow."""
+"""The shapes of a switch that frames are thrown at, each with tables small enough to overflow."""
 
 import ipaddress
 from dataclasses import dataclass
@@ -10,6 +10,8 @@ START_NS = (2**32 - 60_000) * 10**6
 TIMEOUTS_NS = [seconds * SECOND for seconds in (60, 60, 60, 7440, 120, 120, 30, 120, 10, 120, 300)]
 SEGMENT_MACS = ("02:00:00:00:00:01", "02:00:00:00:00:02")
 VIP = ("10.0.2.100", "fd00:2::100")
+SOURCE = ("10.0.2.200", "fd00:2::200")    # stands for clients, by these few ports
+SOURCE_PORTS = (2000, 2015)
 TCP, UDP = 6, 17
 
 
@@ -37,7 +39,7 @@ def new_worker(*, n_segments: int, neighbours: int = 32) -> Any:
     # Imported here, so that the driver can say first where the extensions lie.
     from swlb._worker import Worker
 
-    return Worker(sessions=2000, fragments=64, neighbours=neighbours, n_segments=n_segments, n_addresses=4, n_routes=2,
+    return Worker(sessions=2000, fragments=64, neighbours=neighbours, n_segments=n_segments, n_addresses=6, n_routes=2,
                   n_services=8, n_servers=24)
 
 
@@ -48,15 +50,16 @@ def add_network(worker: Any, segment: int, *addresses: str) -> None:
         worker.add_address(segment, address(str(interface.ip)), interface.network.prefixlen + extra)
 
 
-def add_services(worker: Any, segment: int) -> tuple[int, ...]:
+def add_services(worker: Any, segment: int, *, source_nat: str = "never", pool: int | None = None) -> tuple[int, ...]:
     """Services on both VIPs, one for each policy about servers that went down; the indices of their servers."""
     servers = []
     vips = [(address(vip), segment) for vip in VIP]
     plans = [(TCP, 80, 80, 8080), (TCP, 8000, 8099, 0), (UDP, 53, 53, 53), (UDP, 5000, 6000, 0), (TCP, 443, 443, 0)]
     for on_down, (protocol, first, last, l4_port) in enumerate(plans):
         service = worker.add_service(vips=vips, protocol=protocol, l4_first=first, l4_last=last, refuse=on_down & 1,
-                                     orphans=on_down & 1, on_down=on_down, timeouts_ns=TIMEOUTS_NS)
-        servers += [worker.add_server(service, ip=address(ip), l4_port=l4_port, weight=1, ready=1)
+                                     orphans=on_down & 1, on_down=on_down, timeouts_ns=TIMEOUTS_NS,
+                                     source_nat=source_nat)
+        servers += [worker.add_server(service, ip=address(ip), l4_port=l4_port, weight=1, ready=1, pool=pool)
                     for ip in ("10.0.2.11", "10.0.2.12", "fd00:2::11", "fd00:2::12")]
     return tuple(servers)
 
@@ -90,6 +93,39 @@ def routed() -> Shape:
     return Shape("routed", worker, ports, servers)
 
 
+def one_arm() -> Shape:
+    """One segment, all stations behind one port, clients stood for by swlb's own address and by another."""
+    worker = new_worker(n_segments=1)
+    segment = worker.add_segment(mac=mac(SEGMENT_MACS[1]), fdb_limit=128)
+    ports = (worker.add_port(segment, merges=True), worker.add_port(segment, host=True, merges=True))
+    add_network(worker, segment, "10.0.2.1/24", "fd00:2::1/64")
+    addresses = [(address(ip), None) for ip in ("10.0.2.1", "fd00:2::1")]
+    addresses += [(address(ip), segment) for ip in SOURCE]
+    pool = worker.add_pool(addresses, first=SOURCE_PORTS[0], last=SOURCE_PORTS[1])
+    servers = add_services(worker, segment, source_nat="auto", pool=pool)
+    worker.seal(now_ns=START_NS)
+    return Shape("one_arm", worker, ports, servers)
+
+
+def guarded() -> Shape:
+    """Two segments, of which the inner one is open and masquerades, and a third that is private."""
+    worker = new_worker(n_segments=3, neighbours=512)
+    outside, inside, private = (worker.add_segment(mac=mac(f"02:00:00:00:00:0{n}"), fdb_limit=64) for n in (1, 2, 3))
+    ports = (worker.add_port(outside, merges=True), worker.add_port(outside, host=True, merges=True),
+             worker.add_port(inside, merges=True), worker.add_port(inside, host=True), worker.add_port(private))
+    add_network(worker, outside, "10.0.1.1/24", "fd00:1::1/64")
+    add_network(worker, inside, "10.0.2.1/24", "fd00:2::1/64")
+    add_network(worker, private, "192.0.2.1/24", "fd00:9::1/64")
+    worker.guard_segment(inside, masquerade=True)
+    worker.guard_segment(private, private=True)
+    own = [(address(ip), None) for ip in ("10.0.1.1", "fd00:1::1")]
+    worker.set_exit_pool(outside, worker.add_pool(own, first=SOURCE_PORTS[0], last=SOURCE_PORTS[1]))
+    worker.set_flow_timeouts(timeouts_ns=TIMEOUTS_NS, echo_ns=60 * SECOND)
+    servers = add_services(worker, inside)
+    worker.seal(now_ns=START_NS)
+    return Shape("guarded", worker, ports, servers)
+
+
 def switch() -> Shape:
     """A plain switch without addresses, of four ports."""
     worker = new_worker(n_segments=1)
@@ -99,4 +135,4 @@ def switch() -> Shape:
     return Shape("switch", worker, ports, ())
 
 
-SHAPES = (transparent, routed, switch)
+SHAPES = (transparent, routed, one_arm, guarded, switch)
