@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from swlb._worker import Worker, link
-from swlb.addresses import Address, packed, prefix_of_128
+from swlb.addresses import packed, prefix_of_128
 from swlb.config import Config, Segment, Service, Timeouts
+from swlb.config.ways import segment_of_vip, segment_towards
 from swlb.servers import READY_UP
 from swlb.workers import Workers
 
@@ -60,31 +61,6 @@ def segment_mac(segment: Segment) -> bytes:
     """A locally administered MAC, the same at every start on the same machine, so that neighbours need not relearn."""
     seed = " ".join([socket.gethostname(), segment.name, *map(str, segment.addresses)])
     return b"\x02" + hashlib.sha256(seed.encode()).digest()[:5]
-
-
-def segment_towards(config: Config, address: Address) -> Segment | None:
-    """The segment by which packets to the address leave: the longest prefix decides. None: no way."""
-    connected = [(i.network, segment) for segment in config.segments.values() for i in segment.addresses]
-    routed = [
-        (route.to, segment)
-        for route in config.routes
-        for network, segment in connected
-        if route.via.version == network.version and route.via in network
-    ]
-    fitting = [
-        (network.prefixlen, segment)
-        for network, segment in connected + routed
-        if network.version == address.version and address in network
-    ]
-    return max(fitting, key=lambda pair: pair[0], default=(0, None))[1]
-
-
-def segment_of_vip(config: Config, vip: Address) -> Segment | None:
-    """The segment whose network holds the VIP; None when it is reached by routes only."""
-    for segment in config.segments.values():
-        if any(i.version == vip.version and vip in i.network for i in segment.addresses):
-            return segment
-    return None
 
 
 def build(

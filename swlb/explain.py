@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from ipaddress import IPv6Address
 
 from swlb.config.models import Check, Config, Port, Segment, Server, Service
+from swlb.config.source import counted
 from swlb.config.values import ANY_PORT, Address, PortRange
+from swlb.config.ways import is_one_arm
 from swlb.durations import duration_text
 
 WIDTH = 100  # columns
@@ -41,14 +43,15 @@ def worst_time_to_down(check: Check) -> float:
 
 def _summary(config: Config) -> str:
     mode = f"mode {config.mode}, " if config.mode else ""
+    topology = "one-arm" if is_one_arm(config) else "inline"
     counts = [
-        _count(len(config.ports), "port"),
-        _count(len(config.segments), "segment"),
-        _count(len(config.services), "service"),
-        _count(sum(len(service.servers) for service in config.services.values()), "server"),
+        counted(len(config.ports), "port"),
+        counted(len(config.segments), "segment"),
+        counted(len(config.services), "service"),
+        counted(sum(len(service.servers) for service in config.services.values()), "server"),
     ]
     workers = f" {config.workers} workers, each a thread, share them by clients." if config.workers > 1 else ""
-    return f"{mode}{config.topology}: {', '.join(counts)}; room for {config.limits.sessions} sessions.{workers}"
+    return f"{mode}{topology}: {', '.join(counts)}; room for {config.limits.sessions} sessions.{workers}"
 
 
 def _segment(config: Config, segment: Segment) -> list[str]:
@@ -87,10 +90,10 @@ def _check(check: Check | None) -> str:
     port = f" to port {check.port}" if check.port else ""
     return (
         f"check {check.type}{port} every {duration_text(check.interval)}, answered within "
-        f"{duration_text(check.response)}. Down after {_count(check.retries, 'failure')} in a row, or "
+        f"{duration_text(check.response)}. Down after {counted(check.retries, 'failure')} in a row, or "
         f"{duration_text(check.timeout)} after the first failed probe began, whichever comes first: a server that "
         f"falls silent is out within {duration_text(worst_time_to_down(check))}. While down every "
-        f"{duration_text(check.dead_interval)}; up again after {_count(check.rise, 'success', 'successes')} in a row. "
+        f"{duration_text(check.dead_interval)}; up again after {counted(check.rise, 'success', 'successes')} in a row. "
         f"{INITIAL[check.initial]}"
     )
 
@@ -112,10 +115,6 @@ def _l4_ports(ports: PortRange) -> str:
     if ports == ANY_PORT:
         return "any port"
     return f"port {ports.first}" if ports.first == ports.last else f"ports {ports.first}-{ports.last}"
-
-
-def _count(count: int, one: str, many: str = "") -> str:
-    return f"{count} {one if count == 1 else many or one + 's'}"
 
 
 def _table(rows: Iterable[tuple[str, ...]]) -> list[str]:

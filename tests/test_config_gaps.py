@@ -22,6 +22,8 @@ CASES = [
          '9: segments.outside.access: found "private", not built yet; expected open'),
     Case("masquerade", "[client],", "[client], masquerade: on,",
          '9: segments.outside.masquerade: found "on", not built yet; expected off'),
+    Case("vip_guard", "[client],", "[client], vip_guard: true,",
+         "9: segments.outside.vip_guard: found true, not built yet; expected the key left out"),
     Case("forward dsr", "port: 80\n", "port: 80\n    forward: dsr\n",
          '17: services.web.forward: found "dsr", not built yet; expected nat'),
     Case("forward ipip", "port: 80\n", "port: 80\n    forward: ipip\n",
