@@ -2,14 +2,15 @@
 
 import math
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from ipaddress import IPv6Address
 
 from swlb.config.models import Check, Config, Port, Segment, Server, Service
 from swlb.config.source import counted
 from swlb.config.values import ANY_PORT, Address, PortRange
-from swlb.config.ways import is_one_arm
+from swlb.config.ways import is_one_arm, segment_of_vip
 from swlb.durations import duration_text
+from swlb.journey import journey
 
 WIDTH = 100  # columns
 INDENT = "  "
@@ -29,7 +30,7 @@ def explain(config: Config) -> str:
     blocks += [_segment(config, segment) for segment in config.segments.values()]
     if config.routes:
         blocks.append(["routes", *_table([(f"{route.to}", f"via {route.via}") for route in config.routes])])
-    blocks += [_service(service) for service in config.services.values()]
+    blocks += [_service(config, service) for service in config.services.values()]
     return "\n\n".join("\n".join(block) for block in blocks) + "\n"
 
 
@@ -58,7 +59,29 @@ def _segment(config: Config, segment: Segment) -> list[str]:
     addresses = ", ".join(map(str, segment.addresses)) or "no address: a switch and nothing else"
     fdb = f"remembers at most {segment.fdb_limit} stations, each for {duration_text(segment.ageing)} of silence"
     ports = _table([_port(config.ports[name]) for name in segment.ports])
-    return [*_wrapped(f"segment {segment.name}: {addresses}"), *_wrapped(fdb, INDENT), *ports]
+    rest = [line for words in _segment_settings(config, segment) for line in _wrapped(words, INDENT)]
+    return [*_wrapped(f"segment {segment.name}: {addresses}"), *_wrapped(fdb, INDENT), *ports, *rest]
+
+
+def _segment_settings(config: Config, segment: Segment) -> Iterator[str]:
+    if segment.access == "private":
+        but = "a service's requests" + (", and answers to what they began." if segment.masquerade != "off" else ".")
+        yield f"access private: nothing from other segments reaches its hosts but {but}{_private(config, segment)}"
+    if segment.masquerade != "off":
+        on = segment.masquerade == "on"
+        pool = "swlb's address there" if on else ", ".join(map(str, segment.masquerade))
+        yield f"masquerade: what its hosts begin with other segments comes from {pool}."
+    if segment.vip_guard:
+        yield "vip_guard: what its stations say of a VIP in ARP or neighbour discovery is dropped."
+
+
+def _private(config: Config, segment: Segment) -> str:
+    """What follows from it where that may surprise."""
+    if not any(other.addresses for other in config.segments.values() if other is not segment) or not segment.addresses:
+        return " Nothing is routed to it anyway: that takes an address here and on another segment."
+    vips = dict.fromkeys(vip for service in config.services.values() for vip in service.vips)
+    held = ", ".join(str(vip) for vip in vips if segment_of_vip(config, vip) is segment)
+    return f" {held} is reached all the same: a VIP is swlb's and no host's." if held else ""
 
 
 def _port(port: Port) -> tuple[str, ...]:
@@ -66,7 +89,7 @@ def _port(port: Port) -> tuple[str, ...]:
     return ("port", port.name, f"device {port.tap} {where}", f"mtu {port.mtu}")
 
 
-def _service(service: Service) -> list[str]:
+def _service(config: Config, service: Service) -> list[str]:
     vips = " and ".join(map(str, service.vips))
     lines = _wrapped(f"service {service.name}: {vips}, {service.protocol} {_l4_ports(service.l4_ports)}")
     scheduler = SCHEDULERS[service.scheduler]
@@ -75,6 +98,8 @@ def _service(service: Service) -> list[str]:
     if not service.servers:
         refusal = "refused" if service.refuse == "reset" else "dropped"
         lines += _wrapped(f"no server: every client is {refusal}", INDENT)
+    for heading, words in journey(config, service):
+        lines += _wrapped(f"{heading}: {words}", INDENT)
     lines += _wrapped(_check(service.check), INDENT)
     return lines + _wrapped(_on_down(service), INDENT)
 
