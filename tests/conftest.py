@@ -19,9 +19,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 # What has its keys, rules and words, and waits for the fast path.
-MODES = ("mode", "topology", "segments.*.access", "segments.*.masquerade", "segments.*.vip_guard", "services.*.forward",
-         "services.*.source_nat", "services.*.source_pool", "services.*.source_ports", "services.*.mss",
-         "services.*.gue")  # fmt: skip
+MODES = ("mode", "segments.*.access", "segments.*.masquerade", "segments.*.vip_guard", "services.*.forward",
+         "services.*.mss", "services.*.gue")  # fmt: skip
 
 
 @pytest.fixture

@@ -148,7 +148,7 @@ def test_a_segment_has_its_defaults(key: str, default: object) -> None:
 @pytest.mark.parametrize(
     ("key", "default"),
     [
-        ("protocol", "tcp"), ("forward", "nat"), ("source_nat", "never"), ("source_pool", ()),
+        ("protocol", "tcp"), ("forward", "nat"), ("source_nat", "auto"), ("source_pool", ()),
         ("source_ports", (1024, 65535)), ("mss", "off"), ("gue", Gue()), ("scheduler", "rr"), ("check", None),
         ("servers", {}), ("refuse", "reset"), ("orphans", "reset"), ("on_down", None), ("timeouts", Timeouts()),
     ],

@@ -40,7 +40,6 @@ LEFT_OUT = "the key left out"
 NOT_BUILT = (
     Gap("checks", LEFT_OUT),
     Gap("mode", "transparent or routed", _any_of("dsr")),
-    Gap("topology", "inline", _any_of("one-arm")),
     Gap("ports.*.packet", "tap"),
     Gap("ports.*.tun", "tap"),
     Gap("segments.*.ports.*", "the name of a port", _vlan_member),
@@ -48,9 +47,6 @@ NOT_BUILT = (
     Gap("segments.*.masquerade", "off", lambda value, document: value != "off"),
     Gap("segments.*.vip_guard", LEFT_OUT),
     Gap("services.*.forward", "nat", _any_of("dsr", "ipip", "gue")),
-    Gap("services.*.source_nat", "never", _any_of("auto", "always")),
-    Gap("services.*.source_pool", LEFT_OUT),
-    Gap("services.*.source_ports", LEFT_OUT),
     Gap("services.*.mss", LEFT_OUT),
     Gap("services.*.gue", LEFT_OUT),
     Gap("services.*.scheduler", "rr", _any_of("wrr", "lc", "wlc", "hash", "maglev")),

@@ -87,9 +87,9 @@ class Server:
 class Service:
     """What clients reach at a VIP. `timeouts` is complete: what the service leaves out is the configuration's own.
 
-    So is `mss`: what is left out is `auto` where `forward` has a use for it. An empty `source_pool` is the address of
-    the segment towards the server. Without `on_down`, the policy: UDP and closing TCP are rescheduled, established TCP
-    is reset.
+    So are `source_nat` and `mss`: what is left out is `auto` where `forward` has a use for it. An empty
+    `source_pool` is the address of the segment towards the server. Without `on_down`, the policy: UDP and closing
+    TCP are rescheduled, established TCP is reset.
     """
 
     name: str
@@ -107,7 +107,7 @@ class Service:
     ]
     protocol: Annotated[str, choice("tcp", "udp")] = "tcp"
     forward: Annotated[str, choice("nat", "dsr", "ipip", "gue")] = "nat"
-    source_nat: Annotated[str, choice("auto", "always", "never")] = "never"
+    source_nat: Annotated[str, choice("auto", "always", "never")] = ""
     source_pool: Annotated[tuple[Host, ...], Field(description="a list of addresses")] = ()
     source_ports: Annotated[PortRange, PlainValidator(read_l4_ports)] = SOURCE_PORTS
     mss: Annotated[str | int, PlainValidator(read_mss)] = ""
@@ -123,7 +123,9 @@ class Service:
     timeouts: Timeouts = TIMEOUTS
 
     def __post_init__(self) -> None:
+        source_nat = self.source_nat or ("auto" if self.forward == "nat" else "never")
         mss = self.mss or ("auto" if self.is_tunnel and self.protocol == "tcp" else "off")
+        object.__setattr__(self, "source_nat", source_nat)
         object.__setattr__(self, "mss", mss)
 
     @property
