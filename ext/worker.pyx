@@ -150,7 +150,8 @@ cdef class Worker:
     cdef key_t key
 
     def __cinit__(self, *, sessions=1000000, fragments=4096, neighbours=8192, icmp_errors=1000, neighbour_ns=60 * 10**9,
-                  fragment_ns=30 * 10**9, n_segments=1, n_addresses=0, n_routes=0, n_services=0, n_servers=0, ring=True):
+                  fragment_ns=30 * 10**9, n_segments=1, n_addresses=0, n_routes=0, n_services=0, n_servers=0, n_pools=None,
+                  ring=True):
         """Room for so many of everything; `sessions` over both families; `icmp_errors` a second.
 
         With `ring` TAPs are read and written through io_uring while `run` runs, if the kernel lets us.
@@ -162,7 +163,7 @@ cdef class Worker:
         sizes.sessions, sizes.fragments, sizes.neighbours = sessions, fragments, neighbours
         sizes.segments, sizes.addresses, sizes.routes = n_segments, n_addresses, n_routes
         sizes.services, sizes.servers, sizes.icmp_rate = n_services, n_servers, icmp_errors
-        sizes.pools = n_services + n_segments
+        sizes.pools = n_services + n_segments if n_pools is None else n_pools
         sizes.neighbour_ms, sizes.fragment_ms = neighbour_ns // 10**6, fragment_ns // 10**6
         sizes.key = self.key
         self.w = worker_new(&sizes)

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from swlb import servers as words
 from swlb.addresses import Address
-from swlb.build import Built, segment_towards
+from swlb.build import Built
 from swlb.checks import Checks, CheckStatus, Key
 from swlb.clock import Clock
 from swlb.config import Config, Service
+from swlb.config.ways import segment_towards
 from swlb.errors import SwlbError
 from swlb.events import Events
 from swlb.health import Transition

@@ -6,13 +6,15 @@ Nothing here touches the operating system; the devices are opened before (app.py
 import hashlib
 import secrets
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from swlb._worker import Worker, link
-from swlb.addresses import Address, packed, prefix_of_128
-from swlb.config import Config, Segment, Service, Timeouts
+from swlb.addresses import packed, prefix_of_128
+from swlb.config import Config, Segment, Server, Service, Timeouts
+from swlb.config.ways import segment_of_vip, segment_towards
 from swlb.servers import READY_UP
+from swlb.sources import Pool, pools_of
 from swlb.workers import Workers
 
 NS = 1_000_000_000
@@ -62,42 +64,24 @@ def segment_mac(segment: Segment) -> bytes:
     return b"\x02" + hashlib.sha256(seed.encode()).digest()[:5]
 
 
-def segment_towards(config: Config, address: Address) -> Segment | None:
-    """The segment by which packets to the address leave: the longest prefix decides. None: no way."""
-    connected = [(i.network, segment) for segment in config.segments.values() for i in segment.addresses]
-    routed = [
-        (route.to, segment)
-        for route in config.routes
-        for network, segment in connected
-        if route.via.version == network.version and route.via in network
-    ]
-    fitting = [
-        (network.prefixlen, segment)
-        for network, segment in connected + routed
-        if network.version == address.version and address in network
-    ]
-    return max(fitting, key=lambda pair: pair[0], default=(0, None))[1]
-
-
-def segment_of_vip(config: Config, vip: Address) -> Segment | None:
-    """The segment whose network holds the VIP; None when it is reached by routes only."""
-    for segment in config.segments.values():
-        if any(i.version == vip.version and vip in i.network for i in segment.addresses):
-            return segment
-    return None
-
-
 def build(
     config: Config, devices: Mapping[str, Opened], *, up_at_start: Mapping[tuple[str, str], bool], ring: bool = True
 ) -> Built:
     """Sealed workers over the opened devices (by port name); servers are up as up_at_start says."""
-    workers = [_new_worker(config, ring=ring) for _ in range(config.workers)]
+    pools = pools_of(config)
+    workers = [_new_worker(config, len(set(pools.values())), ring=ring) for _ in range(config.workers)]
     built = Built(Workers(workers), key=secrets.randbits(64))
-    _build_workers(workers, built, config, devices, up_at_start)
+    for number, worker in enumerate(workers):
+        _add_network(worker, number, config, devices, built)
+        _add_services(worker, config, pools, up_at_start, built)
+    if len(workers) > 1:
+        link(workers, key=built.key)
+    for worker in workers:
+        worker.seal()
     return built
 
 
-def _new_worker(config: Config, *, ring: bool) -> Worker:
+def _new_worker(config: Config, n_pools: int, *, ring: bool) -> Worker:
     """A worker with room for everything, as any session may come to it. What is a rate is shared out."""
     return Worker(
         ring=ring,
@@ -112,29 +96,36 @@ def _new_worker(config: Config, *, ring: bool) -> Worker:
         n_routes=len(config.routes),
         n_services=len(config.services),
         n_servers=sum(len(service.servers) for service in config.services.values()),
+        n_pools=n_pools,
     )
 
 
-def _build_workers(
-    workers: Sequence[Worker],
-    built: Built,
+# Every worker gets everything in the same order, and so under the same indices.
+
+
+def _add_network(worker: Worker, number: int, config: Config, devices: Mapping[str, Opened], built: Built) -> None:
+    """The worker of that number has the segments with their ports, and the routes."""
+    for segment in config.segments.values():
+        built.segments[segment.name] = _add_segment(worker, segment)
+        _add_ports(worker, number, segment, devices, built)
+    _add_routes(worker, config, built)
+
+
+def _add_services(
+    worker: Worker,
     config: Config,
-    devices: Mapping[str, Opened],
+    pools: Mapping[tuple[str, str], Pool],
     up_at_start: Mapping[tuple[str, str], bool],
+    built: Built,
 ) -> None:
-    """Every worker has everything, in the same order and so under the same indices, and is sealed."""
-    for number, worker in enumerate(workers):
-        for segment in config.segments.values():
-            built.segments[segment.name] = _add_segment(worker, segment)
-            _add_ports(worker, number, segment, devices, built)
-        _add_routes(worker, config, built)
-        for service in config.services.values():
-            built.services[service.name] = _add_service(worker, config, service, built)
-            _add_servers(worker, service, up_at_start, built)
-    if len(workers) > 1:
-        link(workers, key=built.key)
-    for worker in workers:
-        worker.seal()
+    """The worker has the services with their servers, and whom these may see in the place of clients."""
+    pool_index = {pool: _add_pool(worker, config, pool, built) for pool in dict.fromkeys(pools.values())}
+    for service in config.services.values():
+        built.services[service.name] = _add_service(worker, config, service, built)
+        for server in sorted(service.servers.values(), key=lambda server: server.address.version):
+            key = (service.name, server.name)
+            pool = pool_index[pools[key]] if key in pools else None
+            built.servers[key] = _add_server(worker, built.services[service.name], server, pool, up=up_at_start[key])
 
 
 def _add_segment(worker: Worker, segment: Segment) -> int:
@@ -179,20 +170,30 @@ def _add_service(worker: Worker, config: Config, service: Service, built: Built)
         orphans=ANSWERS[service.orphans],
         on_down=ON_DOWN[service.on_down],
         timeouts_ns=state_timeouts(service.timeouts),
+        source_nat=service.source_nat,
     )
     return index
 
 
-def _add_servers(worker: Worker, service: Service, up_at_start: Mapping[tuple[str, str], bool], built: Built) -> None:
-    for server in sorted(service.servers.values(), key=lambda server: server.address.version):
-        key = (service.name, server.name)
-        built.servers[key] = worker.add_server(
-            built.services[service.name],
-            ip=packed(server.address),
-            l4_port=server.port or 0,
-            weight=server.weight,
-            ready=READY_UP if up_at_start[key] else 0,
-        )
+def _add_pool(worker: Worker, config: Config, pool: Pool, built: Built) -> int:
+    """swlb answers for the pool's addresses on the segments they are on; for the segments' own the kernel twins do."""
+    own = {interface.ip for segment in config.segments.values() for interface in segment.addresses}
+    homes = [(ip, None if ip in own else segment_of_vip(config, ip)) for ip in pool.addresses]
+    addresses = [(packed(ip), None if home is None else built.segments[home.name]) for ip, home in homes]
+    index: int = worker.add_pool(addresses, first=pool.l4_ports.first, last=pool.l4_ports.last)
+    return index
+
+
+def _add_server(worker: Worker, service: int, server: Server, pool: int | None, *, up: bool) -> int:
+    index: int = worker.add_server(
+        service,
+        ip=packed(server.address),
+        l4_port=server.port or 0,
+        weight=server.weight,
+        ready=READY_UP if up else 0,
+        pool=pool,
+    )
+    return index
 
 
 def state_timeouts(timeouts: Timeouts) -> list[int]:

@@ -1,4 +1,4 @@
-"""The command line: `swlb check|run|show|set|flush|lab|bench`.
+"""The command line: `swlb check|doctor|run|show|set|flush|lab|bench`.
 
 Exit codes: 0 done, 1 not done, 2 wrong words, 3 not running.
 """
@@ -38,6 +38,7 @@ def cli() -> None:
     Begin here:
       swlb lab run routed     see it balance, with a drawing (root)
       swlb check FILE         what a configuration means, or what is wrong with it
+      swlb doctor FILE        what its servers must have set
       swlb run FILE           balance (root); "ready" is printed when it does
       swlb show servers       who serves
     """
@@ -52,6 +53,21 @@ def check(file: Path, control: Path) -> None:
     from swlb.explain import explain
 
     click.echo(explain(load(file)), nl=False)
+
+
+@cli.command()
+@file_argument
+@click.option("--json", "as_json", is_flag=True, help="One list of objects, for programs.")
+def doctor(file: Path, as_json: bool) -> None:
+    """Print the commands that the servers of FILE need for its services to work. Nothing is run.
+
+    They are grouped by server, and what is printed is a shell script whose comments say why.
+    """
+    from swlb.config import load
+    from swlb.doctor import diagnose, prescription, rows
+
+    patients = diagnose(load(file))
+    click.echo(json.dumps(rows(patients), indent=1) if as_json else prescription(patients), nl=as_json)
 
 
 @cli.command()

@@ -2,12 +2,15 @@
 
 import math
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from ipaddress import IPv6Address
 
 from swlb.config.models import Check, Config, Port, Segment, Server, Service
+from swlb.config.source import counted
 from swlb.config.values import ANY_PORT, Address, PortRange
+from swlb.config.ways import is_one_arm, segment_of_vip
 from swlb.durations import duration_text
+from swlb.journey import journey
 
 WIDTH = 100  # columns
 INDENT = "  "
@@ -27,7 +30,7 @@ def explain(config: Config) -> str:
     blocks += [_segment(config, segment) for segment in config.segments.values()]
     if config.routes:
         blocks.append(["routes", *_table([(f"{route.to}", f"via {route.via}") for route in config.routes])])
-    blocks += [_service(service) for service in config.services.values()]
+    blocks += [_service(config, service) for service in config.services.values()]
     return "\n\n".join("\n".join(block) for block in blocks) + "\n"
 
 
@@ -41,21 +44,44 @@ def worst_time_to_down(check: Check) -> float:
 
 def _summary(config: Config) -> str:
     mode = f"mode {config.mode}, " if config.mode else ""
+    topology = "one-arm" if is_one_arm(config) else "inline"
     counts = [
-        _count(len(config.ports), "port"),
-        _count(len(config.segments), "segment"),
-        _count(len(config.services), "service"),
-        _count(sum(len(service.servers) for service in config.services.values()), "server"),
+        counted(len(config.ports), "port"),
+        counted(len(config.segments), "segment"),
+        counted(len(config.services), "service"),
+        counted(sum(len(service.servers) for service in config.services.values()), "server"),
     ]
     workers = f" {config.workers} workers, each a thread, share them by clients." if config.workers > 1 else ""
-    return f"{mode}{config.topology}: {', '.join(counts)}; room for {config.limits.sessions} sessions.{workers}"
+    return f"{mode}{topology}: {', '.join(counts)}; room for {config.limits.sessions} sessions.{workers}"
 
 
 def _segment(config: Config, segment: Segment) -> list[str]:
     addresses = ", ".join(map(str, segment.addresses)) or "no address: a switch and nothing else"
     fdb = f"remembers at most {segment.fdb_limit} stations, each for {duration_text(segment.ageing)} of silence"
     ports = _table([_port(config.ports[name]) for name in segment.ports])
-    return [*_wrapped(f"segment {segment.name}: {addresses}"), *_wrapped(fdb, INDENT), *ports]
+    rest = [line for words in _segment_settings(config, segment) for line in _wrapped(words, INDENT)]
+    return [*_wrapped(f"segment {segment.name}: {addresses}"), *_wrapped(fdb, INDENT), *ports, *rest]
+
+
+def _segment_settings(config: Config, segment: Segment) -> Iterator[str]:
+    if segment.access == "private":
+        but = "a service's requests" + (", and answers to what they began." if segment.masquerade != "off" else ".")
+        yield f"access private: nothing from other segments reaches its hosts but {but}{_private(config, segment)}"
+    if segment.masquerade != "off":
+        on = segment.masquerade == "on"
+        pool = "swlb's address there" if on else ", ".join(map(str, segment.masquerade))
+        yield f"masquerade: what its hosts begin with other segments comes from {pool}."
+    if segment.vip_guard:
+        yield "vip_guard: what its stations say of a VIP in ARP or neighbour discovery is dropped."
+
+
+def _private(config: Config, segment: Segment) -> str:
+    """What follows from it where that may surprise."""
+    if not any(other.addresses for other in config.segments.values() if other is not segment) or not segment.addresses:
+        return " Nothing is routed to it anyway: that takes an address here and on another segment."
+    vips = dict.fromkeys(vip for service in config.services.values() for vip in service.vips)
+    held = ", ".join(str(vip) for vip in vips if segment_of_vip(config, vip) is segment)
+    return f" {held} is reached all the same: a VIP is swlb's and no host's." if held else ""
 
 
 def _port(port: Port) -> tuple[str, ...]:
@@ -63,7 +89,7 @@ def _port(port: Port) -> tuple[str, ...]:
     return ("port", port.name, f"device {port.tap} {where}", f"mtu {port.mtu}")
 
 
-def _service(service: Service) -> list[str]:
+def _service(config: Config, service: Service) -> list[str]:
     vips = " and ".join(map(str, service.vips))
     lines = _wrapped(f"service {service.name}: {vips}, {service.protocol} {_l4_ports(service.l4_ports)}")
     scheduler = SCHEDULERS[service.scheduler]
@@ -72,6 +98,8 @@ def _service(service: Service) -> list[str]:
     if not service.servers:
         refusal = "refused" if service.refuse == "reset" else "dropped"
         lines += _wrapped(f"no server: every client is {refusal}", INDENT)
+    for heading, words in journey(config, service):
+        lines += _wrapped(f"{heading}: {words}", INDENT)
     lines += _wrapped(_check(service.check), INDENT)
     return lines + _wrapped(_on_down(service), INDENT)
 
@@ -87,10 +115,10 @@ def _check(check: Check | None) -> str:
     port = f" to port {check.port}" if check.port else ""
     return (
         f"check {check.type}{port} every {duration_text(check.interval)}, answered within "
-        f"{duration_text(check.response)}. Down after {_count(check.retries, 'failure')} in a row, or "
+        f"{duration_text(check.response)}. Down after {counted(check.retries, 'failure')} in a row, or "
         f"{duration_text(check.timeout)} after the first failed probe began, whichever comes first: a server that "
         f"falls silent is out within {duration_text(worst_time_to_down(check))}. While down every "
-        f"{duration_text(check.dead_interval)}; up again after {_count(check.rise, 'success', 'successes')} in a row. "
+        f"{duration_text(check.dead_interval)}; up again after {counted(check.rise, 'success', 'successes')} in a row. "
         f"{INITIAL[check.initial]}"
     )
 
@@ -112,10 +140,6 @@ def _l4_ports(ports: PortRange) -> str:
     if ports == ANY_PORT:
         return "any port"
     return f"port {ports.first}" if ports.first == ports.last else f"ports {ports.first}-{ports.last}"
-
-
-def _count(count: int, one: str, many: str = "") -> str:
-    return f"{count} {one if count == 1 else many or one + 's'}"
 
 
 def _table(rows: Iterable[tuple[str, ...]]) -> list[str]:

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
-from swlb.build import Built, Opened, host_port_name, segment_mac, segment_towards
+from swlb.build import Built, Opened, host_port_name, segment_mac
 from swlb.config import Config, Segment
+from swlb.config.ways import segment_towards
 from swlb.devices import DeviceState, Tap, host_device_name, open_host, open_tap, watch
 from swlb.errors import PortError
 from swlb.events import Events

@@ -40,8 +40,9 @@ def check_surroundings(config: Config) -> list[str]:
     Raises SwlbError when an address that swlb would take or answer for is the host's own.
     """
     host = list(host_addresses())
-    wanted = {interface.ip: f"segment {segment.name}" for segment in config.segments.values()
-              for interface in segment.addresses}
+    wanted = {ip: f"service {service.name}" for service in config.services.values() for ip in service.source_pool}
+    wanted |= {interface.ip: f"segment {segment.name}" for segment in config.segments.values()
+               for interface in segment.addresses}
     wanted |= {vip: f"service {service.name}" for service in config.services.values() for vip in service.vips}
     for theirs in host:
         if theirs.address in wanted:

@@ -34,9 +34,41 @@ ports: {a: {tap: swa}, b: {tap: swb}}
 segments: {lan: {ports: [a, b]}}
 """
 
+ONE_ARM = """\
+mode: transparent
+topology: one-arm
+ports: {up: {tap: swu}}
+segments: {lan: {ports: [up], addresses: [10.0.0.1/24, "fd00::1/64"]}}
+routes: [{to: default, via: 10.0.0.254}]
+services:
+  web:
+    vip: 10.0.0.100
+    port: 80
+    source_nat: auto
+    servers: {web1: {address: 10.0.0.11, port: 8080}}
+"""
+
+DIRECT = """\
+mode: dsr
+ports: {client: {tap: swc}, web1: {tap: sw1}, web2: {tap: sw2}}
+segments: {lan: {ports: [client, web1, web2], addresses: [10.0.0.1/24, "fd00::1/64"]}}
+routes: [{to: 10.9.0.0/24, via: 10.0.0.254}]
+services:
+  web:
+    vip: [10.0.0.100, "fd00::100"]
+    port: 80
+    forward: dsr
+    servers: {web1: {address: 10.0.0.11}, web2: {address: "fd00::12"}}
+  far:
+    vip: 10.0.0.101
+    port: 80
+    forward: ipip
+    servers: {far1: {address: 10.9.0.11}}
+"""
+
 
 class Case(NamedTuple):
-    """The first `old` of BASE becomes `new`; exactly this is found then ("LINE: PATH: found X; expected Y")."""
+    """The first `old` of a good text becomes `new`; exactly this is found then ("LINE: PATH: found X; expected Y")."""
 
     name: str
     old: str
@@ -44,10 +76,10 @@ class Case(NamedTuple):
     problem: str
 
 
-def changed(old: str, new: str) -> str:
-    """BASE with the first `old` replaced."""
-    assert old in BASE
-    return BASE.replace(old, new, 1)
+def changed(old: str, new: str, text: str = BASE) -> str:
+    """The text with the first `old` replaced."""
+    assert old in text
+    return text.replace(old, new, 1)
 
 
 def problems(text: str, **options: object) -> list[str]:
@@ -59,6 +91,6 @@ def problems(text: str, **options: object) -> list[str]:
     return []
 
 
-def problems_of(case: Case) -> list[str]:
+def problems_of(case: Case, text: str = BASE) -> list[str]:
     """What is wrong once the case's change is made."""
-    return problems(changed(case.old, case.new))
+    return problems(changed(case.old, case.new, text))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from swlb.config import Check, Config, Limits, Port, Route, Segment, Server, Service, Timeouts, load, parse
+from swlb.config import Check, Config, Gue, Limits, Port, Route, Segment, Server, Service, Timeouts, load, parse
 from swlb.errors import ConfigError, Problem
 from tests.config_text import BASE, SWITCH
 
@@ -108,7 +108,7 @@ def test_a_services_timeouts_stand_over_those_of_the_top() -> None:
 
 @pytest.mark.parametrize(
     ("key", "default"),
-    [("mode", None), ("topology", "inline"), ("workers", 1), ("routes", ()), ("services", {})],
+    [("mode", None), ("topology", None), ("workers", 1), ("routes", ()), ("services", {})],
 )
 def test_top_keys_have_their_defaults(key: str, default: object) -> None:
     assert getattr(parse(SWITCH, file="lab.yaml"), key) == default
@@ -138,7 +138,8 @@ def test_a_port_has_its_defaults() -> None:
 
 @pytest.mark.parametrize(
     ("key", "default"),
-    [("addresses", ()), ("ageing", 300), ("fdb_limit", 8192), ("access", "open"), ("masquerade", "off")],
+    [("addresses", ()), ("ageing", 300), ("fdb_limit", 8192), ("access", "open"), ("masquerade", "off"),
+     ("vip_guard", False)],
 )
 def test_a_segment_has_its_defaults(key: str, default: object) -> None:
     assert getattr(parse(SWITCH, file="lab.yaml").segments["lan"], key) == default
@@ -147,7 +148,8 @@ def test_a_segment_has_its_defaults(key: str, default: object) -> None:
 @pytest.mark.parametrize(
     ("key", "default"),
     [
-        ("protocol", "tcp"), ("forward", "nat"), ("source_nat", "never"), ("scheduler", "rr"), ("check", None),
+        ("protocol", "tcp"), ("forward", "nat"), ("source_nat", "auto"), ("source_pool", ()),
+        ("source_ports", (1024, 65535)), ("mss", "off"), ("gue", Gue()), ("scheduler", "rr"), ("check", None),
         ("servers", {}), ("refuse", "reset"), ("orphans", "reset"), ("on_down", None), ("timeouts", Timeouts()),
     ],
 )

@@ -50,7 +50,7 @@ CASES = [
     Case("a key twice", "    port: 80\n", "    port: 80\n    port: 81\n",
          "16: services.web.port: found the key twice, on lines 16 and 17; expected each key once"),
     Case("a mode misspelt", "mode: routed", "mode: router",
-         '1: mode: found "router"; expected transparent or routed; did you mean routed?'),
+         '1: mode: found "router"; expected transparent, routed or dsr; did you mean routed?'),
     Case("a protocol that is none", "protocol: udp", "protocol: sctp",
          '21: services.dns.protocol: found "sctp"; expected tcp or udp'),
     Case("a scheduler that is none", "port: 80\n", "port: 80\n    scheduler: round\n",

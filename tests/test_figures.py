@@ -30,6 +30,12 @@ def test_any_port_is_said_so():
     assert row["port"] == "any"
 
 
+def test_a_service_tells_how_it_forwards():
+    (web, dns) = services(control(CONFIG.replace("port: 80\n", "port: 80\n    source_nat: always\n")))
+    assert (web["forward"], web["source_nat"]) == ("nat", "always")
+    assert (dns["forward"], dns["source_nat"]) == ("nat", "auto")
+
+
 def test_a_server_that_keeps_the_client_s_port_has_none():
     assert {row["server"]: row["port"] for row in servers(control())}["ns1"] is None
 

@@ -3,7 +3,7 @@
     read_yaml (source)               text -> data with lines
     refuse_gaps (gaps)               what is not built yet
     refuse_unknown_keys, config      data -> Config (draft, models, values)
-    broken_rules, namespaces_exist   between the values (rules, service_rules)
+    broken_rules, namespaces_exist   between the values (rules, and the files of rules it names)
 
 All problems of a file are raised together, as one ConfigError.
 """
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from swlb.config.draft import Draft
-from swlb.config.models import Check, Config, Limits, Port, Route, Segment, Server, Service, Timeouts
+from swlb.config.models import Check, Config, Gue, Limits, Port, Route, Segment, Server, Service, Timeouts
 from swlb.config.rules import broken_rules, namespaces_exist
 from swlb.config.source import Source, read_yaml
 from swlb.config.values import Address, Interface, Network
@@ -24,6 +24,7 @@ __all__ = [
     "Address",
     "Check",
     "Config",
+    "Gue",
     "Interface",
     "Limits",
     "Network",

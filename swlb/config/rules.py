@@ -1,13 +1,21 @@
-"""What must hold between the values of a configuration: ports, segments, routes and the stated mode.
+"""What must hold between the values of a configuration: ports, segments and routes; and the list of all rules.
 
-Rules about services are in swlb.config.service_rules. A rule that finds something missing is only asked where the
-sections it relies on are sound: what was taken out of a draft must not be missed a second time.
+The others are in mode_rules, service_rules, forward_rules and source_rules. A rule that finds something missing is
+only asked where the sections it relies on are sound: what was taken out of a draft must not be missed a second time.
 """
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
+from swlb.config.forward_rules import (
+    direct_servers_are_neighbours,
+    mss_is_of_tcp,
+    ports_are_kept_by_direct_services,
+    tunnels_have_room,
+    tunnels_say_which_gue,
+)
+from swlb.config.mode_rules import mode_is_true, services_are_of_the_mode, some_reply_comes_back, topology_is_true
 from swlb.config.models import Config
 from swlb.config.service_rules import (
     checks_know_their_port,
@@ -22,10 +30,17 @@ from swlb.config.service_rules import (
     vips_are_their_own,
 )
 from swlb.config.source import Finding, Path, show
+from swlb.config.source_rules import (
+    masquerade_has_somebody,
+    pools_are_swlbs_own,
+    pools_are_used,
+    pools_have_every_family,
+    source_nat_is_of_nat,
+    sources_are_few_enough,
+)
 from swlb.config.values import Interface, end_of_subnet, one_of
 
 IPV6_MIN_MTU = 1280  # RFC 8200 section 5
-LISTED = 6  # segments in a message
 MAX_PORTS = 256  # of one worker, ext/ports/port.pxd
 
 
@@ -132,21 +147,6 @@ def routers_are_neighbours(config: Config) -> Iterator[Finding]:
             yield Finding(path, f"{route.via}, which is in no segment's subnet", "a router in a segment's subnet")
 
 
-def mode_is_true(config: Config) -> Iterator[Finding]:
-    """The stated mode is what the ports and segments are."""
-    segments = config.segments.values()
-    if config.mode == "transparent" and all(len(segment.ports) < 2 for segment in segments):
-        yield Finding(("mode",), "transparent without a segment of two ports", "a segment with two or more ports")
-    addressed = [segment.name for segment in segments if segment.addresses]
-    if config.mode == "transparent" and len(addressed) > 1:
-        found = f"transparent with addresses on {len(addressed)} segments: {', '.join(addressed[:LISTED])}"
-        expected = "addresses and VIPs on one segment, or mode routed"
-        yield Finding(("mode",), found + (" ..." if len(addressed) > LISTED else ""), expected)
-    if config.mode == "routed" and len(addressed) < 2:
-        found = "routed with fewer than two segments that have an address"
-        yield Finding(("mode",), found, "two or more segments with an address each")
-
-
 def namespaces_exist(config: Config, namespaces: Collection[str]) -> Iterator[Finding]:
     """Every port's namespace is one of those given."""
     for name, port in config.ports.items():
@@ -187,7 +187,11 @@ RULES = (
     Rule(routes_are_of_one_family),
     Rule(routes_differ),
     Rule(routers_are_neighbours, ("segments",)),
-    Rule(mode_is_true, ("segments",)),
+    Rule(mode_is_true, ("ports", "segments")),
+    Rule(topology_is_true, ("ports", "segments")),
+    Rule(services_are_of_the_mode),
+    Rule(some_reply_comes_back, ("segments", "services")),
+    Rule(masquerade_has_somebody, ("segments",)),
     Rule(vips_are_their_own),
     Rule(vips_are_reachable, ("segments", "routes")),
     Rule(l4_ports_of_a_vip_are_served_once),
@@ -198,6 +202,16 @@ RULES = (
     Rule(servers_are_few_enough),
     Rule(services_are_few_enough),
     Rule(checks_know_their_port, ("services",)),
+    Rule(ports_are_kept_by_direct_services, ("services",)),
+    Rule(direct_servers_are_neighbours, ("segments", "routes")),
+    Rule(tunnels_have_room),
+    Rule(tunnels_say_which_gue),
+    Rule(mss_is_of_tcp),
+    Rule(source_nat_is_of_nat),
+    Rule(pools_are_used),
+    Rule(pools_are_swlbs_own),
+    Rule(pools_have_every_family),
+    Rule(sources_are_few_enough),
 )
 
 

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from swlb.config.models import Config, Server, Service
 from swlb.config.source import Finding, Path
-from swlb.config.values import Address, Network, PortRange, end_of_subnet
+from swlb.config.values import Address, Network, PortRange
+from swlb.config.ways import as_end_of_subnet, subnets_of
 
 MAX_SERVERS = 65535  # an index of 16 bits names a server in a session
 MAX_SERVICES = 32767  # with two VIPs each; an index of 16 bits names them, and its last value none
@@ -16,13 +17,13 @@ def vips_are_their_own(config: Config) -> Iterator[Finding]:
     for path, vip in _vips(config):
         if owner := _segment_with(config, vip):
             yield Finding(path, f"{vip}, which is the address of segment {owner}", "an address nobody else has")
-        elif found := _as_end_of_subnet(config, vip):
+        elif found := as_end_of_subnet(config, vip):
             yield Finding(path, found, "the address of one station")
 
 
 def vips_are_reachable(config: Config) -> Iterator[Finding]:
     """Every VIP is inside a segment's subnet, or (not in transparent mode) a route leads to it."""
-    subnets, prefixes = _subnets(config), [route.to for route in config.routes]
+    subnets, prefixes = subnets_of(config), [route.to for route in config.routes]
     for path, vip in _vips(config):
         if any(vip in network for network in subnets):
             continue
@@ -60,13 +61,13 @@ def server_addresses_are_their_own(config: Config) -> Iterator[Finding]:
         elif owner := _segment_with(config, address):
             found = f"{address}, which is the address of segment {owner}"
             yield Finding(path, found, "the server's own address")
-        elif found := _as_end_of_subnet(config, address):
+        elif found := as_end_of_subnet(config, address):
             yield Finding(path, found, "the address of one station")
 
 
 def servers_are_reachable(config: Config) -> Iterator[Finding]:
     """Every server is inside a segment's subnet, or a route leads to it."""
-    subnets, prefixes = _subnets(config), [route.to for route in config.routes]
+    subnets, prefixes = subnets_of(config), [route.to for route in config.routes]
     for service, server in _servers(config):
         if not any(server.address in network for network in subnets + prefixes):
             found = f"{server.address}, which is outside every segment and route"
@@ -87,8 +88,13 @@ def servers_differ(config: Config) -> Iterator[Finding]:
 
 
 def servers_and_vips_share_families(config: Config) -> Iterator[Finding]:
-    """Every server has a VIP of its family to serve, and where there are servers every VIP has one."""
+    """Every server has a VIP of its family to serve, and where there are servers every VIP has one.
+
+    A tunnel carries either family to either.
+    """
     for service in config.services.values():
+        if service.is_tunnel:
+            continue
         vip_families = {vip.version for vip in service.vips}
         for server in service.servers.values():
             if server.address.version not in vip_families:
@@ -146,24 +152,10 @@ def _place(service: Service, server: Server, key: str) -> Path:
     return ("services", service.name, "servers", server.name, key)
 
 
-def _subnets(config: Config) -> list[Network]:
-    """The subnets of all segments, each once."""
-    addresses = [address for segment in config.segments.values() for address in segment.addresses]
-    return list(dict.fromkeys(address.network for address in addresses))
-
-
 def _segment_with(config: Config, address: Address) -> str:
     """The name of the segment whose own address this is, or ''."""
     owners = [name for name, segment in config.segments.items() if any(own.ip == address for own in segment.addresses)]
     return owners[0] if owners else ""
-
-
-def _as_end_of_subnet(config: Config, address: Address) -> str:
-    """The address with what it is of its subnet, or '' where it may be a station's."""
-    for network in _subnets(config):
-        if address in network and (word := end_of_subnet(address, network)):
-            return f"{address}, the {word} address of {network}"
-    return ""
 
 
 def _listed(networks: list[Network]) -> str:

@@ -80,6 +80,11 @@ def show(value: object) -> str:
     return json.dumps(shown, ensure_ascii=not shown.isprintable())
 
 
+def counted(count: int, one: str, many: str = "") -> str:
+    """1 port, 2 ports."""
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
 def path_text(path: Path) -> str:
     """The path as it is written in messages: services.web.vip[1]."""
     text = ""

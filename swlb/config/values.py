@@ -46,6 +46,7 @@ DEVICE_MAX_LEN = 15  # IFNAMSIZ of linux/if.h counts the final NUL as well
 DEVICE = re.compile(rf"(?!\.\.?\Z)[!-$&-.0-9;-~]{{1,{DEVICE_MAX_LEN}}}")
 NAMESPACE = re.compile(r"(?!\.\.?\Z)[^/\s\0]{1,255}")  # a file below /run/netns
 RATE = re.compile(r"([0-9]{1,9})/s")
+MIN_MSS = 88  # TCP_MIN_MSS of Linux, which takes no less from a peer
 L4_PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 
 
@@ -131,6 +132,31 @@ def read_l4_ports(value: object) -> PortRange:
         if 1 <= ports.first <= ports.last <= ANY_PORT.last:
             return ports
     raise expected('a port from 1 to 65535, a range such as "8000-8099", or any')
+
+
+def read_flag(value: object) -> bool:
+    """true or false."""
+    if not isinstance(value, bool):
+        raise expected("true or false")
+    return value
+
+
+def read_mss(value: object) -> str | int:
+    """The largest TCP segment that either side may announce: off, auto or a number of bytes."""
+    if isinstance(value, str) and value in ("off", "auto"):
+        return value
+    if type(value) is not int or not MIN_MSS <= value <= 65535:
+        raise expected(f"off, auto or a number of bytes from {MIN_MSS} to 65535")
+    return value
+
+
+def read_masquerade(value: object) -> str | tuple[Address, ...]:
+    """off, on, or the addresses that stand for others."""
+    if isinstance(value, str) and value in ("off", "on"):
+        return value
+    if not isinstance(value, list | tuple) or not value:
+        raise expected("off, on or a list of addresses")
+    return tuple(map(read_host, value))
 
 
 def read_host(value: object) -> Address:

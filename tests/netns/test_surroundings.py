@@ -14,7 +14,7 @@ pytestmark = pytest.mark.root
 CONFIG = """
 ports: {a: {tap: t0}}
 segments: {lan: {ports: [a], addresses: [10.0.1.1/24, "fd00:1::1/64"]}}
-services: {web: {vip: 10.0.1.100, port: 80, servers: {one: {address: 10.0.1.11}}}}
+services: {web: {vip: 10.0.1.100, port: 80, source_pool: [10.0.1.7], servers: {one: {address: 10.0.1.11}}}}
 """
 
 
@@ -40,7 +40,8 @@ def test_an_overlapping_network_is_told_with_its_device(netns, address):
 
 
 @pytest.mark.parametrize(("address", "whose"), [
-    ("10.0.1.1/24", "segment lan"), ("10.0.1.100/24", "service web"), ("fd00:1::1/64", "segment lan"),
+    ("10.0.1.1/24", "segment lan"), ("10.0.1.100/24", "service web"),
+    ("10.0.1.7/24", "service web"), ("fd00:1::1/64", "segment lan"),
 ])
 def test_an_address_of_the_hosts_own_is_refused(netns, address, whose):
     with pytest.raises(SwlbError, match=f"of {whose} is this host's own already, on eth7"):

@@ -1,0 +1,155 @@
+"""A service as values: what clients reach, the servers behind it, and how packets get to them and back."""
+
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
+
+from swlb.config.forms import Count, Host, IdleTime, L4Port, Name, ProbeTime, Reject, named
+from swlb.config.values import (
+    Address,
+    PortRange,
+    as_list,
+    choice,
+    expected,
+    nonempty,
+    read_l4_ports,
+    read_mss,
+    seconds,
+    whole,
+)
+from swlb.durations import DAY
+
+SOURCE_PORTS = PortRange(1024, 65535)  # those that no server keeps for privileged clients
+TUNNELS = ("ipip", "gue")
+IP_HEADER_LEN = {4: 20, 6: 40}  # without options and extension headers; swlb sends none
+GUE_LEN = 12  # a UDP header and the four bytes of GUE
+
+
+def _one_of_each_family(value: tuple[Address, ...]) -> tuple[Address, ...]:
+    if len({address.version for address in value}) != len(value):
+        raise expected("one address, or a list of one IPv4 and one IPv6 address")
+    return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timeouts:
+    """Idle times by state. `udp` is one way, `udp_stream` both."""
+
+    tcp_syn: IdleTime = 60.0
+    tcp_established: IdleTime = 7440.0
+    tcp_fin: IdleTime = 120.0
+    tcp_closed: IdleTime = 10.0
+    udp: IdleTime = 120.0
+    udp_stream: IdleTime = 300.0
+    icmp: IdleTime = 60.0
+    fragment: IdleTime = 30.0
+    neighbour: IdleTime = 60.0
+
+
+TIMEOUTS = Timeouts()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """How a service's servers are probed. Without `port`, the server's own."""
+
+    type: Annotated[str, choice("tcp", "icmp")] = "tcp"
+    port: L4Port | None = None
+    via: Annotated[str, choice("server")] = "server"
+    initial: Annotated[str, choice("up", "down", "checking")] = "checking"
+    interval: ProbeTime = 2.0
+    response: ProbeTime = 1.0
+    retries: Count = 3
+    timeout: Annotated[float, seconds(0, DAY)] = 5.0
+    dead_interval: ProbeTime = 10.0
+    rise: Count = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gue:
+    """Where a server takes packets that are wrapped in UDP; 6080 is the registered port."""
+
+    port: L4Port = 6080
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """A server of a service. Without `port`, the port the client used is kept."""
+
+    name: str
+    address: Annotated[Host, Field(description="the server's address")]
+    port: L4Port | None = None
+    weight: Annotated[int, whole(0, 65535)] = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """What clients reach at a VIP. `timeouts` is complete: what the service leaves out is the configuration's own.
+
+    So are `source_nat` and `mss`: what is left out is `auto` where `forward` has a use for it. An empty
+    `source_pool` is the address of the segment towards the server. Without `on_down`, the policy: UDP and closing
+    TCP are rescheduled, established TCP is reset.
+    """
+
+    name: str
+    vips: Annotated[
+        tuple[Host, ...],
+        BeforeValidator(as_list),
+        BeforeValidator(nonempty("at least one address")),
+        AfterValidator(_one_of_each_family),
+        Field(validation_alias="vip", description="the virtual IP address, or a list of one IPv4 and one IPv6 address"),
+    ]
+    l4_ports: Annotated[
+        PortRange,
+        PlainValidator(read_l4_ports),
+        Field(validation_alias="port", description='a port, a range such as "8000-8099", or any'),
+    ]
+    protocol: Annotated[str, choice("tcp", "udp")] = "tcp"
+    forward: Annotated[str, choice("nat", "dsr", "ipip", "gue")] = "nat"
+    source_nat: Annotated[str, choice("auto", "always", "never")] = ""
+    source_pool: Annotated[tuple[Host, ...], Field(description="a list of addresses")] = ()
+    source_ports: Annotated[PortRange, PlainValidator(read_l4_ports)] = SOURCE_PORTS
+    mss: Annotated[str | int, PlainValidator(read_mss)] = ""
+    gue: Gue = Gue()
+    scheduler: Annotated[str, choice("rr")] = "rr"
+    check: Check | None = None
+    servers: Annotated[
+        dict[Name, Server], BeforeValidator(named), Field(description="a mapping of names to servers")
+    ] = field(default_factory=dict)
+    refuse: Reject = "reset"
+    orphans: Reject = "reset"
+    on_down: Annotated[str, choice("keep", "reschedule", "reset", "drop")] | None = None
+    timeouts: Timeouts = TIMEOUTS
+
+    def __post_init__(self) -> None:
+        source_nat = self.source_nat or ("auto" if self.forward == "nat" else "never")
+        mss = self.mss or ("auto" if self.is_tunnel and self.protocol == "tcp" else "off")
+        object.__setattr__(self, "source_nat", source_nat)
+        object.__setattr__(self, "mss", mss)
+
+    @property
+    def port_first(self) -> int:
+        """The lowest l4_port of the service."""
+        return self.l4_ports.first
+
+    @property
+    def port_last(self) -> int:
+        """The highest l4_port of the service."""
+        return self.l4_ports.last
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether the servers answer clients themselves, from the VIP."""
+        return self.forward != "nat"
+
+    @property
+    def is_tunnel(self) -> bool:
+        """Whether packets reach the servers inside other packets."""
+        return self.forward in TUNNELS
+
+    def outer_len(self, server: Server) -> int:
+        """Bytes that are put in front of a packet on its way to the server."""
+        if not self.is_tunnel:
+            return 0
+        return IP_HEADER_LEN[server.address.version] + (GUE_LEN if self.forward == "gue" else 0)

@@ -1,0 +1,99 @@
+"""swlb by one port beside a switch: client and servers are behind that port, too, and reach each other without it."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from netns.running import Host, Swlb, cli, ip, running
+from netns.traffic import get, http_server
+
+pytestmark = pytest.mark.root
+
+VIPS = {4: "10.0.0.100", 6: "fd00::100"}
+OWN = {4: "10.0.0.1", 6: "fd00::1"}
+POOL = {4: "10.0.0.9", 6: "fd00::9"}
+PLACES = {"client": 10, "web1": 11, "web2": 12}
+PORT = 8080
+FAMILIES = pytest.mark.parametrize("family", [4, 6])
+
+
+def config_of(lan: str, **keys: object) -> str:
+    """swlb behind device `arm` of the namespace; `keys` are of the service."""
+    servers = {f"{name}v{family}": {"address": address.format(n), "port": PORT}
+               for name, n in PLACES.items() if name != "client"
+               for family, address in ((4, "10.0.0.{}"), (6, "fd00::{}"))}  # fmt: skip
+    return json.dumps({
+        "topology": "one-arm",
+        "limits": {"sessions": 1000},
+        "ports": {"arm": {"tap": "arm", "netns": lan}},
+        "segments": {"lan": {"ports": ["arm"], "addresses": ["10.0.0.1/24", "fd00::1/64", "10.0.5.1/24"]}},
+        "services": {"web": {"vip": list(VIPS.values()), "port": 80, "servers": servers, **keys}},
+    })  # fmt: skip
+
+
+@contextmanager
+def beside(make_netns: Callable[[], str], directory: Path, **keys: object) -> Iterator[tuple[Swlb, dict[str, Host]]]:
+    """Within the block swlb hangs by its port at the switch that the hosts are on, and both servers serve."""
+    lan = make_netns()
+    ip(lan, "link add br0 type bridge")
+    ip(lan, "link set br0 up")
+    hosts = {name: Host(name, make_netns(), "eth0", (f"10.0.0.{n}/24", f"fd00::{n}/64")) for name, n in PLACES.items()}
+    for name, host in hosts.items():
+        ip(lan, f"link add {name} type veth peer name eth0 netns {host.netns}")
+        ip(lan, f"link set {name} master br0 up")
+        host.ip("link set eth0 up")
+    with ExitStack() as stack:
+        swlb = stack.enter_context(running(config_of(lan, **keys), netns=make_netns(), directory=directory,
+                                           hosts=hosts.values()))  # fmt: skip
+        ip(lan, "link set arm master br0 up")
+        for host in (hosts["web1"], hosts["web2"]):
+            for family in (4, 6):
+                stack.enter_context(http_server(host, host.address(family), PORT))
+        yield swlb, hosts
+
+
+def seen(caller: Host, family: int) -> dict[str, str]:
+    """Whom the servers saw as the caller, of two requests."""
+    return {answer.server: answer.peer[0] for answer in (get(caller, VIPS[family]) for _ in range(2))}
+
+
+def test_by_itself_the_source_is_rewritten_as_everybody_is_behind_the_servers_port(make_netns, tmp_path) -> None:
+    with beside(make_netns, tmp_path) as (_, hosts):
+        for family in (4, 6):
+            assert seen(hosts["client"], family) == {"web1": OWN[family], "web2": OWN[family]}
+            assert seen(hosts["web1"], family) == {"web1": OWN[family], "web2": OWN[family]}
+
+
+def test_a_pool_stands_for_clients_and_swlb_answers_for_its_addresses(make_netns, tmp_path) -> None:
+    keys = {"source_nat": "always", "source_pool": list(POOL.values()), "source_ports": "2000-2099"}
+    with beside(make_netns, tmp_path, **keys) as (_, hosts):
+        for family in (4, 6):
+            answer = get(hosts["client"], VIPS[family])
+            assert answer.peer[0] == POOL[family]
+            assert 2000 <= answer.peer[1] <= 2099
+
+
+def test_where_the_source_stays_no_reply_comes_back_as_check_foresees(make_netns, tmp_path) -> None:
+    with beside(make_netns, tmp_path, source_nat="never") as (swlb, hosts):
+        with pytest.raises(TimeoutError):
+            get(hosts["client"], VIPS[4])
+        (web,) = swlb.show("services")
+        assert web["packets_in"] > 0
+        assert web["packets_out"] == 0
+        said = " ".join(cli("check", str(swlb.file)).stdout.split())
+        assert "watch out: replies pass swlb by for hosts of 10.0.0.0/24" in said
+
+
+def test_where_the_source_stays_clients_of_another_subnet_are_served_if_swlb_is_the_servers_gateway(
+    make_netns, tmp_path
+) -> None:
+    with beside(make_netns, tmp_path, source_nat="never") as (_, hosts):
+        hosts["client"].ip("address flush dev eth0")
+        hosts["client"].ip("address add 10.0.5.10/24 dev eth0")
+        hosts["client"].ip("route add default via 10.0.5.1")
+        for name in ("web1", "web2"):
+            hosts[name].ip("route add default via 10.0.0.1")
+        assert seen(hosts["client"], 4) == {"web1": "10.0.5.10", "web2": "10.0.5.10"}
