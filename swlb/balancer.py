@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from swlb import bypass
 from swlb import servers as words
 from swlb.addresses import Address
 from swlb.build import Built
@@ -17,6 +18,7 @@ from swlb.probes import Target
 from swlb.servers import ServerState, read_order
 
 NO_CHECK = "no check"
+BYPASS_GAP_S = 10.0  # between two notices of one server: it happens with every connection
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class Balancer:
         self.events = events
         self.servers: dict[Key, ServerState] = {}
         self._clock = clock
+        self._bypassed: dict[Key, float] = {}
         self._ways = ways
         self._checks = Checks(clock, on_transition=self._on_transition, on_probe=lambda _key, _outcome: None)
         for service in config.services.values():
@@ -103,6 +106,21 @@ class Balancer:
         if admin != before_admin:
             self._set_admin(state, admin)
         return f"server {name}: {admin} (was {before_admin})"
+
+    def hear_bypass(self, index: int, client: Address) -> None:
+        """A client was not answered by the server of that index: told, once in BYPASS_GAP_S, if the server is there."""
+        state = next(state for state in self.servers.values() if state.index == index)
+        now = self._clock.now()
+        if state.operational != words.UP or now - self._bypassed.get(state.key, -BYPASS_GAP_S) < BYPASS_GAP_S:
+            return
+        self._bypassed[state.key] = now
+        self.events.add(
+            "reply_bypasses",
+            bypass.notice(state.service, state.config, client),
+            service=state.key[0],
+            server=state.key[1],
+            client=str(client),
+        )
 
     def _find(self, name: str) -> ServerState:
         service, _, server = name.partition("/")

@@ -1,10 +1,12 @@
 """Orders and checks become states, events, and what the worker knows."""
 
 import asyncio
+import ipaddress
 
 import pytest
 from control import CONFIG, Control, control
 
+from swlb import bypass
 from swlb.balancer import up_at_start
 from swlb.config import parse
 from swlb.errors import SwlbError
@@ -160,3 +162,25 @@ def test_the_event_of_a_server_that_went_down_says_why():
     fall(balanced, "web1")
     (event,) = balanced.events.rows()
     assert (event["service"], event["server"], event["reason"], event["cause"]) == ("web", "web1", "L4CON", "retries")
+
+
+CLIENT = ipaddress.ip_address("192.0.2.7")
+
+
+def test_an_unanswered_client_is_told_of_once_in_a_while_if_its_server_is_up():
+    balanced = control()
+    index = balanced.server("web1").index
+    for _ in range(3):
+        balanced.balancer.hear_bypass(index, CLIENT)
+    assert balanced.kinds() == ["reply_bypasses"]
+    text = balanced.events.rows()[0]["text"]
+    assert "192.0.2.7" in text
+    assert bypass.WAYS_OUT in text
+
+
+def test_an_unanswered_client_of_a_server_that_is_down_is_no_news():
+    balanced = control()
+    fall(balanced, "web1")
+    before = balanced.kinds()
+    balanced.balancer.hear_bypass(balanced.server("web1").index, CLIENT)
+    assert balanced.kinds() == before
