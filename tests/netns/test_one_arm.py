@@ -9,6 +9,7 @@ import pytest
 
 from netns.running import Host, Swlb, cli, ip, running
 from netns.traffic import get, http_server
+from swlb.bypass import WAYS_OUT, WHAT_HAPPENS
 
 pytestmark = pytest.mark.root
 
@@ -85,6 +86,10 @@ def test_where_the_source_stays_no_reply_comes_back_as_check_foresees(make_netns
         assert web["packets_out"] == 0
         said = " ".join(cli("check", str(swlb.file)).stdout.split())
         assert "watch out: replies pass swlb by for hosts of 10.0.0.0/24" in said
+        event, *_ = swlb.events("reply_bypasses")
+        assert (event["service"], event["client"]) == ("web", hosts["client"].ipv4)
+        assert f": {WHAT_HAPPENS}. Ways out: {WAYS_OUT}." in event["text"]
+        assert f": {WHAT_HAPPENS}. Ways out: {WAYS_OUT}." in said
 
 
 def test_where_the_source_stays_clients_of_another_subnet_are_served_if_swlb_is_the_servers_gateway(
