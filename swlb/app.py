@@ -76,8 +76,8 @@ class App:
             await asyncio.sleep(WATCH_GAP_S)
 
     def _hear(self, event: dict[str, Any]) -> None:
-        if event["kind"] == "reply_bypasses":
-            self.balancer.hear_bypass(event["port"], unpacked(event["ip"]))
+        if event["kind"] == "reply_bypasses":  # whose "port" is a server
+            self.balancer.hear_of_bypass(event["port"], unpacked(event["ip"]))
             return
         port, segment = self._names.port(event["port"]), self._names.segment(event["segment"])
         mac, address = mac_text(event["mac"]), str(unpacked(event["ip"]))

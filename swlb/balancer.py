@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from swlb import bypass
 from swlb import servers as words
 from swlb.addresses import Address
 from swlb.build import Built
+from swlb.bypass import notice
 from swlb.checks import Checks, CheckStatus, Key
 from swlb.clock import Clock
 from swlb.config import Config, Service
@@ -18,7 +18,7 @@ from swlb.probes import Target
 from swlb.servers import ServerState, read_order
 
 NO_CHECK = "no check"
-BYPASS_GAP_S = 10.0  # between two notices of one server: it happens with every connection
+BYPASS_GAP_S = 60.0  # a client asks again and again
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ class Balancer:
         self.events = events
         self.servers: dict[Key, ServerState] = {}
         self._clock = clock
-        self._bypassed: dict[Key, float] = {}
         self._ways = ways
+        self._bypass_told: dict[Key, float] = {}
         self._checks = Checks(clock, on_transition=self._on_transition, on_probe=lambda _key, _outcome: None)
         for service in config.services.values():
             for server in service.servers.values():
@@ -107,21 +107,6 @@ class Balancer:
             self._set_admin(state, admin)
         return f"server {name}: {admin} (was {before_admin})"
 
-    def hear_bypass(self, index: int, client: Address) -> None:
-        """A client was not answered by the server of that index: told, once in BYPASS_GAP_S, if the server is there."""
-        state = next(state for state in self.servers.values() if state.index == index)
-        now = self._clock.now()
-        if state.operational != words.UP or now - self._bypassed.get(state.key, -BYPASS_GAP_S) < BYPASS_GAP_S:
-            return
-        self._bypassed[state.key] = now
-        self.events.add(
-            "reply_bypasses",
-            bypass.notice(state.service, state.config, client),
-            service=state.key[0],
-            server=state.key[1],
-            client=str(client),
-        )
-
     def _find(self, name: str) -> ServerState:
         service, _, server = name.partition("/")
         state = self.servers.get((service, server))
@@ -146,6 +131,20 @@ class Balancer:
             initial=initial,
             position=position,
         )
+
+    def hear_of_bypass(self, index: int, client: Address) -> None:
+        """A client of the server of that index asked again and was never answered: told where the server counts as up.
+
+        Of one server at most once in BYPASS_GAP_S. Where servers answer clients themselves nothing else is expected.
+        """
+        state = next(state for state in self.servers.values() if state.index == index)
+        now = self._clock.now()
+        told = self._bypass_told.get(state.key)
+        if state.service.is_direct or not state.serves or (told is not None and now - told < BYPASS_GAP_S):
+            return
+        self._bypass_told[state.key] = now
+        text = notice(state.service, state.config, client)
+        self.events.add("reply_bypasses", text, service=state.key[0], server=state.key[1], client=str(client))
 
     def _set_admin(self, state: ServerState, admin: str) -> None:
         """The operator's will is done. Maintenance ends probes; leaving it starts them afresh."""

@@ -14,7 +14,7 @@ from swlb.addresses import packed, prefix_of_128
 from swlb.config import Config, Segment, Server, Service, Timeouts
 from swlb.config.ways import segment_of_vip, segment_towards
 from swlb.servers import READY_UP
-from swlb.sources import Pool, pools_of
+from swlb.sources import Pool, Pools, pools_of
 from swlb.workers import Workers
 
 NS = 1_000_000_000
@@ -69,7 +69,7 @@ def build(
 ) -> Built:
     """Sealed workers over the opened devices (by port name); servers are up as up_at_start says."""
     pools = pools_of(config)
-    workers = [_new_worker(config, len(set(pools.values())), ring=ring) for _ in range(config.workers)]
+    workers = [_new_worker(config, len(pools.all()), ring=ring) for _ in range(config.workers)]
     built = Built(Workers(workers), key=secrets.randbits(64))
     for number, worker in enumerate(workers):
         _add_network(worker, number, config, devices, built)
@@ -114,17 +114,18 @@ def _add_network(worker: Worker, number: int, config: Config, devices: Mapping[s
 def _add_services(
     worker: Worker,
     config: Config,
-    pools: Mapping[tuple[str, str], Pool],
+    pools: Pools,
     up_at_start: Mapping[tuple[str, str], bool],
     built: Built,
 ) -> None:
-    """The worker has the services with their servers, and whom these may see in the place of clients."""
-    pool_index = {pool: _add_pool(worker, config, pool, built) for pool in dict.fromkeys(pools.values())}
+    """The worker has the services with their servers, and who stands for clients and for hosts."""
+    pool_index = {pool: _add_pool(worker, config, pool, built) for pool in pools.all()}
+    _guard_segments(worker, config, pools, pool_index, built)
     for service in config.services.values():
         built.services[service.name] = _add_service(worker, config, service, built)
         for server in sorted(service.servers.values(), key=lambda server: server.address.version):
             key = (service.name, server.name)
-            pool = pool_index[pools[key]] if key in pools else None
+            pool = pool_index[pools.servers[key]] if key in pools.servers else None
             built.servers[key] = _add_server(worker, built.services[service.name], server, pool, up=up_at_start[key])
 
 
@@ -182,6 +183,21 @@ def _add_pool(worker: Worker, config: Config, pool: Pool, built: Built) -> int:
     addresses = [(packed(ip), None if home is None else built.segments[home.name]) for ip, home in homes]
     index: int = worker.add_pool(addresses, first=pool.l4_ports.first, last=pool.l4_ports.last)
     return index
+
+
+def _guard_segments(worker: Worker, config: Config, pools: Pools, pool_index: Mapping[Pool, int], built: Built) -> None:
+    """What is routed over the segments' borders is let through or not, and in whose name, as they say."""
+    for segment in config.segments.values():
+        hosts = pools.hosts.get(segment.name)
+        worker.guard_segment(
+            built.segments[segment.name],
+            private=segment.access == "private",
+            masquerade=segment.masquerade != "off",
+            pool=None if hosts is None else pool_index[hosts],
+        )
+    for name, pool in pools.exits.items():
+        worker.set_exit_pool(built.segments[name], pool_index[pool])
+    worker.set_flow_timeouts(timeouts_ns=state_timeouts(config.timeouts), echo_ns=int(config.timeouts.icmp * NS))
 
 
 def _add_server(worker: Worker, service: int, server: Server, pool: int | None, *, up: bool) -> int:

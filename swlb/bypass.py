@@ -44,8 +44,9 @@ def warning(clients: list[str]) -> str:
 
 
 def notice(service: Service, server: Server, client: Address) -> str:
-    """What has happened: requests of the client went on to a server that is up, and swlb saw no reply."""
+    """What has happened: requests of the client went on to a server that counts as up, and swlb saw no reply."""
+    doubt = "" if service.check else " (if it is there at all: it has no check)"
     return (
-        f"service {service.name}, server {server.name} ({server.address}): replies pass swlb by for {client}:"
+        f"service {service.name}, server {server.name} ({server.address}){doubt}: replies pass swlb by for {client}:"
         f" {WHAT_HAPPENS}. Ways out: {WAYS_OUT}."
     )

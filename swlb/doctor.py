@@ -148,7 +148,7 @@ def _tunnel(address: Address, role: _Role) -> Step:
     for inner in role.wrapped:
         module, device = DEVICES[inner, outer]
         name = f"swlb{inner}in{outer}"
-        ends = f"local {address} remote {role.way.own.ip}"
+        ends = f"local {address} remote {role.way.sender}"
         commands += [f"modprobe {module}", f"ip link add name {name} type {device} {ends}", f"ip link set {name} up"]
         if inner == 4:
             # What comes out of the tunnel is answered by another device; 2 only asks that there is a way back.

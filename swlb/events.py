@@ -9,17 +9,9 @@ log = logging.getLogger("swlb")
 
 KEPT = 4096
 WARNINGS = frozenset(
-    {
-        "server_down",
-        "service_down",
-        "config_refused",
-        "port_down",
-        "address_conflict",
-        "vip_conflict",
-        "table_full",
-        "reply_bypasses",
-    }
-)
+    {"server_down", "service_down", "config_refused", "port_down", "address_conflict", "vip_conflict", "table_full",
+     "reply_bypasses"}
+)  # fmt: skip
 
 
 class Events:

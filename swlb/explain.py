@@ -65,8 +65,9 @@ def _segment(config: Config, segment: Segment) -> list[str]:
 
 def _segment_settings(config: Config, segment: Segment) -> Iterator[str]:
     if segment.access == "private":
-        but = "a service's requests" + (", and answers to what they began." if segment.masquerade != "off" else ".")
-        yield f"access private: nothing from other segments reaches its hosts but {but}{_private(config, segment)}"
+        answers = "and no answer to" if segment.masquerade == "off" else "and answers to"
+        closed = f"nothing from other segments reaches its hosts but a service's requests, {answers} what they begin."
+        yield f"access private: {closed}{_private(config, segment)}"
     if segment.masquerade != "off":
         on = segment.masquerade == "on"
         pool = "swlb's address there" if on else ", ".join(map(str, segment.masquerade))

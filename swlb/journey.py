@@ -69,9 +69,10 @@ def _request(config: Config, service: Service) -> str:
     if service.forward == "dsr":
         return f"nothing but the MACs changes: {seen}. TTL as it was."
     outside = "by IPIP" if service.forward == "ipip" else f"by GUE (UDP port {service.gue.port})"
-    froms = ", ".join(_swlbs_addresses(config, service))
+    ways = [way_to(config, server.address) for server in service.servers.values()]
+    senders = ", ".join(dict.fromkeys(str(way.sender) for way in ways if way))
     return (
-        f"packed unchanged into a packet of swlb's, from {froms} to the server, {outside}; unpacked there, {seen}."
+        f"packed unchanged into a packet of swlb's, from {senders} to the server, {outside}; unpacked there, {seen}."
         " TTL as it was, outside 64."
     )
 
@@ -99,7 +100,9 @@ def _source(config: Config, service: Service) -> str:
     stays = "the servers see the client's own address"
     if service.source_nat == "never":
         return f"untouched: {stays}."
-    pool = ", ".join(map(str, service.source_pool)) or ", ".join(_swlbs_addresses(config, service))
+    ways = [way_to(config, server.address) for server in service.servers.values()]
+    own = dict.fromkeys(way.own.ip for way in ways if way)
+    pool = ", ".join(map(str, service.source_pool or own))
     ports = f"ports {service.source_ports.first}-{service.source_ports.last}"
     if service.source_nat == "always":
         return f"always rewritten: the servers see {pool}, {ports}, and never a client's address."
@@ -147,9 +150,3 @@ def _traps(config: Config, service: Service) -> Iterator[str]:
             f"a server that answers ARP or neighbour discovery for the VIP draws clients away from swlb (event"
             f" vip_conflict); `vip_guard: true` on segment {name} silences it."
         )
-
-
-def _swlbs_addresses(config: Config, service: Service) -> list[str]:
-    """What swlb's own packets to the servers have as source."""
-    ways = [way_to(config, server.address) for server in service.servers.values()]
-    return list(dict.fromkeys(str(way.own.ip) for way in ways if way))

@@ -19,7 +19,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 # What has its keys, rules and words, and waits for the fast path.
-MODES = ("mode", "segments.*.access", "segments.*.masquerade", "segments.*.vip_guard", "services.*.forward",
+MODES = ("mode", "segments.*.vip_guard", "services.*.forward",
          "services.*.mss", "services.*.gue")  # fmt: skip
 
 

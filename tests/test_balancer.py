@@ -1,13 +1,13 @@
 """Orders and checks become states, events, and what the worker knows."""
 
 import asyncio
-import ipaddress
+from ipaddress import ip_address
 
 import pytest
 from control import CONFIG, Control, control
 
-from swlb import bypass
 from swlb.balancer import up_at_start
+from swlb.bypass import notice
 from swlb.config import parse
 from swlb.errors import SwlbError
 from swlb.health import Transition
@@ -164,23 +164,45 @@ def test_the_event_of_a_server_that_went_down_says_why():
     assert (event["service"], event["server"], event["reason"], event["cause"]) == ("web", "web1", "L4CON", "retries")
 
 
-CLIENT = ipaddress.ip_address("192.0.2.7")
+CLIENT = ip_address("10.0.1.10")
 
 
-def test_an_unanswered_client_is_told_of_once_in_a_while_if_its_server_is_up():
+def hear(balanced: Control, name: str = "web1") -> None:
+    """A worker has noticed that a client of the server asks again and was never answered."""
+    balanced.balancer.hear_of_bypass(balanced.server(name).index, CLIENT)
+
+
+def test_a_client_whose_answers_pass_swlb_by_is_an_event_in_the_words_of_check():
     balanced = control()
-    index = balanced.server("web1").index
-    for _ in range(3):
-        balanced.balancer.hear_bypass(index, CLIENT)
+    hear(balanced)
+    (event,) = balanced.events.rows()
+    web = balanced.config.services["web"]
+    assert (event["kind"], event["service"], event["server"], event["client"]) == (
+        "reply_bypasses", "web", "web1", "10.0.1.10")  # fmt: skip
+    assert event["text"] == notice(web, web.servers["web1"], CLIENT)
+
+
+def test_a_server_whose_answers_pass_swlb_by_is_told_of_once_a_minute():
+    balanced = control()
+    hear(balanced)
+    asyncio.run(balanced.clock.advance_to(159))
+    hear(balanced)
     assert balanced.kinds() == ["reply_bypasses"]
-    text = balanced.events.rows()[0]["text"]
-    assert "192.0.2.7" in text
-    assert bypass.WAYS_OUT in text
+    hear(balanced, "web2")
+    asyncio.run(balanced.clock.advance_to(160))
+    hear(balanced)
+    assert balanced.kinds() == ["reply_bypasses"] * 3
 
 
-def test_an_unanswered_client_of_a_server_that_is_down_is_no_news():
+def test_a_server_that_is_down_answers_nobody_and_that_is_no_event():
     balanced = control()
     fall(balanced, "web1")
-    before = balanced.kinds()
-    balanced.balancer.hear_bypass(balanced.server("web1").index, CLIENT)
-    assert balanced.kinds() == before
+    hear(balanced)
+    assert "reply_bypasses" not in balanced.kinds()
+
+
+def test_of_a_server_without_a_check_it_is_said_that_it_may_not_be_there():
+    balanced = control()
+    balanced.balancer.hear_of_bypass(balanced.server("ns1", "dns").index, CLIENT)
+    (event,) = balanced.events.rows()
+    assert "(if it is there at all: it has no check)" in event["text"]

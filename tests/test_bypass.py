@@ -6,7 +6,7 @@ import pytest
 
 from swlb.bypass import WAYS_OUT, WHAT_HAPPENS, clients_past, notice, warning
 from swlb.config import parse
-from tests.config_text import BASE, DIRECT, ONE_ARM
+from tests.config_text import BASE, DIRECT, ONE_ARM, changed
 
 pytestmark = pytest.mark.usefixtures("every_mode")
 
@@ -60,7 +60,7 @@ def test_a_service_without_servers_passes_nobody_by() -> None:
 
 
 def test_the_warning_before_and_the_notice_after_have_the_same_words() -> None:
-    config = parse(ONE_ARM, file="lab.yaml")
+    config = parse(changed("    servers", "    check: {}\n    servers", ONE_ARM), file="lab.yaml")
     web = config.services["web"]
     before = warning(clients_past(config, web))
     after = notice(web, web.servers["web1"], ip_address("10.0.0.10"))

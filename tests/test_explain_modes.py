@@ -110,8 +110,8 @@ def outside(*keys: str) -> str:
 
 def test_a_private_segment_is_explained_and_its_vip_stays_open() -> None:
     assert outside("access: private").endswith(
-        "access private: nothing from other segments reaches its hosts but a service's requests. "
-        "10.0.1.100 is reached all the same: a VIP is swlb's and no host's."
+        "access private: nothing from other segments reaches its hosts but a service's requests, and no answer to what "
+        "they begin. 10.0.1.100 is reached all the same: a VIP is swlb's and no host's."
     )
 
 
@@ -126,7 +126,7 @@ def test_masquerade_is_explained() -> None:
     assert outside('masquerade: [10.0.2.7, "fd00:2::7"]').endswith(
         "masquerade: what its hosts begin with other segments comes from 10.0.2.7, fd00:2::7."
     )
-    assert "but a service's requests, and answers to what they began. 10.0.1.100" in outside(
+    assert "but a service's requests, and answers to what they begin. 10.0.1.100" in outside(
         "masquerade: on", "access: private"
     )
 

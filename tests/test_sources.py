@@ -6,7 +6,7 @@ from control import CONFIG, control
 
 from swlb.config import parse
 from swlb.config.values import PortRange
-from swlb.sources import Pool, pools_of
+from swlb.sources import Pool, Pools, pools_of
 
 ALL = PortRange(1024, 65535)
 OWN = {"web1": "10.0.2.1", "web2": "10.0.2.1", "web1v6": "fd00:2::1"}
@@ -15,7 +15,13 @@ LISTED = CONFIG.replace("port: 80\n", 'port: 80\n    source_pool: [10.0.2.1, 10.
 
 def pools(text: str, service: str = "web") -> dict[str, Pool]:
     """By server of the service."""
-    return {server: pool for (name, server), pool in pools_of(parse(text, file="lab.yaml")).items() if name == service}
+    servers = pools_of(parse(text, file="lab.yaml")).servers
+    return {server: pool for (name, server), pool in servers.items() if name == service}
+
+
+def guarded(keys: str) -> Pools:
+    """With these keys of the servers' segment."""
+    return pools_of(parse(CONFIG.replace("web2],", f"web2], {keys},"), file="lab.yaml"))
 
 
 def test_swlb_s_address_on_the_way_to_a_server_stands_for_clients() -> None:
@@ -49,9 +55,32 @@ def test_a_worker_has_room_for_as_many_pools_as_there_are() -> None:
     text = CONFIG.partition("services:")[0] + "services:\n" + "".join(services)
     text = text.replace("[web1, web2]", "[web1]").replace("segments:", "segments:\n  third: {ports: [web2], "
                                                           "addresses: [10.0.3.1/24]}")  # fmt: skip
-    assert len(set(pools_of(parse(text, file="lab.yaml")).values())) == 9
+    assert len(pools_of(parse(text, file="lab.yaml")).all()) == 9
     assert len(control(text).built.servers) == 9
 
 
 def test_a_worker_takes_every_kind_of_address_in_a_pool() -> None:
     assert len(control(LISTED).built.servers) == 4
+
+
+def test_hosts_that_are_masqueraded_have_swlb_s_address_where_they_leave() -> None:
+    outside, inside = guarded("masquerade: on").exits.values()
+    assert outside == Pool((ip_address("fd00:1::1"), ip_address("10.0.1.1")), ALL)
+    assert inside == Pool((ip_address("fd00:2::1"), ip_address("10.0.2.1")), ALL)
+
+
+def test_of_several_addresses_of_a_segment_the_first_stands_for_hosts() -> None:
+    text = CONFIG.replace("web2],", "web2], masquerade: on,").replace("10.0.1.1/24,", "10.0.1.1/24, 10.0.7.1/24,")
+    exits = pools_of(parse(text, file="lab.yaml")).exits
+    assert set(exits["outside"].addresses) == {ip_address("10.0.1.1"), ip_address("fd00:1::1")}
+
+
+def test_hosts_that_are_masqueraded_have_a_pool_where_one_is_listed() -> None:
+    pools = guarded('masquerade: [10.0.1.9, "fd00:1::9"], access: private')
+    assert pools.hosts == {"inside": Pool((ip_address("10.0.1.9"), ip_address("fd00:1::9")), ALL)}
+    assert pools.exits == {}
+
+
+def test_nobody_masquerades_unasked() -> None:
+    pools = guarded("masquerade: off")
+    assert (pools.hosts, pools.exits) == ({}, {})

@@ -43,8 +43,6 @@ NOT_BUILT = (
     Gap("ports.*.packet", "tap"),
     Gap("ports.*.tun", "tap"),
     Gap("segments.*.ports.*", "the name of a port", _vlan_member),
-    Gap("segments.*.access", "open", _any_of("private")),
-    Gap("segments.*.masquerade", "off", lambda value, document: value != "off"),
     Gap("segments.*.vip_guard", LEFT_OUT),
     Gap("services.*.forward", "nat", _any_of("dsr", "ipip", "gue")),
     Gap("services.*.mss", LEFT_OUT),

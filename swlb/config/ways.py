@@ -15,6 +15,11 @@ class Way:
     own: Interface
     router: Address | None = None
 
+    @property
+    def sender(self) -> Address:
+        """The source of swlb's own packets that leave by the segment: its first address of the family."""
+        return next(own.ip for own in self.segment.addresses if own.version == self.own.version)
+
 
 def way_to(config: Config, address: Address) -> Way | None:
     """The way to the address: the longest prefix decides. None: there is none."""
