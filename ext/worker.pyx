@@ -43,7 +43,7 @@ from ext.tables.service cimport (NO_POOL, NO_SOURCE, SERVICE_NONE, V4, V6, serve
                                  service_recount, service_t, services_t, vip_add, vip_announce)
 from ext.tables.session cimport IN_BUCKET, PAGE, account_t, session_server_port, session_t
 from ext.tables.session_life cimport session_expired, session_timeout_ms
-from ext.tables.source cimport KINDS, POOL_ADDRESSES, pool_t, source_add, source_leave_to_others, sources_t
+from ext.tables.source cimport KINDS, POOL_ADDRESSES, pool_t, source_add, source_leave_to_others, source_spare, sources_t
 from ext.tables.state cimport S_NONE, state_names
 from ext.tables.tables cimport tables_t
 from ext.turn cimport turn
@@ -246,10 +246,11 @@ cdef class Worker:
         services.n_services += 1
         return services.n_services - 1
 
-    def add_pool(self, addresses, *, first, last) -> int:
+    def add_pool(self, addresses, *, first, last, spare=None) -> int:
         """Addresses that may stand for clients, (address, segment or None) each, with the ports from first to last; its index.
 
-        One without segment is swlb's own already; for the others swlb answers on their segment. Pools may overlap.
+        One without segment is swlb's own already; for the others swlb answers on their segment. Pools may overlap. Of its
+        own addresses the ports `spare` (first, last) are the kernel's, which gives them to its own connections.
         """
         cdef sources_t *sources = &self.w.tables.sources
         cdef pool_t *pool = &sources.pools[sources.n_pools]
@@ -262,6 +263,8 @@ cdef class Worker:
             if source == NO_SOURCE:
                 raise MemoryError
             vip_add(&self.w.tables.services, ip_from(address), NO_SEGMENT if segment is None else segment).source = source
+            if segment is None and spare:
+                source_spare(&sources.sources[source], spare[0], spare[1])
             pool.sources[pool.n_sources] = source
             pool.n_sources += 1
         pool.first, pool.last = first, last

@@ -22,7 +22,7 @@ from swlb.errors import SwlbError
 from swlb.events import Events
 from swlb.figures import Row, slices
 from swlb.ports import Ports
-from swlb.surroundings import check_surroundings
+from swlb.surroundings import check_surroundings, kernel_ports
 
 log = logging.getLogger("swlb")
 
@@ -115,7 +115,9 @@ async def run(config: Config, control: Path, *, ring: bool = True) -> None:
     loop.add_signal_handler(signal.SIGHUP, log.warning, "SIGHUP: reload is not built yet; nothing has changed")
     # The socket first: when another swlb has it, that is what the operator needs to hear.
     with control_socket(control) as sock, devices.opened(config) as ports:
-        built = build(config, ports.devices(), up_at_start=up_at_start(config), ring=ring)
+        built = build(
+            config, ports.devices(), up_at_start=up_at_start(config), kernel_ports=kernel_ports(), ring=ring
+        )
         ports.steer(config, built.key)
         app = App(config, built, ports, SystemClock())
         with built.workers.running():

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from swlb._worker import Worker, link
 from swlb.addresses import packed, prefix_of_128
 from swlb.config import Config, Segment, Server, Service, Timeouts
+from swlb.config.service_models import SOURCE_PORTS
+from swlb.config.values import PortRange
 from swlb.config.ways import segment_of_vip, segment_towards
 from swlb.servers import READY_UP
 from swlb.sources import Pool, Pools, pools_of
@@ -19,6 +21,7 @@ from swlb.workers import Workers
 
 NS = 1_000_000_000
 PROTOCOLS = {"tcp": 6, "udp": 17}
+KERNEL_PORTS = PortRange(32768, 60999)  # Documentation/networking/ip-sysctl.rst: ip_local_port_range
 
 # ext/tables/service.pxd
 ANSWERS = {"reset": 0, "drop": 1}
@@ -65,15 +68,23 @@ def segment_mac(segment: Segment) -> bytes:
 
 
 def build(
-    config: Config, devices: Mapping[str, Opened], *, up_at_start: Mapping[tuple[str, str], bool], ring: bool = True
+    config: Config,
+    devices: Mapping[str, Opened],
+    *,
+    up_at_start: Mapping[tuple[str, str], bool],
+    kernel_ports: PortRange = KERNEL_PORTS,
+    ring: bool = True,
 ) -> Built:
-    """Sealed workers over the opened devices (by port name); servers are up as up_at_start says."""
+    """Sealed workers over the opened devices (by port name); servers are up as up_at_start says.
+
+    `kernel_ports` are those that the kernel of swlb's namespace gives to connections of its own.
+    """
     pools = pools_of(config)
     workers = [_new_worker(config, len(pools.all()), ring=ring) for _ in range(config.workers)]
     built = Built(Workers(workers), key=secrets.randbits(64))
     for number, worker in enumerate(workers):
         _add_network(worker, number, config, devices, built)
-        _add_services(worker, config, pools, up_at_start, built)
+        _add_services(worker, config, pools, up_at_start, kernel_ports, built)
     if len(workers) > 1:
         link(workers, key=built.key)
     for worker in workers:
@@ -116,10 +127,11 @@ def _add_services(
     config: Config,
     pools: Pools,
     up_at_start: Mapping[tuple[str, str], bool],
+    kernel_ports: PortRange,
     built: Built,
 ) -> None:
     """The worker has the services with their servers, and who stands for clients and for hosts."""
-    pool_index = {pool: _add_pool(worker, config, pool, built) for pool in pools.all()}
+    pool_index = {pool: _add_pool(worker, config, pool, kernel_ports, built) for pool in pools.all()}
     _guard_segments(worker, config, pools, pool_index, built)
     for service in config.services.values():
         built.services[service.name] = _add_service(worker, config, service, built)
@@ -176,12 +188,16 @@ def _add_service(worker: Worker, config: Config, service: Service, built: Built)
     return index
 
 
-def _add_pool(worker: Worker, config: Config, pool: Pool, built: Built) -> int:
-    """swlb answers for the pool's addresses on the segments they are on; for the segments' own the kernel twins do."""
+def _add_pool(worker: Worker, config: Config, pool: Pool, kernel_ports: PortRange, built: Built) -> int:
+    """swlb answers for the pool's addresses on the segments they are on; for the segments' own the kernel twins do.
+
+    Of these the kernel keeps the ports that it gives to connections of swlb's own, unless others are configured.
+    """
     own = {interface.ip for segment in config.segments.values() for interface in segment.addresses}
     homes = [(ip, None if ip in own else segment_of_vip(config, ip)) for ip in pool.addresses]
     addresses = [(packed(ip), None if home is None else built.segments[home.name]) for ip, home in homes]
-    index: int = worker.add_pool(addresses, first=pool.l4_ports.first, last=pool.l4_ports.last)
+    spare = (kernel_ports.first, kernel_ports.last) if pool.l4_ports == SOURCE_PORTS else None
+    index: int = worker.add_pool(addresses, first=pool.l4_ports.first, last=pool.l4_ports.last, spare=spare)
     return index
 
 

@@ -94,6 +94,7 @@ def session_slices(run: Running) -> Iterator[list[Row]]:
     states = {state.index: state for state in run.balancer.servers.values()}
     for rows in run.built.workers.session_slices():
         yield [_session(row, states[row[4]]) for row in rows]
+    yield [_flow(row) for row in run.built.workers.flows()]
 
 
 def _session(row: tuple[Any, ...], server: ServerState) -> Row:
@@ -111,6 +112,27 @@ def _session(row: tuple[Any, ...], server: ServerState) -> Row:
         "idle_s": idle / 1000,
         "expires_s": left / 1000,
         "forward": server.service.forward,
+        "source_nat": endpoint_text(unpacked(source), source_port) if source else None,
+        **dict(zip(SUMMED[3:], figures, strict=True)),
+    }
+
+
+def _flow(row: tuple[Any, ...]) -> Row:
+    """What a host of a segment that masquerades began, or others began with it: no service's."""
+    protocol, host, host_port, peer, peer_port, state, age, idle, left, *figures, source, source_port = row
+    ends = [endpoint_text(unpacked(host), host_port), endpoint_text(unpacked(peer), peer_port)]
+    client, server = ends if source else reversed(ends)
+    return {
+        "protocol": PROTOCOL_NAMES.get(protocol, "icmp"),
+        "client": client,
+        "vip": None,
+        "server": server,
+        "service": None,
+        "state": state,
+        "age_s": age / 1000,
+        "idle_s": idle / 1000,
+        "expires_s": left / 1000,
+        "forward": "masquerade" if source else "route",
         "source_nat": endpoint_text(unpacked(source), source_port) if source else None,
         **dict(zip(SUMMED[3:], figures, strict=True)),
     }

@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
+from pathlib import Path
 
 import netifaces
 
 from swlb.addresses import Address, Network
 from swlb.config import Config
+from swlb.config.values import PortRange
 from swlb.errors import SwlbError
 
 FAMILIES = (netifaces.AF_INET, netifaces.AF_INET6)
@@ -20,6 +22,12 @@ class HostAddress:
     device: str
     address: Address
     network: Network
+
+
+def kernel_ports() -> PortRange:
+    """The ports that the kernel of the namespace gives to connections which ask for none."""
+    first, last = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()
+    return PortRange(int(first), int(last))
 
 
 def host_addresses() -> Iterator[HostAddress]:

@@ -121,6 +121,10 @@ class Workers:
         for worker in self._workers:
             yield from worker.session_slices(now_ns=now_ns)
 
+    def flows(self, *, now_ns: int | None = None) -> list[tuple[Any, ...]]:
+        """The flows of every worker over the borders of segments that masquerade."""
+        return [row for worker in self._workers for row in worker.flows(now_ns=now_ns)]
+
     def sessions(self, *, now_ns: int | None = None) -> list[tuple[Any, ...]]:
         """The same as one list."""
         return [row for rows in self.session_slices(now_ns=now_ns) for row in rows]

@@ -97,13 +97,20 @@ cdef inline uint16_t source_add(sources_t *table, ip_t ip) noexcept nogil:
     return i
 
 
+cdef inline void source_spare(source_t *source, uint32_t first, uint32_t last) noexcept nogil:
+    """Ports from first to last count as taken: somebody else gives them."""
+    cdef uint32_t kind, number
+    for number in range(first, last + 1):
+        for kind in range(<uint32_t>KINDS):
+            source.held[kind].taken[number // 64] |= 1ULL << (number % 64)
+
+
 cdef inline void source_leave_to_others(source_t *source, const crew_t *crew) noexcept nogil:
     """Ports whose replies come to another worker count as taken."""
-    cdef uint32_t kind, number
+    cdef uint32_t number
     for number in range(<uint32_t>PORT_NUMBERS):
         if crew_owner(crew, source.ip, htons(<uint16_t>number)) != crew.index:
-            for kind in range(<uint32_t>KINDS):
-                source.held[kind].taken[number // 64] |= 1ULL << (number % 64)
+            source_spare(source, number, number)
 
 
 cdef inline uint32_t held_next(const held_t *held, uint32_t first, uint32_t last) noexcept nogil:

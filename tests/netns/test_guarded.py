@@ -8,6 +8,10 @@ from netns.traffic import connect, get, http_server, ping
 
 pytestmark = pytest.mark.root
 
+def endpoint(address, port):
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
 FAMILIES = pytest.mark.parametrize("family", [4, 6])
 PORT = 8088
 POOL = {4: "10.0.1.9", 6: "fd00:1::9"}
@@ -51,6 +55,10 @@ def test_what_a_server_begins_comes_from_swlb_and_is_answered(private, family):
     with http_server(client, client.address(family), PORT):
         answer = get(private.hosts["web1"], client.address(family), PORT)
     assert (answer.server, answer.peer[0]) == ("client", Routed.routers[family])
+    shown = [row for row in private.swlb.show("sessions") if row["forward"] == "masquerade"]
+    ends = [(row["client"], row["server"], row["source_nat"]) for row in shown if row["protocol"] == "tcp"]
+    web1 = private.hosts["web1"].address(family)
+    assert (endpoint(web1, answer.client[1]), endpoint(client.address(family), PORT), endpoint(*answer.peer)) in ends
 
 
 @FAMILIES

@@ -54,4 +54,5 @@ class Service:
     source_nat: str = "never"
     source_pool: tuple[str, ...] = ()
     source_ports: tuple[int, int] = (1024, 65535)
+    source_spare: tuple[int, int] | None = None            # of swlb's own addresses the kernel's
     timeouts: Mapping[str, float] = field(default_factory=dict)

@@ -148,7 +148,8 @@ class Network:
         own = {str(ipaddress.ip_interface(text).ip) for segment in self._layout.values() for text in segment.addresses}
         addresses = [(address16(text), None if text in own else self._segment_around(text))
                      for text in service.source_pool]
-        return self.worker.add_pool(addresses, first=service.source_ports[0], last=service.source_ports[1])
+        return self.worker.add_pool(addresses, first=service.source_ports[0], last=service.source_ports[1],
+                                    spare=service.source_spare)
 
     def mac(self, segment: str) -> str:
         """The segment's own MAC."""

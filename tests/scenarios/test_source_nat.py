@@ -34,12 +34,13 @@ class Scene:
     ports: tuple[int, int] = (1024, 65535)
     n_servers: int = 2
     refuse: str = "reset"
+    spare: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         self.vip, self.sources = self.at(100), [self.at(host) for host in self.pool]
         servers = tuple(Server(self.at(11 + i), 8080) for i in range(self.n_servers))
         service = Service((self.vip,), servers, protocol=self.protocol, refuse=self.refuse, source_nat=self.source_nat,
-                          source_pool=tuple(self.sources), source_ports=self.ports)
+                          source_pool=tuple(self.sources), source_ports=self.ports, source_spare=self.spare)
         names = dict.fromkeys((self.client_port, self.server_port))
         self.net = Network({"lan": Segment(tuple(names), NEAR, host=True)}, services=[service])
         self.client = self.net.station(self.client_port, self.at(10))
@@ -379,3 +380,14 @@ def test_client_that_was_answered_is_not_reported_when_it_asks_again() -> None:
     scene.answer(scene.call(), to=scene.client.mac)
     scene.call()
     assert scene.net.worker.events() == []
+
+
+def test_ports_that_are_the_kernels_are_not_given_of_its_own_address() -> None:
+    scene = Scene(pool=(1,), ports=(2000, 2009), spare=(2003, 2007))
+    ports = {scene.call(sport=3000 + i).sport for i in range(5)}
+    assert ports == {2000, 2001, 2002, 2008, 2009}
+
+
+def test_ports_that_are_the_kernels_are_given_of_other_addresses() -> None:
+    scene = Scene(pool=(101,), ports=(2000, 2009), spare=(2000, 2009))
+    assert 2000 <= scene.call().sport <= 2009
