@@ -1,4 +1,4 @@
-"""The command line: `swlb check|doctor|run|show|set|flush|lab|bench`.
+"""The command line: `swlb check|doctor|run|show|set|flush|lab|bench|decap`.
 
 Exit codes: 0 done, 1 not done, 2 wrong words, 3 not running.
 """
@@ -13,6 +13,7 @@ import click
 
 from swlb import __version__
 from swlb.bench_cli import bench
+from swlb.decap_cli import decap
 from swlb.errors import SwlbError
 from swlb.lab_cli import lab
 
@@ -158,6 +159,7 @@ def flush(table: str, segment: str | None, service: str | None, server: str | No
 
 cli.add_command(lab)
 cli.add_command(bench)
+cli.add_command(decap)
 
 
 def main() -> None:

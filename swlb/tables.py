@@ -1,4 +1,4 @@
-"""The tables that `swlb show` prints for people: the columns one looks for first, the rest is in --json."""
+"""The tables that `swlb show` and `swlb decap` print for people: the columns one looks for first, --json has all."""
 
 from datetime import datetime
 from typing import Any
@@ -23,6 +23,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "health": ("service", "server", "type", "operational", "check_status", "check_duration_ms", "against",
                "next_probe_s", "detail"),
     "timeouts": ("name", "seconds"),
+    "tunnels": ("tunnel", "outer", "inner", "packets", "bytes"),
+    "refused": ("reason", "packets", "meaning"),
 }
 EMPTY = {
     "services": "no service is configured",
@@ -33,6 +35,7 @@ EMPTY = {
     "drops": "no frame has been dropped",
     "events": "nothing has happened yet",
     "health": "no server is checked",
+    "refused": "no packet was refused",
 }
 COLOURS = {"up": "green", "down": "red", "lost": "red", "checking": "yellow", "drain": "yellow", "maint": "yellow"}
 
