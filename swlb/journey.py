@@ -9,8 +9,8 @@ from swlb.config.ways import Way, is_one_arm, routes_for, segment_of_vip, way_to
 
 TCP_HEADERS_LEN = {4: 40, 6: 60}  # of IP and TCP, without options
 STRAIGHT = (
-    "straight from the server to the client, as the VIP's, with the server's own routes. swlb does not see it and knows"
-    " only the client's half of a session."
+    "straight from the server to the client, as the VIP's, with the server's own routes. Where swlb is not the switch"
+    " between them it sees only the client's half of a session."
 )
 DOCTOR = "`swlb doctor FILE` prints the commands."
 

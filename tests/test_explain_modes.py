@@ -60,7 +60,7 @@ GUE = DIRECT.replace("forward: dsr", "forward: gue\n    gue: {port: 7000}")
 DIRECT_SAYS = [
     (DIRECT, "request: nothing but the MACs changes: the server sees the client as source and the VIP as destination. "
              "TTL as it was."),
-    (DIRECT, "reply: straight from the server to the client, as the VIP's, with the server's own routes. swlb does"),
+    (DIRECT, "reply: straight from the server to the client, as the VIP's, with the server's own routes. Where"),
     (DIRECT, "servers need: the VIP on their loopback, and silence about it in ARP. `swlb doctor FILE` prints"),
     (DIRECT, "`vip_guard: true` on segment lan silences it."),
     (DIRECT.replace("forward: dsr\n", "forward: dsr\n    check: {}\n"), "the check asks the server's own address"),
