@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from swlb.addresses import Address
 from swlb.bypass import clients_past, warning
 from swlb.config import Config, Server, Service
+from swlb.config.service_models import SOURCE_PORTS
 from swlb.config.ways import Way, is_one_arm, routes_for, segment_of_vip, way_to
 
 TCP_HEADERS_LEN = {4: 40, 6: 60}  # of IP and TCP, without options
@@ -104,6 +105,8 @@ def _source(config: Config, service: Service) -> str:
     own = dict.fromkeys(way.own.ip for way in ways if way)
     pool = ", ".join(map(str, service.source_pool or own))
     ports = f"ports {service.source_ports.first}-{service.source_ports.last}"
+    if service.source_ports == SOURCE_PORTS and not service.source_pool:
+        ports += " but for the kernel's own"
     if service.source_nat == "always":
         return f"always rewritten: the servers see {pool}, {ports}, and never a client's address."
     clients = " and for ".join(clients_past(config, service))

@@ -30,9 +30,9 @@ NAT_SAYS = [
     (BASE, "servers need: swlb as their gateway, 10.0.2.1."),
     (BASE.replace("10.0.2.11", "10.0.9.11"),
      "servers need: router 10.0.1.254 to send what is for clients to swlb, 10.0.1.1; swlb as their gateway, 10.0.2.1."),
-    (ONE_ARM, "source: rewritten to 10.0.0.1, ports 1024-65535, exactly where the reply would pass swlb by: for hosts "
-              "of 10.0.0.0/24 (a server that calls the VIP is one) and for clients of other subnets who come by "
-              "segment lan. Everywhere else the servers see the client's own address."),
+    (ONE_ARM, "source: rewritten to 10.0.0.1, ports 1024-65535 but for the kernel's own, exactly where the reply would "
+              "pass swlb by: for hosts of 10.0.0.0/24 (a server that calls the VIP is one) and for clients of other "
+              "subnets who come by segment lan. Everywhere else the servers see the client's own address."),
     (ONE_ARM, "servers need: no setting."),
     (ALWAYS, "source: always rewritten: the servers see 10.0.0.9, ports 20-29, and never a client's address."),
     (ALWAYS, "which puts the VIP in the place of the server's address, and the client in its own."),
