@@ -8,6 +8,7 @@ import pytest
 
 from swlb.bypass import clients_past, warning
 from swlb.config import parse
+from swlb.decap_cli import decap
 from swlb.doctor import Patient, diagnose, prescription, rows
 from tests.config_text import BASE, DIRECT, ONE_ARM, changed
 from tests.test_cli import run
@@ -99,6 +100,16 @@ def test_a_second_port_of_gue_has_a_decap_of_its_own() -> None:
     assert [step.instead for step in patient.steps if step.instead] == [
         (f"swlb decap {vips}", f"swlb decap {vips} --gue-port 7000 --no-ipip --device swdecap1")
     ]
+
+
+def test_the_words_for_swlb_decap_are_words_that_it_knows() -> None:
+    text = tunnel("gue", '[10.0.0.100, "fd00::100"]', "10.0.0.11", "\n    gue: {port: 7000}").replace(
+        "forward: ipip", "forward: gue").replace("10.9.0.11", "10.0.0.11")  # fmt: skip
+    (patient,) = patients(text).values()
+    lines = [line for step in patient.steps for line in step.instead]
+    assert len(lines) == 2
+    for line in lines:
+        decap.make_context("decap", line.removeprefix("swlb decap ").split())
 
 
 @pytest.mark.parametrize(
