@@ -50,6 +50,7 @@ cdef extern from "ext/verdict.h" nogil:
         DROP_HANDOVER_FULL
         DROP_ICMP_NO_SESSION
         DROP_BAD_ICMP
+        DROP_TUNNEL_ERROR
         N_DROPS
         SEND
         FLOOD

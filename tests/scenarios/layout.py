@@ -56,3 +56,6 @@ class Service:
     source_ports: tuple[int, int] = (1024, 65535)
     source_spare: tuple[int, int] | None = None            # of swlb's own addresses the kernel's
     timeouts: Mapping[str, float] = field(default_factory=dict)
+    forward: str = "nat"
+    mss: str | int = "off"
+    gue_port: int = 6080

@@ -126,7 +126,8 @@ class Network:
             vips=[(address16(vip), self._segment_around(vip)) for vip in service.vips],
             protocol=PROTOCOLS[service.protocol], l4_first=first, l4_last=last, refuse=ANSWERS.index(service.refuse),
             orphans=ANSWERS.index(service.orphans), on_down=ON_DOWN.index(service.on_down),
-            timeouts_ns=[int(timeouts[name] * SECOND) for name in TIMEOUT_OF_STATE], source_nat=service.source_nat)
+            timeouts_ns=[int(timeouts[name] * SECOND) for name in TIMEOUT_OF_STATE], source_nat=service.source_nat,
+            forward=service.forward, mss=service.mss, gue_port=service.gue_port)
         pool = self._add_pool(service) if service.source_pool else None
         self.servers += [self.worker.add_server(index, ip=address16(server.address), l4_port=server.l4_port,
                                                 weight=server.weight, ready=server.ready, pool=pool)
