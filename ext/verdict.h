@@ -19,6 +19,7 @@
     X(TAGGED_FOR_US, "VLAN-tagged and addressed to the segment itself") \
     X(BAD_ARP, "ARP that contradicts itself or lies about its sender") \
     X(BAD_ND, "neighbour discovery that RFC 4861 says to ignore") \
+    X(VIP_GUARDED, "ARP or ND answer by which another station would take a guarded VIP") \
     X(BAD_IPV4, "IPv4 header: version, length or total length impossible") \
     X(BAD_IPV4_CHECKSUM, "IPv4 header checksum wrong") \
     X(SOURCE_ROUTE, "IPv4 source route or IPv6 type 0 routing header") \

@@ -21,6 +21,7 @@ cdef extern from "ext/verdict.h" nogil:
         DROP_TAGGED_FOR_US
         DROP_BAD_ARP
         DROP_BAD_ND
+        DROP_VIP_GUARDED
         DROP_BAD_IPV4
         DROP_BAD_IPV4_CHECKSUM
         DROP_SOURCE_ROUTE

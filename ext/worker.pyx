@@ -189,12 +189,16 @@ cdef class Worker:
             raise RuntimeError("the worker is sealed")
         return 0
 
-    def add_segment(self, *, bytes mac, ageing_ns=300 * 10**9, fdb_limit=8192) -> int:
-        """A segment with that MAC of its own and an empty FDB; its index."""
+    def add_segment(self, *, bytes mac, ageing_ns=300 * 10**9, fdb_limit=8192, vip_guard=False) -> int:
+        """A segment with that MAC of its own and an empty FDB; its index.
+
+        With `vip_guard` ARP and neighbour discovery answers by which another station would take a VIP are dropped.
+        """
         self._unsealed()
         index = segment_add(&self.w.tables, mac_from(mac), fdb_limit, ageing_ns // 10**6, self.key)
         if index < 0:
             raise MemoryError
+        self.w.tables.segments[<int>index].vip_guard = vip_guard
         return index
 
     def add_port(self, segment, *, fd=None, mtu=1500, host=False, up=True, merges=False) -> int:

@@ -25,6 +25,7 @@ class Segment:
     masquerade: bool = False
     pool: tuple[str, ...] = ()                             # addresses in whose name it masquerades
     exit_ports: tuple[int, int] = (0, 0)                   # of its own address, for what leaves by it masqueraded
+    vip_guard: bool = False
 
 
 @dataclass(frozen=True)

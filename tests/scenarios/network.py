@@ -101,7 +101,7 @@ class Network:
 
     def _add_segment(self, name: str, segment: Segment) -> None:
         index = self.worker.add_segment(mac=mac_bytes(self.mac(name)), ageing_ns=int(segment.ageing * SECOND),
-                                        fdb_limit=segment.fdb_limit)
+                                        fdb_limit=segment.fdb_limit, vip_guard=segment.vip_guard)
         names = [*segment.ports, f"{name}-host"] if segment.host else list(segment.ports)
         for port in names:
             self.ports[port] = self.worker.add_port(index, mtu=segment.mtu.get(port, 1500),
