@@ -56,13 +56,15 @@ cdef inline worker_t *worker_new(const sizes_t *sizes) noexcept nogil:
         return NULL
     worker.wake_fd = eventfd(0, EFD_CLOEXEC)
     worker.done_fd = eventfd(0, EFD_CLOEXEC)
-    worker.room.slots = <uint8_t *>map_pages(<size_t>(BURST + 1) * SLOT_LEN)
+    worker.room.slots = <uint8_t *>map_pages(<size_t>(BURST + 2) * SLOT_LEN)
     worker.ring.fd = -1
     if (worker.wake_fd < 0 or worker.done_fd < 0 or worker.room.slots is NULL
             or tables_init(&worker.tables, sizes) < 0):
         worker_free(worker)
         return NULL
     worker.spare.data = slot_frame(worker.room.slots, BURST)
+    worker.outbox.piece.data = slot_frame(worker.room.slots, BURST + 1)
+    worker.outbox.ring = &worker.ring
     return worker
 
 
@@ -110,7 +112,7 @@ cdef inline void worker_free(worker_t *worker) noexcept nogil:
     free(tables.segments)
     free(tables.ports)
     if worker.room.slots is not NULL:
-        munmap(worker.room.slots, <size_t>(BURST + 1) * SLOT_LEN)
+        munmap(worker.room.slots, <size_t>(BURST + 2) * SLOT_LEN)
     close(worker.wake_fd)
     close(worker.done_fd)
     free(worker)

@@ -57,9 +57,11 @@ cdef inline void call_set_server(worker_t *worker, void *argument) noexcept nogi
     cdef request_t *request = <request_t *>argument
     cdef services_t *services = &worker.tables.services
     cdef server_t *server = &services.servers[request.index]
+    cdef int family
     server.ready = <uint8_t>request.flags
     server.weight = request.other
-    service_recount(services, &services.services[server.service], server.family, request.now_ms)
+    for family in range(2):
+        service_recount(services, &services.services[server.service], family, request.now_ms)
 
 
 cdef inline void call_set_port(worker_t *worker, void *argument) noexcept nogil:

@@ -22,6 +22,7 @@ cdef enum:
     NO_PORT = 0xFFFF
     NO_SEGMENT = 0xFFFF
     NO_VIP = 0xFFFF
+    NO_TUNNEL = 0xFFFF
 
 # What parse found (frame_t.found)
 cdef enum:
@@ -65,7 +66,10 @@ cdef struct frame_t:
     uint8_t lowered        # TTL was lowered by swlb
     uint8_t rewritten      # bit SRC, bit DST: that end no longer is as it came in
     uint8_t shared         # leaves by several ports, so that none may change it
+    uint8_t outer_len      # bytes of outer headers between Ethernet and the inner IP header, when a tunnel has grown
     uint16_t merged        # how many more datagrams it carries than the one it came as
+    uint16_t cut_len       # bytes of IP packet each of its pieces may have; 0 when it leaves whole
+    uint16_t tunnel        # server at the other end of the tunnel it is to leave through; NO_TUNNEL for none
 
 
 cdef inline uint8_t *frame_vnet(const frame_t *frame) noexcept nogil:

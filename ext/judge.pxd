@@ -12,7 +12,7 @@ from ext.forward.pipeline cimport forward
 from ext.frame cimport frame_t
 from ext.outbox cimport carry_out, flush, outbox_t
 from ext.ports.port cimport BURST, room_t
-from ext.ports.ring cimport ring_enter, ring_t
+from ext.ports.ring cimport ring_t
 from ext.tables.tables cimport tables_t
 
 cdef struct worker_t
@@ -69,9 +69,3 @@ cdef inline void judge(worker_t *worker, int n, uint32_t now_ms) noexcept nogil:
                   forward(&worker.tables, &worker.burst[i], now_ms))
     if n:
         flush(&worker.tables, &worker.outbox)
-
-
-cdef inline void settle(worker_t *worker) noexcept nogil:
-    """Nothing waits in the ring to be written: the bytes of frames may be used again."""
-    if worker.ring.fd >= 0 and worker.ring.n_queued:
-        ring_enter(&worker.ring)

@@ -9,7 +9,8 @@ from libc.string cimport memcpy
 from ext.forward.foresee cimport foresee
 from ext.forward.pipeline cimport forward
 from ext.frame cimport VNET_LEN, frame_t, frame_vnet, slot_frame
-from ext.judge cimport judge, settle, worker_t
+from ext.judge cimport judge, worker_t
+from ext.outbox cimport settle
 from ext.ports.port cimport BURST
 from ext.tables.crew cimport crew_t
 from ext.tables.fdb cimport FDB_MOVED, fdb_learn, fdb_t
@@ -52,7 +53,7 @@ cdef inline int take_letters(worker_t *worker, mailbox_t *box, uint32_t now_ms) 
         mailbox_drop(box, letter)
         taken += 1
     judge(worker, n, now_ms)
-    settle(worker)
+    settle(&worker.outbox)
     return n
 
 

@@ -1,6 +1,7 @@
 """Where verdicts are carried out: what leaves is queued by port until the burst is judged, then flushed.
 
-A frame's bytes must stay as they are between `carry_out` and `flush`.
+A frame's bytes must stay as they are between `carry_out` and `flush`. One frame that was judged is one that leaves, but
+for an IPv4 packet in pieces (wire/pieces.pxd).
 """
 
 from libc.stdint cimport uint16_t, uint32_t
@@ -9,12 +10,14 @@ from ext.coalesce cimport coalesce
 from ext.debug cimport likely, unlikely
 from ext.frame cimport frame_t, frame_vnet
 from ext.ports.port cimport BURST, PORTS, port_t
+from ext.ports.ring cimport ring_enter, ring_t
 from ext.tables.crew cimport crew_hand
 from ext.tables.segment cimport segment_t
 from ext.tables.tables cimport drop_count, tables_t
 from ext.verdict cimport (DROP_HANDOVER_FULL, DROP_NOWHERE, DROP_OVERSIZE, DROP_PORT_DOWN, DROP_TX_FAILED, FLOOD,
                           FLOOD_STATIONS, HAND_OVER, N_DROPS, SEND, verdict_t)
 from ext.wire.ethernet cimport ETH_LEN, TAG_LEN
+from ext.wire.pieces cimport piece_make
 from ext.wire.tcp cimport TCP_LEN, tcp_hdr
 from ext.wire.udp cimport UDP_LEN
 from ext.wire.vnet cimport GSO_ECN, GSO_NONE, GSO_TCPV4, GSO_TCPV6, VNET_NEEDS_CSUM, vnet_hdr
@@ -24,6 +27,8 @@ cdef struct outbox_t:
     uint16_t n_of[PORTS]   # queued for each port
     uint16_t busy[PORTS]   # ports with something queued, each once
     uint32_t n_busy
+    frame_t piece          # in a slot of its own: of a packet that leaves in pieces, one at a time
+    ring_t *ring           # which may still be reading what was flushed
 
 
 cdef inline bint frame_fits(const frame_t *frame, uint32_t mtu) noexcept nogil:
@@ -92,7 +97,10 @@ cdef inline void flush(tables_t *tables, outbox_t *outbox) noexcept nogil:
 
 cdef inline void carry_out(tables_t *tables, outbox_t *outbox, frame_t *frame, verdict_t verdict) noexcept nogil:
     """The verdict is done: queued for one port or several, or dropped and counted."""
-    if likely(verdict == SEND):
+    # What parse has refused may still have the length of a frame before it.
+    if unlikely(frame.cut_len and verdict >= N_DROPS):
+        verdict = in_pieces(tables, outbox, frame, verdict)
+    elif likely(verdict == SEND):
         verdict = queue(tables, outbox, frame.out_port, frame)
     elif verdict == FLOOD or verdict == FLOOD_STATIONS:
         verdict = flood(tables, outbox, frame, verdict)
@@ -122,3 +130,26 @@ cdef inline verdict_t flood(tables_t *tables, outbox_t *outbox, frame_t *frame, 
         if result != SEND:
             result = queued
     return result
+
+
+cdef inline verdict_t in_pieces(tables_t *tables, outbox_t *outbox, frame_t *frame, verdict_t verdict) noexcept nogil:
+    """Every piece has left, behind all that was queued before it; a drop when one could not, for the reason it gave."""
+    cdef verdict_t sent, result = SEND
+    cdef uint32_t at = 0
+    while at < frame.l4_len:
+        at = piece_make(frame, &outbox.piece, at)
+        if verdict == SEND:
+            sent = queue(tables, outbox, frame.out_port, &outbox.piece)
+        else:
+            sent = flood(tables, outbox, &outbox.piece, verdict)
+        if sent != SEND:
+            result = sent
+        flush(tables, outbox)
+        settle(outbox)
+    return result
+
+
+cdef inline void settle(outbox_t *outbox) noexcept nogil:
+    """Nothing waits in the ring to be written: the bytes of frames may be used again."""
+    if outbox.ring.fd >= 0 and outbox.ring.n_queued:
+        ring_enter(outbox.ring)

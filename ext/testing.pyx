@@ -20,7 +20,8 @@ from ext.tables cimport state as states
 from ext.tables.service cimport server_t
 from ext.tables.session cimport account_t, bucket_t, session_t
 from ext.verdict cimport GO_ON, N_DROPS, drop_names, verdict_t
-from ext.wire cimport arp, checksum, ethernet, icmp, ipv4, ipv6, nd, parse as parsing, rewrite as rewriting
+from ext.wire cimport arp, checksum, ethernet, icmp, ipv4, ipv6, mss, nd, parse as parsing, pieces, rewrite as rewriting
+from ext.wire.gue cimport gue_hdr
 from ext.wire.tcp cimport tcp_hdr
 from ext.wire.udp cimport udp_hdr
 from ext.wire.vnet cimport vnet_hdr
@@ -135,7 +136,7 @@ def nd_mac(bytes frame, uint8_t option_type):
 # ---- states ----
 
 STATES = tuple(states.state_names[i].decode() for i in range(<int>states.N_STATES))
-TCP_NEXT = tuple(tuple(tuple(states.tcp_next[d][e][s] for s in range(9)) for e in range(4)) for d in range(2))
+TCP_NEXT = tuple(tuple(tuple(states.tcp_next[d][e][s] for s in range(9)) for e in range(4)) for d in range(3))
 
 def tcp_state(uint8_t state, int direction, uint8_t flags): return states.tcp_state(state, direction, flags)
 def udp_state(uint8_t state, int direction): return states.udp_state(state, direction)
@@ -222,6 +223,33 @@ def restore(bytes frame, bytes vnet, bytes src, bytes dst, uint16_t sport, uint1
     return held.pair()
 
 
+def mss_clamp(bytes frame, uint16_t most, bytes vnet=bytes(VNET_LEN)) -> bytes:
+    cdef Held held = Held(frame, vnet)
+    mss.mss_clamp(&held.frame, most)
+    return held.pair()[1]
+
+
+def may_cut(bytes frame, uint32_t most, bytes vnet=bytes(VNET_LEN)) -> bool:
+    cdef Held held = Held(frame, vnet)
+    return bool(pieces.may_cut(&held.frame, most))
+
+
+def in_pieces(bytes frame, uint16_t most) -> list[bytes]:
+    """The pieces of at most so many bytes of IP packet, each made in memory of just the size that it may have."""
+    cdef Held held = Held(frame, bytes(VNET_LEN))
+    cdef frame_t piece
+    cdef uint32_t at = 0, room = held.frame.l3_off + most
+    cdef uint8_t *slot = <uint8_t *>malloc(VNET_LEN + room)
+    held.frame.cut_len = most
+    made = []
+    while at < held.frame.l4_len:
+        piece.data = slot + VNET_LEN
+        at = pieces.piece_make(&held.frame, &piece, at)
+        made.append(PyBytes_FromStringAndSize(<char *>piece.data, piece.len))
+    free(slot)
+    return made
+
+
 def checksum_complete(bytes frame, bytes vnet) -> tuple:
     cdef Held held = Held(frame, vnet)
     rewriting.checksum_complete(&held.frame)
@@ -235,7 +263,7 @@ SIZEOF = {"eth_hdr": sizeof(ethernet.eth_hdr), "arp_hdr": sizeof(arp.arp_hdr), "
           "icmp_hdr": sizeof(icmp.icmp_hdr), "tcp_hdr": sizeof(tcp_hdr), "udp_hdr": sizeof(udp_hdr),
           "vnet_hdr": sizeof(vnet_hdr), "session_t": sizeof(session_t), "bucket_t": sizeof(bucket_t),
           "server_t": sizeof(server_t),
-          "ip_t": sizeof(ip_t), "frame_t": sizeof(frame_t)}
+          "ip_t": sizeof(ip_t), "frame_t": sizeof(frame_t), "gue_hdr": sizeof(gue_hdr)}
 
 
 cdef dict offsets():

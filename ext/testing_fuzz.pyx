@@ -8,48 +8,29 @@ ports' functions need is the module's. What is checked:
 - of every burst, each frame has left, or waits, or is counted as dropped;
 - what leaves is whole, leaves by a port that is up, and has right checksums if it came in with right ones;
 - what leaves as one for several datagrams consists of datagrams of that burst, in their order, none of them wrong;
+- what leaves through a tunnel is a whole packet within a whole packet, or a piece of one, and no byte in front of it
+  was touched that it has no need of;
 - after every batch, the tables are sound (tables/audit.pxd).
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING
 from libc.stdint cimport uint8_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memcpy, memset
 
-from ext.frame cimport (FOUND_FRAGMENT, FOUND_L3, FOUND_L4, FOUND_PARTIAL, FRAME_LEN, SLOT_LEN, VNET_LEN, frame_t,
-                        frame_vnet)
+from ext.frame cimport HEAD_LEN, SLOT_LEN, VNET_LEN, frame_t
 from ext.judge cimport to_ms, worker_t
-from ext.order cimport ntohs
 from ext.ports.port cimport BURST, port_count_tx, port_t, room_t
 from ext.tables.audit cimport tables_audit, waiting_held
-from ext.testing_mutate cimport compose, corpus_t, draw, message_t, overlay
+from ext.testing_judge cimport MOST_OUTER, POISON, fuzz_t, judge, slot_data
+from ext.testing_mutate cimport compose, draw, message_t, overlay
 from ext.testing_sums cimport UNKNOWN, l4_sum
 from ext.turn cimport receive, turn
 from ext.verdict cimport GO_ON, N_DROPS
-from ext.wire.checksum cimport sum_bytes, sum_fold, sum_pseudo
-from ext.wire.ethernet cimport ETH_LEN
-from ext.wire.ipv4 cimport PROTO_UDP
 from ext.wire.parse cimport parse_ethernet, parse_ip
-from ext.wire.udp cimport UDP_LEN, udp_hdr
-from ext.wire.vnet cimport GSO_UDP_L4, vnet_hdr
 
 cdef enum:
-    RIGHT = 0xFFFF         # what sound bytes sum up to, their checksum included
     MOST_FRAMES_A_CALL = 100000
-
-cdef struct fuzz_t:
-    corpus_t corpus
-    message_t message      # the one made last
-    uint8_t *slots[BURST]
-    uint32_t left          # frames to come before ports fall silent
-    uint32_t got           # frames of this burst,
-    uint32_t lens[BURST]   # how long they came in,
-    bint sent[BURST]       # those that have left,
-    uint32_t sums[BURST]   # and what their L4 summed up to, or UNKNOWN
-    uint64_t n_sent
-    uint64_t n_merged      # datagrams that left in the frame of another
-    uint64_t read          # so that no sum of what leaves is optimised away
-    const char *fault      # the first
 
 cdef fuzz_t *running = NULL
 
@@ -82,8 +63,9 @@ cdef int fuzz_rx(port_t *port, room_t *room, frame_t *burst, int n) noexcept nog
         fuzz.sums[i] = parse_tightly(&fuzz.message)
         fuzz.sent[i] = False
         overlay(&burst[i], &fuzz.message)
-        memcpy(fuzz.slots[i], fuzz.message.bytes, VNET_LEN + burst[i].len)
-        burst[i].data = fuzz.slots[i] + VNET_LEN
+        memset(fuzz.slots[i], POISON, HEAD_LEN)
+        burst[i].data = slot_data(fuzz, i)
+        memcpy(burst[i].data - VNET_LEN, fuzz.message.bytes, VNET_LEN + burst[i].len)
         fuzz.lens[i] = burst[i].len
         i += 1
     fuzz.got = i
@@ -107,89 +89,21 @@ cdef int fuzz_tx(port_t *port, frame_t **frames, int n) noexcept nogil:
     return dropped
 
 
-cdef void judge(fuzz_t *fuzz, const frame_t *frame) noexcept nogil:
-    """The frame is whole and as sound as it was; noted as sent."""
-    cdef frame_t seen = frame[0]
-    cdef uint32_t i, sum_now, sum_before = UNKNOWN, place = BURST
-    if frame.len > FRAME_LEN:
-        fuzz.fault = "a frame of impossible length left"
-        return
-    fuzz.read += sum_bytes(frame_vnet(frame), VNET_LEN + frame.len, 0)
-    for i in range(fuzz.got):
-        if frame.data == fuzz.slots[i] + VNET_LEN:
-            fuzz.sent[i] = True
-            sum_before = fuzz.sums[i]
-            place = i
-    if parse_ethernet(&seen) != GO_ON:
-        fuzz.fault = "a runt left"
-        return
-    parse_ip(&seen)
-    if frame.found & FOUND_L3 and frame.flaw == N_DROPS and seen.flaw != N_DROPS:
-        fuzz.fault = "a sound packet came in, a malformed one left"
-    if frame.merged:
-        judge_merged(fuzz, frame, &seen, place)
-        if sum_before != UNKNOWN and sum_before != RIGHT:
-            fuzz.fault = "a datagram with a wrong checksum was given others"
-    sum_now = l4_sum(&seen)
-    if sum_before != UNKNOWN and sum_now != UNKNOWN and sum_now != RIGHT and sum_now != sum_before:
-        fuzz.fault = "a checksum that was right is wrong, or a wrong one has changed"
-
-
-cdef void judge_merged(fuzz_t *fuzz, const frame_t *frame, const frame_t *seen, uint32_t place) noexcept nogil:
-    """The super-frame is as a kernel takes it, and its datagrams are of this burst when its first is; they are sent."""
-    cdef const vnet_hdr *vnet = <const vnet_hdr *>frame_vnet(frame)
-    cdef const udp_hdr *udp = <const udp_hdr *>(frame.data + seen.l4_off)
-    cdef uint32_t at, n, size = vnet.gso_size, payload = seen.l4_len - UDP_LEN
-    fuzz.n_merged += frame.merged
-    if (not seen.found & FOUND_L4 or not seen.found & FOUND_PARTIAL or seen.found & FOUND_FRAGMENT
-            or seen.protocol != PROTO_UDP or seen.flaw != N_DROPS or vnet.gso_type != GSO_UDP_L4):
-        fuzz.fault = "datagrams left together in what is no super-frame"
-        return
-    if (size * frame.merged >= payload or payload > size * (frame.merged + 1) or frame.merged >= 64
-            or frame.len != seen.l4_off + seen.l4_len or ntohs(udp.length) != seen.l4_len
-            or vnet.hdr_len != seen.l4_off + UDP_LEN or udp.checksum != sum_fold(
-                sum_pseudo(seen.src, seen.dst, PROTO_UDP, seen.l4_len))):
-        fuzz.fault = "a super-frame was put together with a wrong length or checksum"
-        return
-    if place == BURST:
-        return
-    for n in range(1, frame.merged + 1):
-        at = size * n
-        place = member(fuzz, frame, seen, place + 1, at, min(size, payload - at))
-        if place == BURST:
-            fuzz.fault = "a super-frame has a datagram that did not come in so, or not behind the one before it"
-            return
-        fuzz.sent[place] = True
-
-
-cdef uint32_t member(fuzz_t *fuzz, const frame_t *frame, const frame_t *seen, uint32_t place, uint32_t at,
-                     uint32_t n) noexcept nogil:
-    """The first place from there on of a datagram with those n bytes of the frame's payload; BURST when there is none.
-
-    Its checksum was right, or another's to fill in, and TTL and addresses are the frame's.
-    """
-    cdef const uint8_t *data
-    cdef uint32_t l4 = seen.l4_off, hops = ETH_LEN + (8 if seen.family == 4 else 7)
-    cdef uint32_t addresses = ETH_LEN + (12 if seen.family == 4 else 8)
-    while place < fuzz.got:
-        data = fuzz.slots[place] + VNET_LEN
-        if (not fuzz.sent[place] and (fuzz.sums[place] == RIGHT or fuzz.sums[place] == UNKNOWN)
-                and fuzz.lens[place] >= l4 + UDP_LEN + n and memcmp(data, frame.data, ETH_LEN) == 0
-                and data[ETH_LEN + 1] == frame.data[ETH_LEN + 1] and data[hops] == frame.data[hops]
-                and memcmp(data + addresses, frame.data + addresses, l4 + 4 - addresses) == 0
-                and ntohs((<udp_hdr *>(data + l4)).length) == UDP_LEN + n and (<udp_hdr *>(data + l4)).checksum != 0
-                and memcmp(data + l4 + UDP_LEN, frame.data + l4 + UDP_LEN + at, n) == 0):
-            return place
-        place += 1
-    return BURST
-
-
 cdef uint64_t drops_of(const worker_t *worker) noexcept nogil:
     cdef uint64_t n = 0
     cdef uint32_t i
     for i in range(<uint32_t>N_DROPS):
         n += worker.tables.drops[i]
     return n
+
+
+cdef bint is_head_whole(const uint8_t *slot) noexcept nogil:
+    """Whether the slot begins as it did, as far as no tunnel has need of it."""
+    cdef uint32_t i
+    for i in range(<uint32_t>(HEAD_LEN - MOST_OUTER)):
+        if slot[i] != POISON:
+            return False
+    return True
 
 
 cdef void feed(fuzz_t *fuzz, worker_t *worker, uint32_t port, uint32_t n, uint32_t now_ms) noexcept nogil:
@@ -203,6 +117,8 @@ cdef void feed(fuzz_t *fuzz, worker_t *worker, uint32_t port, uint32_t n, uint32
     fuzz.left = 0
     for i in range(fuzz.got):
         unsent += not fuzz.sent[i]
+        if not is_head_whole(fuzz.slots[i]):
+            fuzz.fault = "more was put in front of a frame than the largest outer headers"
     drops = drops_of(worker) - drops
     began = waiting_held(&worker.tables.neighbours) + worker.tables.neighbours.overflows - overflows - held
     if unsent > drops + began:
@@ -235,7 +151,7 @@ cdef class Fuzz:
             self.fuzz.corpus.lengths[i] = len(message)
         for i in range(<uint32_t>BURST):
             self.fuzz.slots[i] = <uint8_t *>malloc(SLOT_LEN)
-            memset(self.fuzz.slots[i], 0xA5, SLOT_LEN)
+            memset(self.fuzz.slots[i], POISON, SLOT_LEN)
         for i in range(self.worker.tables.n_ports):
             self.worker.tables.ports[i].rx_burst = fuzz_rx
             self.worker.tables.ports[i].tx_burst = fuzz_tx
@@ -282,3 +198,13 @@ cdef class Fuzz:
     def merged(self) -> int:
         """Datagrams that left in the frame of another."""
         return self.fuzz.n_merged
+
+    @property
+    def tunnelled(self) -> int:
+        """Frames that left with outer headers,"""
+        return self.fuzz.n_tunnelled
+
+    @property
+    def pieces(self) -> int:
+        """and those among them that are a piece of a packet."""
+        return self.fuzz.n_pieces

@@ -20,7 +20,7 @@ from ext.wire.parse cimport parse_ethernet, parse_ip
 cdef enum:
     WAYS_TO_SPOIL = 11
     N_FIELDS = 20
-    MESSAGE_LEN = 65856    # SLOT_LEN
+    MESSAGE_LEN = 65856    # offload header and the longest frame
 
 cdef extern from * nogil:
     """

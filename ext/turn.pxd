@@ -7,9 +7,9 @@ from ext.debug cimport likely, unlikely
 from ext.forward.output cimport neighbour_output
 from ext.forward.upkeep cimport upkeep_next, upkeep_tick
 from ext.frame cimport frame_t
-from ext.judge cimport judge, settle, to_ms, worker_t
+from ext.judge cimport judge, to_ms, worker_t
 from ext.mail cimport take_mail
-from ext.outbox cimport carry_out, flush
+from ext.outbox cimport carry_out, flush, settle
 from ext.ports.batch cimport batch_ask, batch_turn
 from ext.ports.port cimport BURST, port_t
 from ext.ports.ring cimport ring_enter
@@ -43,7 +43,7 @@ cdef inline int receive(worker_t *worker, port_t *port, uint32_t now_ms) noexcep
         port.rx_bytes += frame.len
     judge(worker, n, now_ms)
     if n and port.ring is NULL:
-        settle(worker)
+        settle(&worker.outbox)
     return n
 
 
@@ -71,7 +71,7 @@ cdef inline int release(worker_t *worker, uint32_t now_ms) noexcept nogil:
                   neighbour_output(&worker.tables, &worker.tables.neighbours.waiting[place - 1].frame, now_ms))
     if n:
         flush(&worker.tables, &worker.outbox)
-        settle(worker)
+        settle(&worker.outbox)
     for i in range(n):
         waiting_free(&worker.tables.neighbours, worker.ready[i])
     return n
@@ -89,7 +89,7 @@ cdef inline void tick(worker_t *worker, uint64_t now_ns) noexcept nogil:
             return
         carry_out(&worker.tables, &worker.outbox, &worker.spare, verdict)
         flush(&worker.tables, &worker.outbox)
-        settle(worker)
+        settle(&worker.outbox)
 
 
 cdef inline bint is_due(worker_t *worker, port_t *port) noexcept nogil:

@@ -19,6 +19,7 @@
     X(TAGGED_FOR_US, "VLAN-tagged and addressed to the segment itself") \
     X(BAD_ARP, "ARP that contradicts itself or lies about its sender") \
     X(BAD_ND, "neighbour discovery that RFC 4861 says to ignore") \
+    X(VIP_GUARDED, "ARP or ND answer by which another station would take a guarded VIP") \
     X(BAD_IPV4, "IPv4 header: version, length or total length impossible") \
     X(BAD_IPV4_CHECKSUM, "IPv4 header checksum wrong") \
     X(SOURCE_ROUTE, "IPv4 source route or IPv6 type 0 routing header") \
@@ -47,7 +48,8 @@
     X(UNMASQUERADABLE, "out of a segment that masquerades, and no flow that can be told from others") \
     X(HANDOVER_FULL, "the worker whose session it is of has too many frames to take") \
     X(ICMP_NO_SESSION, "ICMP error about no session of ours") \
-    X(BAD_ICMP, "ICMP error whose quoted packet cannot be read")
+    X(BAD_ICMP, "ICMP error whose quoted packet cannot be read") \
+    X(TUNNEL_ERROR, "ICMP error about a tunnel's packet that its client need not hear of")
 
 enum swlb_verdict {
 #define SWLB_DROP_ENUM(name, meaning) DROP_##name,

@@ -21,6 +21,7 @@ cdef extern from "ext/verdict.h" nogil:
         DROP_TAGGED_FOR_US
         DROP_BAD_ARP
         DROP_BAD_ND
+        DROP_VIP_GUARDED
         DROP_BAD_IPV4
         DROP_BAD_IPV4_CHECKSUM
         DROP_SOURCE_ROUTE
@@ -50,6 +51,7 @@ cdef extern from "ext/verdict.h" nogil:
         DROP_HANDOVER_FULL
         DROP_ICMP_NO_SESSION
         DROP_BAD_ICMP
+        DROP_TUNNEL_ERROR
         N_DROPS
         SEND
         FLOOD

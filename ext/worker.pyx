@@ -39,8 +39,9 @@ from ext.tables.mailbox cimport mailbox_t
 from ext.tables.neighbour cimport N_FREE, neighbour_t, neighbours_t
 from ext.tables.route cimport route_add, route_t
 from ext.tables.segment cimport segment_t
-from ext.tables.service cimport (NO_POOL, NO_SOURCE, SERVICE_NONE, V4, V6, server_add, server_t, service_add_vip,
-                                 service_recount, service_t, services_t, vip_add, vip_announce)
+from ext.tables.service cimport (FORWARD_NAT, MSS_AUTO, MSS_OFF, NO_POOL, NO_SOURCE, SERVICE_NONE, V4, V6, is_tunnel,
+                                 server_add, server_t, service_add_vip, service_recount, service_t, services_t, vip_add,
+                                 vip_announce)
 from ext.tables.session cimport IN_BUCKET, PAGE, account_t, session_server_port, session_t
 from ext.tables.session_life cimport session_expired, session_timeout_ms
 from ext.tables.source cimport KINDS, POOL_ADDRESSES, pool_t, source_add, source_leave_to_others, source_spare, sources_t
@@ -54,6 +55,7 @@ cdef enum:
 
 SOURCE_NAT = ("never", "auto", "always")
 NEIGHBOUR_STATES = ("FREE", "INCOMPLETE", "REACHABLE", "STALE", "PROBE", "FAILED")
+FORWARDS = ("nat", "dsr", "ipip", "gue")    # FORWARD_NAT ... FORWARD_GUE
 EVENT_KINDS = ("port_lost", "mac_moved", "address_conflict", "vip_conflict", "table_full", "neighbour_lost", "reply_bypasses")
 
 
@@ -187,12 +189,16 @@ cdef class Worker:
             raise RuntimeError("the worker is sealed")
         return 0
 
-    def add_segment(self, *, bytes mac, ageing_ns=300 * 10**9, fdb_limit=8192) -> int:
-        """A segment with that MAC of its own and an empty FDB; its index."""
+    def add_segment(self, *, bytes mac, ageing_ns=300 * 10**9, fdb_limit=8192, vip_guard=False) -> int:
+        """A segment with that MAC of its own and an empty FDB; its index.
+
+        With `vip_guard` ARP and neighbour discovery answers by which another station would take a VIP are dropped.
+        """
         self._unsealed()
         index = segment_add(&self.w.tables, mac_from(mac), fdb_limit, ageing_ns // 10**6, self.key)
         if index < 0:
             raise MemoryError
+        self.w.tables.segments[<int>index].vip_guard = vip_guard
         return index
 
     def add_port(self, segment, *, fd=None, mtu=1500, host=False, up=True, merges=False) -> int:
@@ -226,8 +232,11 @@ cdef class Worker:
         route_add(&self.w.tables.routes, route)
 
     def add_service(self, *, vips, protocol, l4_first, l4_last, refuse, orphans, on_down, timeouts_ns,
-                    source_nat="never") -> int:
-        """A service at `vips`: (address, segment or None) each; timeouts_ns by state, N_STATES of them; its index."""
+                    source_nat="never", forward="nat", mss="off", gue_port=6080) -> int:
+        """A service at `vips`: (address, segment or None) each; timeouts_ns by state, N_STATES of them; its index.
+
+        `forward` is one of FORWARDS; `mss` is "off", "auto" (what fits the way to the server), or the most a SYN offers.
+        """
         cdef services_t *services = &self.w.tables.services
         cdef service_t *service = &services.services[services.n_services]
         cdef int i
@@ -237,6 +246,9 @@ cdef class Worker:
         service.orphans = orphans
         service.on_down = on_down
         service.source_nat = SOURCE_NAT.index(source_nat)
+        service.forward = FORWARDS.index(forward)
+        service.mss = {"off": MSS_OFF, "auto": MSS_AUTO}.get(mss, mss)
+        service.gue_port = htons(gue_port)
         service.vip_index[V4] = service.vip_index[V6] = SERVICE_NONE
         for i, timeout in enumerate(timeouts_ns):
             service.timeout_ms[i] = timeout // 10**6
@@ -296,6 +308,8 @@ cdef class Worker:
     def add_server(self, service, *, bytes ip, l4_port, weight, ready, pool=None) -> int:
         """A server of the service added last; l4_port 0 keeps the client's; IPv4 servers before IPv6; its index.
 
+        It has the family of the VIP whose clients it serves; at the end of a tunnel either, and serves clients of both.
+        Where nothing is translated, a port of its own means nothing.
         `pool` has the addresses that may stand for clients towards it, where the service's source_nat says so.
         """
         cdef services_t *services = &self.w.tables.services
@@ -303,11 +317,13 @@ cdef class Worker:
         cdef server_t *server
         cdef int family = V4 if ip_is_v4(ip_from(ip)) else V6
         self._unsealed()
-        if service != services.n_services - 1 or (family == V4 and of.n_servers[V6]):
+        if service != services.n_services - 1 or (family == V4 and of.n_servers[V6] and not is_tunnel(of)):
             raise ValueError("servers are added right after their service, IPv4 ones before IPv6")
         server = server_add(services, of, family)
         server.ip = ip_from(ip)
-        server.l4_port = htons(l4_port)
+        server.l4_port = htons(l4_port) if of.forward == FORWARD_NAT else 0
+        for family in range(2):
+            server.answers_as[family] = server.ip if of.forward == FORWARD_NAT else of.vip[family]
         server.weight = weight
         server.ready = ready
         server.pool = NO_POOL if pool is None else pool

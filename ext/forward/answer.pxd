@@ -9,9 +9,11 @@ from ext.debug cimport likely, unlikely
 from ext.forward.handover cimport hand_over, is_of_another, is_reply_of_another
 from ext.forward.icmp cimport icmp_echo
 from ext.forward.masquerade cimport answer_enters, is_echo, is_icmp_error
-from ext.forward.nat cimport nat_later_fragment, nat_reply
+from ext.forward.nat cimport nat_reply
 from ext.forward.quote cimport quote_of_source
+from ext.forward.quote_tunnel cimport quote_of_tunnel
 from ext.forward.refuse cimport refuse
+from ext.forward.request cimport later_fragment
 from ext.frame cimport FOUND_FRAGMENT, FOUND_L4, FOUND_LATER, frame_t
 from ext.tables.route cimport address_find
 from ext.tables.segment cimport segment_t
@@ -34,7 +36,7 @@ cdef inline verdict_t to_source(tables_t *tables, segment_t *segment, frame_t *f
     cdef session_t *session
     cdef verdict_t verdict
     if unlikely(frame.found & FOUND_LATER):
-        return nat_later_fragment(tables, segment, frame, GO_ON if own else <int>DROP_FRAGMENT, now_ms)
+        return later_fragment(tables, segment, frame, GO_ON if own else <int>DROP_FRAGMENT, now_ms)
     if unlikely(not frame.found & FOUND_L4):
         return icmp_to_source(tables, frame, vip.source, own, now_ms)
     session = session_of_source(&tables.sessions[family], &tables.services, vip.source, frame.dport, frame.protocol,
@@ -67,7 +69,9 @@ cdef inline verdict_t icmp_to_source(tables_t *tables, frame_t *frame, uint16_t 
     cdef icmp_hdr *icmp = <icmp_hdr *>(frame.data + frame.l4_off)
     cdef verdict_t verdict = GO_ON
     cdef bint error = is_icmp_error(frame) and not frame.found & FOUND_FRAGMENT
-    if error:
+    if error and own:
+        verdict = quote_of_tunnel(tables, frame, now_ms)
+    if error and verdict == GO_ON:
         verdict = quote_of_source(tables, frame, source, now_ms)
     if verdict == GO_ON and tables.guarded:
         verdict = answer_enters(tables, frame, source, now_ms)

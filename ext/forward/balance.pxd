@@ -9,9 +9,10 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from ext.debug cimport likely, unlikely
 from ext.forward.handover cimport hand_over, is_of_another
 from ext.forward.icmp cimport NET_UNREACHABLE, TIME_EXCEEDED, icmp_echo, icmp_error
-from ext.forward.nat cimport account_of, nat_later_fragment, nat_request
+from ext.forward.nat cimport account_of
 from ext.forward.quote cimport quote_to_server
 from ext.forward.refuse cimport refuse
+from ext.forward.request cimport is_translated, later_fragment, request
 from ext.forward.source cimport needs_source, source_find
 from ext.frame cimport FOUND_FRAGMENT, FOUND_L4, FOUND_LATER, frame_t
 from ext.order cimport be16
@@ -19,8 +20,8 @@ from ext.schedule.rr cimport rr_choose
 from ext.tables.event cimport EVENT_REPLY_BYPASSES
 from ext.tables.route cimport is_directed_broadcast, route_lookup, route_t
 from ext.tables.segment cimport segment_t
-from ext.tables.service cimport (ANSWER_RESET, DOWN_DEFAULT, DOWN_DROP, DOWN_KEEP, DOWN_RESET, NO_SOURCE, V4, V6,
-                                 server_serves, server_t, service_find, service_t, vip_t)
+from ext.tables.service cimport (ANSWER_RESET, DOWN_DEFAULT, DOWN_DROP, DOWN_KEEP, DOWN_RESET, FORWARD_NAT, NO_SOURCE, V4,
+                                 V6, server_serves, server_t, service_find, service_t, vip_t)
 from ext.tables.session cimport session_of_reply, session_of_request, session_t, sessions_t
 from ext.tables.session_life cimport session_crowded, session_expired, session_insert, session_remove, session_take_source
 from ext.tables.state cimport ESTABLISHED, FROM_SERVER, is_closing
@@ -42,7 +43,7 @@ cdef inline verdict_t balance(tables_t *tables, segment_t *segment, frame_t *fra
     cdef int family = V4 if frame.family == 4 else V6
     cdef session_t *session
     if unlikely(frame.found & FOUND_LATER):
-        return nat_later_fragment(tables, segment, frame, DROP_FRAGMENT, now_ms)
+        return later_fragment(tables, segment, frame, DROP_FRAGMENT, now_ms)
     if unlikely(not frame.found & FOUND_L4):
         return balance_icmp(tables, frame, vip, now_ms)
     session = session_of_request(&tables.sessions[family], &tables.services, frame.hash, frame.src, frame.sport,
@@ -51,7 +52,7 @@ cdef inline verdict_t balance(tables_t *tables, segment_t *segment, frame_t *fra
         if likely(session_goes_on(tables, session, frame, now_ms)):
             if unlikely(frame.protocol == PROTO_TCP and is_new_connection(frame.tcp_flags)):
                 report_bypass(tables, frame, session)
-            return nat_request(tables, frame, session, now_ms)
+            return request(tables, frame, session, now_ms)
         if session_ended_badly(tables, session, frame, now_ms):
             return session_down(tables, session, frame, family, now_ms)
         session_remove(&tables.sessions[family], &tables.services, session)
@@ -61,9 +62,12 @@ cdef inline verdict_t balance(tables_t *tables, segment_t *segment, frame_t *fra
 cdef inline void report_bypass(tables_t *tables, const frame_t *frame, const session_t *session) noexcept nogil:
     """A client that asks again has not been answered: the control plane hears of it, once in REPORT_GAP_NS.
 
-    Whether the server is there, so that it must have answered by another way, only checks can tell.
+    Whether the server is there, so that it must have answered by another way, only checks can tell. Not of services
+    whose replies are to pass swlb by.
     """
-    if account_of(tables, frame, session).packets[FROM_SERVER] or not is_time_to_report(tables, &tables.bypass_ns):
+    if not is_translated(tables, session) or account_of(tables, frame, session).packets[FROM_SERVER]:
+        return
+    if not is_time_to_report(tables, &tables.bypass_ns):
         return
     report(tables, EVENT_REPLY_BYPASSES, frame.segment, session.server, 0, frame.src)
 
@@ -127,7 +131,8 @@ cdef inline verdict_t balance_new(tables_t *tables, frame_t *frame, vip_t *vip, 
     if server is NULL:
         return DROP_SESSION_CROWDED
     route = route_lookup(&tables.routes, server.ip)
-    if ttl_of(frame) <= 1 and route is not NULL and route.segment != frame.segment:
+    if (service.forward == FORWARD_NAT and ttl_of(frame) <= 1 and route is not NULL
+            and route.segment != frame.segment):
         return icmp_error(tables, frame, TIME_EXCEEDED, 0, DROP_TTL_EXPIRED, now_ms)
     return begin(tables, frame, server, family, standing_in, now_ms)
 
@@ -142,6 +147,9 @@ cdef inline server_t *choose(tables_t *tables, const frame_t *frame, service_t *
     cdef uint16_t i
     for i in range(service.n_takers[family]):
         server = rr_choose(&tables.services, service, family)
+        # Who has the VIP itself answers as it, and is told which VIP and port of it the client means.
+        if service.forward != FORWARD_NAT:
+            return server
         standing_in[0] = needs_source(tables, frame, service, server, now_ms)
         if standing_in[0] or server_can_tell(tables, frame, server, family, now_ms):
             return server
@@ -186,7 +194,7 @@ cdef inline verdict_t begin(tables_t *tables, frame_t *frame, server_t *server, 
         return DROP_SESSION_FULL
     if unlikely(standing_in):
         session_take_source(sessions, session, source, source_port)
-    return nat_request(tables, frame, session, now_ms)
+    return request(tables, frame, session, now_ms)
 
 
 cdef inline verdict_t balance_icmp(tables_t *tables, frame_t *frame, vip_t *vip, uint32_t now_ms) noexcept nogil:

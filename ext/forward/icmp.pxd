@@ -104,26 +104,31 @@ cdef inline verdict_t icmp_error(tables_t *tables, frame_t *frame, int what, uin
     is the segment's own address. Without one, or without a token, there is no error and the reason is the verdict.
     """
     cdef const address_t *own = address_on(&tables.routes, frame.segment, frame.family == 4)
-    cdef ip_t dst = frame.src
-    cdef uint8_t *l3 = frame.data + frame.l3_off
-    cdef uint32_t quote, ip_len = IPV4_LEN if frame.family == 4 else IPV6_LEN
-    cdef uint8_t tos
     if own is NULL or not icmp_may_answer(frame) or not icmp_token(tables, now_ms):
         return reason
     drop_count(tables, frame, reason)
     restore(frame)
     checksum_complete(frame)
-    quote = icmp_quote_len(frame)
-    tos = (<ipv4_hdr *>l3).tos
+    icmp_quote(frame, what, mtu, own.ip)
+    return reflect(tables, frame)
+
+
+cdef inline void icmp_quote(frame_t *frame, int what, uint32_t mtu, ip_t own) noexcept nogil:
+    """The frame's packet has become an error about itself, from own to its sender."""
+    cdef ip_t dst = frame.src
+    cdef uint8_t *l3 = frame.data + frame.l3_off
+    cdef uint32_t quote = icmp_quote_len(frame)
+    cdef uint32_t ip_len = IPV4_LEN if frame.family == 4 else IPV6_LEN
+    cdef uint8_t tos = (<ipv4_hdr *>l3).tos
     memmove(l3 + ip_len + ICMP_LEN, l3, quote)
     if frame.family == 4:
-        ipv4_build(l3, own.ip, dst, PROTO_ICMP, (tos & TOS_KEPT) | TOS_CONTROL, ICMP_LEN + quote)
+        ipv4_build(l3, own, dst, PROTO_ICMP, (tos & TOS_KEPT) | TOS_CONTROL, ICMP_LEN + quote)
     else:
-        ipv6_build(l3, own.ip, dst, PROTO_ICMPV6, ICMP_LEN + quote, OWN_TTL)
+        ipv6_build(l3, own, dst, PROTO_ICMPV6, ICMP_LEN + quote, OWN_TTL)
     frame.l4_off = frame.l3_off + ip_len
-    icmp_header(frame, what, mtu, own.ip, dst, ICMP_LEN + quote)
+    frame.l4_len = ICMP_LEN + quote
+    icmp_header(frame, what, mtu, own, dst, ICMP_LEN + quote)
     frame_cut(frame, frame.l4_off + ICMP_LEN + quote)
-    return reflect(tables, frame)
 
 
 cdef inline void icmp_header(frame_t *frame, int what, uint32_t mtu, ip_t src, ip_t dst,

@@ -1,7 +1,8 @@
 """ARP and neighbour discovery for swlb's own addresses and VIPs, and what their frames tell about others.
 
 Read first: RFC 826, RFC 5227 2.4 (conflicts), RFC 4861 7.2.3 to 7.2.5. Requests for what is swlb's are answered
-in place; everything else is bridged on, after the neighbour table has heard it.
+in place; everything else is bridged on, after the neighbour table has heard it. On a segment with `vip_guard`, answers of
+others in a VIP's name end here: a server of direct server return must not take the VIP from the switch before it.
 """
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
@@ -17,7 +18,7 @@ from ext.tables.route cimport address_find, address_t
 from ext.tables.segment cimport segment_t
 from ext.tables.service cimport vip_find, vip_t
 from ext.tables.tables cimport report, tables_t
-from ext.verdict cimport DROP_BAD_ARP, DROP_BAD_ND, SEND, verdict_t
+from ext.verdict cimport DROP_BAD_ARP, DROP_BAD_ND, DROP_VIP_GUARDED, SEND, verdict_t
 from ext.wire.arp cimport ARP_ETHERNET, ARP_IPV4, ARP_LEN, ARP_REPLY, ARP_REQUEST, arp_hdr
 from ext.wire.ethernet cimport eth_hdr, mac_is_group, mac_load, mac_store
 from ext.wire.icmp cimport ICMPV6_ADVERTISEMENT
@@ -76,6 +77,15 @@ cdef inline void conflict(tables_t *tables, const frame_t *frame, ip_t ip, uint6
         report(tables, EVENT_ADDRESS_CONFLICT, frame.segment, frame.port, mac, ip)
 
 
+cdef inline bint is_guarded(const tables_t *tables, const segment_t *segment, const frame_t *frame, ip_t ip) noexcept nogil:
+    """Whether nobody but swlb may answer for ip on the segment: a VIP that belongs there, when VIPs are guarded."""
+    cdef const vip_t *vip
+    if not segment.vip_guard or frame.port == segment.host_port:
+        return False
+    vip = vip_find(&tables.services, ip)
+    return vip is not NULL and vip.segment == frame.segment
+
+
 cdef inline verdict_t arp(tables_t *tables, segment_t *segment, frame_t *frame, uint32_t now_ms) noexcept nogil:
     """A request for what is ours becomes its reply; all other ARP is bridged on."""
     cdef arp_hdr *msg = <arp_hdr *>(frame.data + frame.l3_off)
@@ -96,6 +106,10 @@ cdef inline verdict_t arp(tables_t *tables, segment_t *segment, frame_t *frame, 
         return DROP_BAD_ARP
     ours = is_ours(tables, frame.segment, target)
     heard(tables, frame, sender, sender_mac, ours and msg.oper == ARP_REQUEST, now_ms)
+    # A request in a VIP's name is let through: a server that asks so for its client's MAC could not answer otherwise.
+    if msg.oper == ARP_REPLY or ip_equal(sender, target):
+        if is_guarded(tables, segment, frame, sender):
+            return DROP_VIP_GUARDED
     # A station that asks for an address as if it had it already is a rival, not a client.
     if msg.oper != ARP_REQUEST or not ours or ip_equal(sender, target):
         return bridge(tables, segment, frame, now_ms)
@@ -132,7 +146,7 @@ cdef inline verdict_t neighbour_discovery(tables_t *tables, segment_t *segment, 
             mac = mac_load((<eth_hdr *>frame.data).src)
         if msg.flags & NA_OVERRIDE or not has_other_mac(tables, frame.segment, target, mac):
             heard(tables, frame, target, mac, False, now_ms)
-        return bridge(tables, segment, frame, now_ms)
+        return DROP_VIP_GUARDED if is_guarded(tables, segment, frame, target) else bridge(tables, segment, frame, now_ms)
     if not is_ours(tables, frame.segment, target):
         heard(tables, frame, frame.src, nd_mac(frame, OPT_SOURCE_MAC), False, now_ms)
         return bridge(tables, segment, frame, now_ms)

@@ -8,9 +8,10 @@ from libc.stdint cimport uint8_t, uint32_t
 from ext.address cimport ip_t
 from ext.debug cimport likely, unlikely
 from ext.forward.bridge cimport bridge
+from ext.forward.clamp cimport clamp
 from ext.forward.output cimport route_out
 from ext.frame cimport FOUND_FRAGMENT, frame_t
-from ext.tables.fragment cimport DST_END, OWNER, SRC_END, fragment_find, fragment_note, fragment_t
+from ext.tables.fragment cimport DST_END, SRC_END, fragment_note, fragment_t
 from ext.tables.neighbour cimport REACHABLE, STALE, neighbour_find, neighbour_t
 from ext.tables.segment cimport segment_t
 from ext.tables.service cimport V4, V6, server_t
@@ -18,7 +19,7 @@ from ext.tables.session cimport account_t, session_account, session_client, sess
 from ext.tables.session_life cimport session_count, session_set_state
 from ext.tables.state cimport FROM_CLIENT, FROM_SERVER, tcp_state, udp_state
 from ext.tables.tables cimport tables_t
-from ext.verdict cimport HAND_OVER, verdict_t
+from ext.verdict cimport verdict_t
 from ext.wire.ethernet cimport eth_hdr, mac_load, mac_store
 from ext.wire.ipv4 cimport PROTO_TCP
 from ext.wire.rewrite cimport DST, SRC, rewrite
@@ -26,7 +27,7 @@ from ext.wire.rewrite cimport DST, SRC, rewrite
 
 cdef inline void session_follow(tables_t *tables, session_t *session, const frame_t *frame, int direction,
                                 uint32_t now_ms) noexcept nogil:
-    """The session's state and counters include this packet."""
+    """The session's state and counters include this packet; direction is FROM_CLIENT, FROM_SERVER or ONE_SIDED."""
     cdef uint8_t state
     if frame.protocol == PROTO_TCP:
         state = tcp_state(session.state, direction, frame.tcp_flags)
@@ -34,8 +35,9 @@ cdef inline void session_follow(tables_t *tables, session_t *session, const fram
         state = udp_state(session.state, direction)
     if state != session.state:
         session_set_state(&tables.services, session, state)
-    session_count(sessions_of(tables, frame), &tables.services, session, direction,
-                  frame.l4_off - frame.l3_off + frame.l4_len, now_ms)
+    session_count(sessions_of(tables, frame), &tables.services, session,
+                  FROM_SERVER if direction == FROM_SERVER else FROM_CLIENT, frame.l4_off - frame.l3_off + frame.l4_len,
+                  now_ms)
 
 
 cdef inline verdict_t nat_request(tables_t *tables, frame_t *frame, session_t *session, uint32_t now_ms) noexcept nogil:
@@ -48,6 +50,7 @@ cdef inline verdict_t nat_request(tables_t *tables, frame_t *frame, session_t *s
         src = tables.sources.sources[account.source - 1].ip
     if unlikely(frame.found & FOUND_FRAGMENT):
         fragment_note(&tables.fragments, frame, DST_END | SRC_END if account.source else DST_END, src, server.ip, now_ms)
+    clamp(tables, frame, server)
     rewrite(frame, DST, server.ip, session_server_port(session, server))
     if unlikely(account.source):
         rewrite(frame, SRC, src, account.source_port)
@@ -67,6 +70,7 @@ cdef inline verdict_t nat_reply(tables_t *tables, segment_t *segment, frame_t *f
         client = session_client(sessions_of(tables, frame), session)
     if unlikely(frame.found & FOUND_FRAGMENT):
         fragment_note(&tables.fragments, frame, SRC_END | DST_END if account.source else SRC_END, vip, client, now_ms)
+    clamp(tables, frame, server)
     rewrite(frame, SRC, vip, session.vip_port)
     if unlikely(account.source):
         rewrite(frame, DST, client, session.client_port)
@@ -101,15 +105,9 @@ cdef inline void confirm(tables_t *tables, const frame_t *frame, uint32_t now_ms
             entry.alive_ms = now_ms
 
 
-cdef inline verdict_t nat_later_fragment(tables_t *tables, segment_t *segment, frame_t *frame, int otherwise,
-                                         uint32_t now_ms) noexcept nogil:
-    """A later fragment goes where its first went; otherwise is the verdict when that was not seen."""
-    cdef const fragment_t *first = fragment_find(&tables.fragments, frame, tables.fragment_ms, now_ms)
-    if first is NULL:
-        return otherwise
-    if unlikely(first.ends == OWNER):
-        frame.owner = <uint8_t>first.rewritten[0].lo
-        return HAND_OVER
+cdef inline verdict_t nat_later_fragment(tables_t *tables, segment_t *segment, frame_t *frame,
+                                         const fragment_t *first, uint32_t now_ms) noexcept nogil:
+    """A later fragment goes where its first went, rewritten as that was."""
     if first.ends & SRC_END:
         rewrite(frame, SRC, first.rewritten[SRC], 0)
     if first.ends & DST_END:

@@ -1,4 +1,4 @@
-"""From "where to" to a frame that can leave: route, TTL, MTU, the next hop's MAC and its port.
+"""From "where to" to a frame that can leave: route, TTL, the next hop's MAC and its port, tunnel, MTU.
 
 Read first: RFC 1812 5.2 and 5.3.1, RFC 8200 3 and 5, RFC 4861 5.2 and 7.2.
 """
@@ -9,7 +9,8 @@ from ext.address cimport ip_t
 from ext.debug cimport unlikely
 from ext.forward.icmp cimport HOST_UNREACHABLE, NET_UNREACHABLE, TIME_EXCEEDED, TOO_BIG, icmp_error
 from ext.forward.solicit cimport solicit
-from ext.frame cimport NO_PORT, frame_t, frame_vnet
+from ext.forward.tunnel cimport tunnel_enter
+from ext.frame cimport NO_PORT, NO_TUNNEL, frame_t
 from ext.tables.fdb cimport fdb_lookup
 from ext.tables.neighbour cimport (FAILED, INCOMPLETE, PROBE, STALE, neighbour_create, neighbour_find, neighbour_t,
                                    neighbour_wait)
@@ -17,12 +18,10 @@ from ext.tables.route cimport address_find, route_lookup, route_t
 from ext.tables.segment cimport segment_t
 from ext.tables.tables cimport tables_t
 from ext.verdict cimport (DROP_NEIGHBOUR_FAILED, DROP_NEIGHBOUR_FULL, DROP_NEIGHBOUR_QUEUE, DROP_NO_ROUTE, DROP_TOO_BIG,
-                          DROP_TTL_EXPIRED, FLOOD_STATIONS, SEND, TAKEN, verdict_t)
+                          DROP_TTL_EXPIRED, FLOOD_STATIONS, GO_ON, SEND, TAKEN, verdict_t)
 from ext.wire.ethernet cimport eth_hdr, mac_store
-from ext.wire.ipv4 cimport PROTO_TCP
+from ext.wire.parse cimport packet_len
 from ext.wire.rewrite cimport ttl_change, ttl_of
-from ext.wire.udp cimport UDP_LEN
-from ext.wire.vnet cimport GSO_NONE, vnet_hdr
 
 
 cdef inline verdict_t to_host(tables_t *tables, frame_t *frame, uint16_t segment_index) noexcept nogil:
@@ -86,11 +85,17 @@ cdef inline verdict_t neighbour_output(tables_t *tables, frame_t *frame, uint32_
 cdef inline verdict_t leave(tables_t *tables, frame_t *frame, uint64_t mac, uint32_t now_ms) noexcept nogil:
     """Out to that MAC on frame.out_segment, if it fits the link."""
     cdef segment_t *segment = &tables.segments[frame.out_segment]
-    cdef eth_hdr *eth = <eth_hdr *>frame.data
+    cdef eth_hdr *eth
     cdef uint16_t port = fdb_lookup(&segment.fdb, mac, 0, now_ms)
     cdef uint32_t mtu = tables.ports[port].mtu if port != NO_PORT else segment.mtu
-    if unlikely(packet_len(frame) > mtu):
+    cdef verdict_t verdict
+    if unlikely(frame.tunnel != NO_TUNNEL):
+        verdict = tunnel_enter(tables, frame, mtu, now_ms)
+        if verdict != GO_ON:
+            return verdict
+    elif unlikely(packet_len(frame) > mtu):
         return icmp_error(tables, frame, TOO_BIG, mtu, DROP_TOO_BIG, now_ms)
+    eth = <eth_hdr *>frame.data
     mac_store(eth.dst, mac)
     mac_store(eth.src, segment.mac)
     frame.out_port = port
@@ -100,13 +105,3 @@ cdef inline verdict_t leave(tables_t *tables, frame_t *frame, uint64_t mac, uint
         return FLOOD_STATIONS
     return SEND
 
-
-cdef inline uint32_t packet_len(const frame_t *frame) noexcept nogil:
-    """Bytes of the IP packet on the link; of a super-frame, of its largest segment."""
-    cdef vnet_hdr *vnet = <vnet_hdr *>frame_vnet(frame)
-    cdef uint32_t headers = frame.l4_off - frame.l3_off
-    if vnet.gso_type == GSO_NONE:
-        return headers + frame.l4_len
-    if frame.protocol == PROTO_TCP:
-        return headers + (frame.data[frame.l4_off + 12] >> 4) * 4 + vnet.gso_size
-    return headers + UDP_LEN + vnet.gso_size

@@ -3,10 +3,10 @@
     forward      malformed? learn. A segment without addresses is a plain switch:
       bridge     to the port behind which the destination is
     addressed    ARP and neighbour discovery (local); then, by destination address,
-      balance      a VIP: session, or a server for a new one, or no
+      balance      a VIP: session, or a server for a new one, or no; then request, where the ways to forward part
       answer       an address that stands for others: a server or a peer answers it
       nat_reply    a session's server answering its client
-      quote        an ICMP error about a session
+      quote        an ICMP error about a session; quote_tunnel: about a packet that swlb itself sent to a server
       gateway      to the segment's MAC: for the kernel twin, or routed on, unless a border (masquerade) says otherwise
       bridge       all else: untouched
 """
@@ -21,9 +21,11 @@ from ext.forward.bridge cimport bridge, learn
 from ext.forward.handover cimport hand_over, is_reply_of_another
 from ext.forward.local cimport arp, neighbour_discovery
 from ext.forward.masquerade cimport cross_border
-from ext.forward.nat cimport nat_later_fragment, nat_reply
+from ext.forward.nat cimport nat_reply
 from ext.forward.output cimport route_out, to_host
 from ext.forward.quote cimport quote_to_client
+from ext.forward.quote_tunnel cimport quote_of_tunnel
+from ext.forward.request cimport is_translated, later_fragment, reply_heard
 from ext.frame cimport FOUND_L3, FOUND_L4, FOUND_LATER, NO_VIP, frame_t
 from ext.tables.crew cimport crew_tell
 from ext.tables.route cimport address_find, is_directed_broadcast
@@ -123,6 +125,7 @@ cdef inline verdict_t of_session(tables_t *tables, segment_t *segment, frame_t *
     cdef int family = V4 if frame.family == 4 else V6
     cdef session_t *session
     cdef icmp_hdr *icmp
+    cdef verdict_t verdict
     if likely(frame.found & FOUND_L4):
         session = session_of_reply(&tables.sessions[family], &tables.services, frame.hash, frame.dst, frame.dport,
                                    frame.protocol, frame.src, frame.sport)
@@ -131,14 +134,17 @@ cdef inline verdict_t of_session(tables_t *tables, segment_t *segment, frame_t *
         if (session is NULL or frame.flaw != N_DROPS
                 or session_expired(&tables.services, session, now_ms)):
             return GO_ON
+        if unlikely(not is_translated(tables, session)):
+            return reply_heard(tables, segment, frame, session, now_ms)
         return nat_reply(tables, segment, frame, session, now_ms)
     if frame.found & FOUND_LATER:
-        return nat_later_fragment(tables, segment, frame, GO_ON, now_ms)
+        return later_fragment(tables, segment, frame, GO_ON, now_ms)
     icmp = <icmp_hdr *>(frame.data + frame.l4_off)
     if frame.flaw == N_DROPS and ((frame.protocol == PROTO_ICMP and frame.family == 4 and icmp_is_error(icmp.type))
                                   or (frame.protocol == PROTO_ICMPV6 and frame.family == 6
                                       and icmpv6_is_error(icmp.type))):
-        return quote_to_client(tables, segment, frame, now_ms)
+        verdict = quote_of_tunnel(tables, frame, now_ms)
+        return verdict if verdict != GO_ON else quote_to_client(tables, segment, frame, now_ms)
     return GO_ON
 
 

@@ -10,11 +10,12 @@ from ext.address cimport ip_equal, ip_load, ip_of_v4, ip_t
 from ext.forward.handover cimport hand_over, is_of_another, is_reply_of_another
 from ext.forward.nat cimport reply_out
 from ext.forward.output cimport route_out
+from ext.forward.request cimport is_translated, untouched_out
 from ext.frame cimport FOUND_PARTIAL, frame_t
 from ext.order cimport be16, load16, ntohs, store16
 from ext.tables.route cimport address_find
 from ext.tables.segment cimport segment_t
-from ext.tables.service cimport SERVICE_NONE, V4, V6, server_t, service_find, service_t, services_t, vip_find
+from ext.tables.service cimport FORWARD_NAT, SERVICE_NONE, V4, V6, server_t, service_find, service_t, services_t, vip_find
 from ext.tables.session cimport (account_t, session_account, session_client, session_hash, session_of_reply,
                                  session_of_request, session_of_source, session_server_port, session_t)
 from ext.tables.session_life cimport session_expired
@@ -128,7 +129,10 @@ cdef inline void error_rewrite(frame_t *frame, uint32_t end, ip_t ip) noexcept n
 
 
 cdef inline verdict_t quote_to_server(tables_t *tables, frame_t *frame, uint32_t now_ms) noexcept nogil:
-    """An error sent to a VIP, about a packet that the server sent: on to the server, which sees its own packet."""
+    """An error sent to a VIP, about a packet that the server sent: on to the server, which sees its own packet.
+
+    A server that has the VIP itself sent it so, and gets the error as it is.
+    """
     cdef quote_t quote
     cdef session_t *session
     cdef server_t *server
@@ -144,6 +148,9 @@ cdef inline verdict_t quote_to_server(tables_t *tables, frame_t *frame, uint32_t
         return hand_over(tables, frame, now_ms)
     if session is NULL or session_expired(&tables.services, session, now_ms):
         return DROP_ICMP_NO_SESSION
+    if not is_translated(tables, session):
+        frame.hash = session_hash(&tables.sessions[family], quote.dst, quote.dport, quote.protocol)
+        return untouched_out(tables, frame, session.server, now_ms)
     server = &tables.services.servers[session.server]
     account = session_account(&tables.sessions[family], session)
     quote_rewrite(frame, &quote, SRC, server.ip, session_server_port(session, server))
@@ -187,7 +194,7 @@ cdef inline bint is_called_at(const services_t *services, const server_t *server
     """Whether the server is called at that port: its own, or any of the service's when it has none."""
     cdef const service_t *service = &services.services[server.service]
     cdef uint16_t vip = service.vip_index[server.family]
-    if service.protocol != protocol:
+    if service.protocol != protocol or service.forward != FORWARD_NAT:
         return False
     if server.l4_port:
         return server.l4_port == l4_port
@@ -215,6 +222,8 @@ cdef inline verdict_t quote_to_client(tables_t *tables, segment_t *segment, fram
         return hand_over(tables, frame, now_ms)
     if session is NULL or session_expired(&tables.services, session, now_ms):
         return quote_of_none(tables, segment, frame, &quote)
+    if not is_translated(tables, session):
+        return GO_ON
     server = &tables.services.servers[session.server]
     vip = tables.services.services[server.service].vip[family]
     quote_rewrite(frame, &quote, DST, vip, session.vip_port)

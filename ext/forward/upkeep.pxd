@@ -16,7 +16,7 @@ from ext.tables.flow cimport flows_sweep
 from ext.tables.neighbour cimport (FAILED, FORGET_MS, INCOMPLETE, LOSS_DUE, LOSS_NONE, LOSS_TOLD, LOSSES_A_TICK, N_FREE,
                                    PAUSE_MS, PROBE, REACHABLE, REQUESTS, REQUESTS_A_TICK, STALE, neighbour_release,
                                    neighbour_remove, neighbour_t, neighbours_t)
-from ext.tables.service cimport DEFEND_MS, vip_t
+from ext.tables.service cimport DEFEND_MS, PATH_MS, services_t, vip_t
 from ext.tables.session_life cimport sessions_sweep
 from ext.tables.tables cimport report, tables_t
 from ext.verdict cimport TAKEN, verdict_t
@@ -34,6 +34,7 @@ cdef inline void upkeep_tick(tables_t *tables, uint32_t elapsed_ms, uint32_t now
         fdb_age(&tables.segments[i].fdb, now_ms)
     neighbours_tick(tables, now_ms)
     conflicts_age(tables, now_ms)
+    paths_age(&tables.services, now_ms)
     icmp_fill(tables, now_ms)
     flows_sweep(&tables.flows, sweep_share(tables.flows.high, elapsed_ms), now_ms)
     for family in range(2):
@@ -50,6 +51,14 @@ cdef inline void conflicts_age(tables_t *tables, uint32_t now_ms) noexcept nogil
     for i in range(tables.routes.n_addresses):
         if now_ms - tables.routes.addresses[i].disputed_ms >= DEFEND_MS:
             tables.routes.addresses[i].disputed = False
+
+
+cdef inline void paths_age(services_t *services, uint32_t now_ms) noexcept nogil:
+    """A path MTU that was told PATH_MS ago is not known any more: the way may have become a wider one."""
+    cdef uint32_t i
+    for i in range(services.n_servers):
+        if now_ms - services.servers[i].path_ms >= PATH_MS:
+            services.servers[i].path_mtu = 0
 
 
 cdef inline void neighbours_tick(tables_t *tables, uint32_t now_ms) noexcept nogil:

@@ -21,7 +21,7 @@ cdef enum:
     PORT_MEMORY = 1
 
 cdef struct room_t:
-    uint8_t *slots         # BURST slots of SLOT_LEN
+    uint8_t *slots         # BURST slots of SLOT_LEN, and the worker's own behind them
 
 cdef struct memory_t:      # what a memory port holds; see ports/memory.pxd
     uint8_t *incoming

@@ -5,7 +5,7 @@ leaves an entry, later ones find it. Full: the oldest of the set is overwritten.
 passed to the look-up. Owner: the worker.
 """
 
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport calloc, free
 
 from ext.address cimport ip_equal, ip_t
@@ -18,11 +18,13 @@ cdef enum:
     SRC_END = 1            # 1 << SRC: the source is rewritten
     DST_END = 2
     OWNER = 4              # another worker has the session
+    SERVER = 8             # nothing is rewritten: to that server as it is
 
 cdef struct fragment_t:
     ip_t src               # as the fragments carry them on arrival
     ip_t dst
-    ip_t rewritten[2]      # by end, what those named by `ends` become; for OWNER: lo of the first is the worker
+    ip_t rewritten[2]      # by end, what those named by `ends` become; of the first, OWNER: lo is the worker; SERVER:
+                           # lo is its index, hi the flow's hash
     uint32_t id
     uint32_t made_ms
     uint8_t protocol
@@ -83,6 +85,15 @@ cdef inline void fragment_note(fragments_t *table, const frame_t *frame, uint8_t
     entries[oldest].protocol = frame.protocol
     entries[oldest].ends = ends
     entries[oldest].used = True
+
+
+cdef inline void fragment_note_server(fragments_t *table, const frame_t *frame, uint16_t server, uint32_t hash,
+                                      uint32_t now_ms) noexcept nogil:
+    """Later fragments of this packet go to the server of that index, as of the flow of that hash."""
+    cdef ip_t to
+    to.lo = server
+    to.hi = hash
+    fragment_note(table, frame, SERVER, to, to, now_ms)
 
 
 cdef inline const fragment_t *fragment_find(const fragments_t *table, const frame_t *frame, uint32_t timeout_ms,

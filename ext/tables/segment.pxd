@@ -12,6 +12,7 @@ cdef struct segment_t:
     uint16_t host_port     # the kernel twin; NO_PORT when there is none
     uint16_t n_ports
     uint16_t ports[PORTS]  # the kernel twin included
+    bint vip_guard         # answers by which another station would take a VIP are dropped
     uint32_t mtu           # the smallest of its ports'
     uint64_t moved_ns      # last time a move was reported
     bint private           # only services and masqueraded flows lead into it from others

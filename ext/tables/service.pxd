@@ -37,6 +37,15 @@ cdef enum:
     SOURCE_ALWAYS = 2
     NO_POOL = 0xFFFF
     NO_SOURCE = 0xFFFF
+    # service_t.forward: how a request reaches its server
+    FORWARD_NAT = 0        # the VIP becomes the server
+    FORWARD_DSR = 1        # in a frame to the server's MAC
+    FORWARD_IPIP = 2       # in an IP packet to the server
+    FORWARD_GUE = 3        # in a UDP datagram to the server
+    # service_t.mss; any other value is the number
+    MSS_OFF = 0
+    MSS_AUTO = 1
+    PATH_MS = 600000       # a path MTU that was learnt is good for this time (RFC 1191 6.3)
     ANNOUNCEMENTS = 3      # of a VIP that became active, one a second
     DEFEND_MS = 10000      # one announcement against a rival in this time (RFC 5227 2.4 c)
 
@@ -46,8 +55,11 @@ cdef struct server_t:
     uint16_t service
     uint16_t weight
     uint16_t pool          # of the addresses that may stand for clients; NO_POOL
-    uint8_t family         # V4 or V6
+    uint8_t family         # V4 or V6, of ip
     uint8_t ready
+    ip_t answers_as[2]     # what its replies come from, by the client's family: ip, or the VIP where that is not rewritten
+    uint32_t path_mtu      # of the way to it, when a router has told; 0: not known
+    uint32_t path_ms       # told last then
     uint32_t sessions_active
     uint32_t sessions_inactive
     uint64_t sessions_total
@@ -68,6 +80,9 @@ cdef struct service_t:
     uint8_t orphans
     uint8_t on_down
     uint8_t source_nat
+    uint8_t forward
+    uint16_t mss           # largest MSS a SYN may offer: MSS_OFF, MSS_AUTO, or the number
+    be16 gue_port
     uint32_t timeout_ms[16]
     uint64_t refused
 
@@ -160,7 +175,7 @@ cdef inline service_t *service_find(const services_t *table, const vip_t *vip, u
 
 
 cdef inline server_t *service_servers(const services_t *table, const service_t *service, int family) noexcept nogil:
-    """The first of the service's servers of the family."""
+    """The first of the service's servers for clients of the family; the others follow it."""
     return &table.servers[service.first if family == V4 else service.first_v6]
 
 
@@ -198,11 +213,23 @@ cdef inline void service_add_vip(services_t *table, service_t *service, int fami
 
 
 cdef inline server_t *server_add(services_t *table, service_t *service, int family) noexcept nogil:
-    """A new server of the service that was added last; IPv4 servers before IPv6 ones."""
+    """A new server of the service that was added last; IPv4 servers before IPv6 ones.
+
+    It serves clients of its own family; at the end of a tunnel, which carries either, those of both.
+    """
     cdef server_t *server = &table.servers[table.n_servers]
     server.family = family
     server.service = <uint16_t>(service - table.services)
     server.pool = NO_POOL
+    service_count_server(table, service, family)
+    if is_tunnel(service):
+        service_count_server(table, service, V6 if family == V4 else V4)
+    table.n_servers += 1
+    return server
+
+
+cdef inline void service_count_server(const services_t *table, service_t *service, int family) noexcept nogil:
+    """The server that is being added is one of those that serve clients of the family."""
     if service.n_servers[family] == 0 and family == V4:
         service.first = <uint16_t>table.n_servers
     elif service.n_servers[family] == 0:
@@ -210,8 +237,11 @@ cdef inline server_t *server_add(services_t *table, service_t *service, int fami
     # The choice begins behind the cursor, so the first server is the first chosen.
     service.cursor[family] = service.n_servers[family]
     service.n_servers[family] += 1
-    table.n_servers += 1
-    return server
+
+
+cdef inline bint is_tunnel(const service_t *service) noexcept nogil:
+    """Whether its requests travel in outer packets."""
+    return service.forward >= FORWARD_IPIP
 
 
 cdef inline bint server_serves(const server_t *server) noexcept nogil:

@@ -215,7 +215,7 @@ cdef inline session_t *session_of_reply(const sessions_t *table, const services_
         for i in range(<uint32_t>IN_BUCKET):
             session = &bucket.sessions[i]
             if ((load64(session) ^ word) << 16 == 0 and session_is_of(table, session, client, protocol)
-                    and session_is_served(services, session, server_ip, server_port)
+                    and session_is_served(services, session, table.family, server_ip, server_port)
                     and session_account(table, session).source == 0):
                 return session
         if likely(bucket.passed == 0):
@@ -225,11 +225,11 @@ cdef inline session_t *session_of_reply(const sessions_t *table, const services_
     return NULL
 
 
-cdef inline bint session_is_served(const services_t *services, const session_t *session, ip_t server_ip,
+cdef inline bint session_is_served(const services_t *services, const session_t *session, int family, ip_t server_ip,
                                    be16 server_port) noexcept nogil:
-    """Whether that is the end point at which its server is called."""
+    """Whether that is the end point as which its server answers."""
     cdef const server_t *server = &services.servers[session.server]
-    return ip_equal(server.ip, server_ip) and session_server_port(session, server) == server_port
+    return ip_equal(server.answers_as[family], server_ip) and session_server_port(session, server) == server_port
 
 
 cdef inline be16 session_server_port(const session_t *session, const server_t *server) noexcept nogil:
@@ -246,6 +246,6 @@ cdef inline session_t *session_of_source(const sessions_t *table, const services
     if holder == 0 or holder & FLOW:
         return NULL
     session = session_at(table, holder - 1)
-    if session.protocol == protocol and session_is_served(services, session, server_ip, server_port):
+    if session.protocol == protocol and session_is_served(services, session, table.family, server_ip, server_port):
         return session
     return NULL

@@ -12,6 +12,11 @@
     ONE_WAY       UDP, nothing came back yet                      inactive    udp
     TWO_WAY       UDP, both sides were heard                      inactive    udp_stream
 
+Where replies go past swlb (direct server return, tunnels), only the client is heard, and two states are guesses:
+ESTABLISHED is reached with the client's second segment, TWO_WAY with its second datagram, as who is not answered
+rarely goes on. FIN_WAIT stands for CLOSE_WAIT, as the server's FIN will not be seen. A reply that is heard all the
+same ends the guessing.
+
 A SYN of the client in a state from FIN_WAIT to CLOSED is a new connection from a used port: the session is
 given up and the SYN scheduled anew (balance.pxd).
 """
@@ -34,8 +39,9 @@ cdef extern from * nogil:
     #define LA LAST_ACK
     #define TW TIME_WAIT
     #define CL CLOSED
-    /* [direction: 0 from the client, 1 from the server][SYN, FIN, ACK, RST][state, S_NONE to CLOSED] */
-    static const uint8_t swlb_tcp_next[2][4][9] = {
+    /* [direction: 0 from the client, 1 from the server, 2 from the client of a server that is not heard]
+       [SYN, FIN, ACK, RST][state, S_NONE to CLOSED] */
+    static const uint8_t swlb_tcp_next[3][4][9] = {
         {/*          --  SS  SR  ES  FW  CW  LA  TW  CL */
          /* SYN */ { SR, ES, SR, ES, SR, SR, SR, SR, SR },
          /* FIN */ { CL, SS, TW, CW, TW, CW, LA, TW, CL },
@@ -46,6 +52,11 @@ cdef extern from * nogil:
          /* FIN */ { TW, SS, TW, FW, FW, TW, LA, TW, CL },
          /* ACK */ { ES, SS, SR, ES, FW, CW, LA, TW, CL },
          /* RST */ { CL, SS, CL, CL, CL, CL, CL, TW, CL }},
+        {/*          --  SS  SR  ES  FW  CW  LA  TW  CL */
+         /* SYN */ { SR, ES, SR, ES, SR, SR, SR, SR, SR },
+         /* FIN */ { CL, SS, TW, FW, FW, CW, LA, TW, CL },
+         /* ACK */ { CL, SS, ES, ES, FW, CW, CL, TW, CL },
+         /* RST */ { CL, CL, SR, CL, CL, CL, LA, CL, CL }},
     };
     #undef SS
     #undef SR
@@ -70,11 +81,12 @@ cdef extern from * nogil:
         TWO_WAY
         N_STATES
     const char *const state_names "swlb_state_names"[]
-    const uint8_t tcp_next "swlb_tcp_next"[2][4][9]
+    const uint8_t tcp_next "swlb_tcp_next"[3][4][9]
 
 cdef enum:
     FROM_CLIENT = 0
     FROM_SERVER = 1
+    ONE_SIDED = 2          # from the client, and nothing of the server has been heard
     FLAG_FIN = 0x01
     FLAG_SYN = 0x02
     FLAG_RST = 0x04
@@ -92,8 +104,10 @@ cdef inline uint8_t tcp_state(uint8_t state, int direction, uint8_t flags) noexc
 
 
 cdef inline uint8_t udp_state(uint8_t state, int direction) noexcept nogil:
-    """ONE_WAY until the server has answered, then TWO_WAY for good."""
-    return TWO_WAY if direction == FROM_SERVER or state == TWO_WAY else ONE_WAY
+    """ONE_WAY until the server has answered, or must have, as it is not heard; then TWO_WAY for good."""
+    if direction == FROM_SERVER or state == TWO_WAY:
+        return TWO_WAY
+    return TWO_WAY if direction == ONE_SIDED and state == ONE_WAY else ONE_WAY
 
 
 cdef inline bint is_closing(uint8_t state) noexcept nogil:

@@ -11,12 +11,16 @@ cdef enum:
     # ICMP
     ICMP_ECHO_REPLY = 0
     ICMP_UNREACHABLE = 3
+    ICMP_TOO_BIG_CODE = 4      # ... by a packet with DF
     ICMP_SOURCE_QUENCH = 4
     ICMP_REDIRECT = 5
     ICMP_ECHO = 8
     ICMP_TIME_EXCEEDED = 11
     ICMP_PARAMETER = 12
     # ICMPv6
+    ICMPV6_UNREACHABLE = 1
+    ICMPV6_TOO_BIG = 2
+    ICMPV6_TIME_EXCEEDED = 3
     ICMPV6_LAST_ERROR = 127    # types up to here are errors (RFC 4443 2.1)
     ICMPV6_ECHO = 128
     ICMPV6_ECHO_REPLY = 129

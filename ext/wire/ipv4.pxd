@@ -14,9 +14,11 @@ cdef enum:
     IPV4_OFFSET = 0x1FFF
     OPT_END = 0
     OPT_NOP = 1
+    OPT_COPIED = 0x80          # of an option type: it stands in every fragment
     OPT_LSRR = 131
     OPT_SSRR = 137
     PROTO_ICMP = 1
+    PROTO_IPV4 = 4             # a whole IPv4 packet (RFC 2003)
     PROTO_TCP = 6
     PROTO_UDP = 17
     OWN_TTL = 64               # of packets swlb makes itself (RFC 1700's recommendation)

@@ -8,6 +8,8 @@ from ext.order cimport be16, be32, htons
 
 cdef enum:
     IPV6_LEN = 40
+    IPV6_LEAST_MTU = 1280      # of every link (RFC 8200 5)
+    PROTO_IPV6 = 41            # a whole IPv6 packet (RFC 2473)
     PROTO_ICMPV6 = 58
     EXT_HOP_BY_HOP = 0
     EXT_ROUTING = 43

@@ -9,7 +9,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
 from ext.address cimport ip_load, ip_of_v4
 from ext.debug cimport unlikely
-from ext.frame cimport (FOUND_FRAGMENT, FOUND_L3, FOUND_L4, FOUND_LATER, FOUND_PARTIAL, frame_t,
+from ext.frame cimport (FOUND_FRAGMENT, FOUND_L3, FOUND_L4, FOUND_LATER, FOUND_PARTIAL, NO_TUNNEL, frame_t,
                         frame_vnet)
 from ext.order cimport be16, ntohl, ntohs
 from ext.verdict cimport (DROP_BAD_IPV4, DROP_BAD_IPV4_CHECKSUM, DROP_BAD_IPV6, DROP_BAD_IPV6_EXTENSION, DROP_BAD_L4,
@@ -56,6 +56,9 @@ cdef inline verdict_t parse_ethernet(frame_t *frame) noexcept nogil:
     frame.rewritten = 0
     frame.shared = False
     frame.merged = 0
+    frame.outer_len = 0
+    frame.cut_len = 0
+    frame.tunnel = NO_TUNNEL
     return GO_ON
 
 
@@ -220,3 +223,14 @@ cdef inline bint is_super_of(const frame_t *frame, uint8_t gso_type) noexcept no
     if frame.protocol == PROTO_TCP:
         return gso_type == (GSO_TCPV4 if frame.family == 4 else GSO_TCPV6)
     return frame.protocol == PROTO_UDP and gso_type == GSO_UDP_L4
+
+
+cdef inline uint32_t packet_len(const frame_t *frame) noexcept nogil:
+    """Bytes of the IP packet on the link; of a super-frame, of its largest segment."""
+    cdef vnet_hdr *vnet = <vnet_hdr *>frame_vnet(frame)
+    cdef uint32_t headers = frame.l4_off - frame.l3_off
+    if vnet.gso_type == GSO_NONE:
+        return headers + frame.l4_len
+    if frame.protocol == PROTO_TCP:
+        return headers + (frame.data[frame.l4_off + 12] >> 4) * 4 + vnet.gso_size
+    return headers + UDP_LEN + vnet.gso_size

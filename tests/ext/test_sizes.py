@@ -7,7 +7,8 @@ from swlb import _testing as c
 
 @pytest.mark.parametrize(("struct", "size"), [
     ("eth_hdr", 14), ("arp_hdr", 28), ("ipv4_hdr", 20), ("ipv6_hdr", 40), ("ipv6_frag_hdr", 8), ("nd_msg", 32),
-    ("icmp_hdr", 8), ("tcp_hdr", 20), ("udp_hdr", 8), ("vnet_hdr", 10), ("ip_t", 16)])
+    ("icmp_hdr", 8), ("tcp_hdr", 20), ("udp_hdr", 8), ("vnet_hdr", 10), ("gue_hdr", 4),
+    ("ip_t", 16)])
 def test_a_struct_is_as_long_as_its_rfc_says(struct: str, size: int) -> None:
     assert c.SIZEOF[struct] == size
 

@@ -6,7 +6,7 @@ from swlb import _testing as c
 
 S = {name: n for n, name in enumerate(c.STATES)}
 FIN, SYN, RST, ACK = 1, 2, 4, 16
-FROM_CLIENT, FROM_SERVER = 0, 1
+FROM_CLIENT, FROM_SERVER, ONE_SIDED = 0, 1, 2
 TCP_STATES = range(1, S["CLOSED"] + 1)
 
 
@@ -17,7 +17,7 @@ def test_every_entry_of_the_table_is_a_tcp_state() -> None:
 
 def test_no_segment_leads_to_the_state_of_a_free_entry() -> None:
     for state in TCP_STATES:
-        for direction in (FROM_CLIENT, FROM_SERVER):
+        for direction in (FROM_CLIENT, FROM_SERVER, ONE_SIDED):
             for flags in range(256):
                 assert c.tcp_state(state, direction, flags) in TCP_STATES
 
@@ -26,7 +26,7 @@ def test_no_segment_leads_to_the_state_of_a_free_entry() -> None:
                                               (0, ACK)])
 def test_reset_goes_before_syn_before_fin_before_the_rest(flags: int, as_if: int) -> None:
     for state in TCP_STATES:
-        for direction in (FROM_CLIENT, FROM_SERVER):
+        for direction in (FROM_CLIENT, FROM_SERVER, ONE_SIDED):
             assert c.tcp_state(state, direction, flags) == c.tcp_state(state, direction, as_if)
 
 
@@ -47,6 +47,12 @@ def test_udp_is_two_way_for_good_once_the_server_has_answered() -> None:
     assert c.udp_state(S["NONE"], FROM_CLIENT) == S["ONE_WAY"]
     assert c.udp_state(S["ONE_WAY"], FROM_SERVER) == S["TWO_WAY"]
     assert c.udp_state(S["TWO_WAY"], FROM_CLIENT) == S["TWO_WAY"]
+
+
+def test_udp_from_one_side_is_two_way_with_the_second_datagram() -> None:
+    assert c.udp_state(S["NONE"], ONE_SIDED) == S["ONE_WAY"]
+    assert c.udp_state(S["ONE_WAY"], ONE_SIDED) == S["TWO_WAY"]
+    assert c.udp_state(S["TWO_WAY"], ONE_SIDED) == S["TWO_WAY"]
 
 
 def test_a_port_may_be_reused_only_in_a_closing_state() -> None:

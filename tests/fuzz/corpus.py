@@ -75,6 +75,8 @@ def packets() -> Iterator[Packet]:
     yield IP(src="10.0.1.10", dst=VIP[0], options=[IPOption_NOP(), IPOption_RR(routers=["0.0.0.0"])]) / TCP(dport=80)
     yield IP(src="10.0.1.10", dst="10.0.2.11", proto=47) / Raw(b"gre?" * 8)
     yield from chains()
+    yield from tunnel_errors()
+    yield from direct_replies()
     for _ in range(4):
         yield from streams()
 
@@ -174,6 +176,33 @@ def frames() -> Iterator[Packet]:
     yield Ether(src=STATIONS[1], dst=STATIONS[3]) / Dot1AD(vlan=10) / Dot1Q(vlan=20) / inner
     yield Ether(src=STATIONS[1], dst="01:80:c2:00:00:00", type=0x88CC) / Raw(b"lldp" * 10)
     yield Ether(src=STATIONS[1], dst="01:00:5e:00:00:fb") / IP(src="10.0.2.20", dst="224.0.0.251") / UDP() / Raw(b"m")
+
+
+def tunnel_errors() -> Iterator[Packet]:
+    """ICMP errors about the packets in which swlb sent a client's request on, from a router before the server."""
+    for version, outer in ((v, o) for v in (4, 6) for o in (4, 6)):
+        within = l3(version, CLIENTS[0], VIP, **({"flags": "DF"} if version == 4 else {}))
+        inner = bytes(within / TCP(sport=4000, dport=443) / Raw(b"i" * 900))
+        carried = {4: 4, 6: 41}[version]
+        gue = bytes(within / TCP(sport=4000, dport=80) / Raw(b"g" * 900))
+        for quoted in (l3(outer, OWN[1], SERVERS[0], **{"proto" if outer == 4 else "nh": carried}) / Raw(inner),
+                       l3(outer, OWN[1], SERVERS[0]) / UDP(sport=50000, dport=6080)
+                       / Raw(bytes((0, carried, 0, 0)) + gue)):
+            for kind in ((ICMP(type=3, code=4, nexthopmtu=900), ICMP(type=3, code=1), ICMP(type=11)) if outer == 4
+                         else (ICMPv6PacketTooBig(mtu=1300), ICMPv6DestUnreach(code=0))):
+                yield l3(outer, SERVERS[1], OWN[1]) / kind / Raw(bytes(quoted)[:700])
+
+
+def direct_replies() -> Iterator[Packet]:
+    """What a server that has the VIP itself answers, and requests that are too large for many a link."""
+    for version in (4, 6):
+        for client in CLIENTS:
+            yield l3(version, VIP, client) / TCP(sport=80, dport=4000, flags="SA", options=[("MSS", 1460)])
+            yield l3(version, VIP, client) / UDP(sport=5555, dport=4000) / Raw(b"r" * 50)
+            yield l3(version, client, VIP) / TCP(sport=4000, dport=80, flags="S", options=[("MSS", 1460)])
+            yield l3(version, client, VIP) / TCP(sport=4000, dport=443, flags="A") / Raw(b"l" * 1400)
+            for size in (1400, 1450, 1470):
+                yield l3(version, client, VIP) / UDP(sport=4000, dport=5555) / Raw(b"l" * size)
 
 
 def super_frames() -> Iterator[bytes]:

@@ -64,6 +64,20 @@ def add_services(worker: Any, segment: int, *, source_nat: str = "never", pool: 
     return tuple(servers)
 
 
+def add_direct_services(worker: Any, segment: int) -> tuple[int, ...]:
+    """The same ports of the VIPs, none of them translated: each way to forward, with and without a bound for MSS."""
+    servers = []
+    vips = [(address(vip), segment) for vip in VIP]
+    plans = [(TCP, 80, 80, "gue", "auto"), (TCP, 8000, 8099, "dsr", 1000), (UDP, 53, 53, "dsr", "off"),
+             (UDP, 5000, 6000, "ipip", "off"), (TCP, 443, 443, "ipip", "auto"), (TCP, 9999, 9999, "gue", "off")]
+    for n, (protocol, first, last, forward, mss) in enumerate(plans):
+        service = worker.add_service(vips=vips, protocol=protocol, l4_first=first, l4_last=last, refuse=n & 1,
+                                     orphans=n & 1, on_down=n % 5, timeouts_ns=TIMEOUTS_NS, forward=forward, mss=mss)
+        servers += [worker.add_server(service, ip=address(ip), l4_port=0, weight=1, ready=1)
+                    for ip in ("10.0.2.11", "10.0.2.12", "fd00:2::11", "fd00:2::12")]
+    return tuple(servers)
+
+
 def transparent() -> Shape:
     """One segment, VIPs within it, two stations' ports and the kernel's."""
     worker = new_worker(n_segments=1)
@@ -126,6 +140,22 @@ def guarded() -> Shape:
     return Shape("guarded", worker, ports, servers)
 
 
+def direct() -> Shape:
+    """Two segments, their VIPs guarded, servers reached by MAC and through tunnels; a link that takes jumbo frames."""
+    worker = new_worker(n_segments=2, neighbours=512)
+    outside = worker.add_segment(mac=mac(SEGMENT_MACS[0]), fdb_limit=64)
+    inside = worker.add_segment(mac=mac(SEGMENT_MACS[1]), fdb_limit=64, vip_guard=True)
+    ports = (worker.add_port(outside, merges=True), worker.add_port(inside, merges=True),
+             worker.add_port(inside, mtu=9000), worker.add_port(inside, host=True, merges=True))
+    add_network(worker, outside, "10.0.1.1/24", "fd00:1::1/64")
+    add_network(worker, inside, "10.0.2.1/24", "fd00:2::1/64")
+    worker.add_route(address("0.0.0.0"), 96, address("10.0.1.254"), outside)
+    worker.add_route(address("fd00:9::"), 32, address("fd00:1::254"), outside)
+    servers = add_direct_services(worker, inside)
+    worker.seal(now_ns=START_NS)
+    return Shape("direct", worker, ports, servers)
+
+
 def switch() -> Shape:
     """A plain switch without addresses, of four ports."""
     worker = new_worker(n_segments=1)
@@ -135,4 +165,4 @@ def switch() -> Shape:
     return Shape("switch", worker, ports, ())
 
 
-SHAPES = (transparent, routed, one_arm, guarded, switch)
+SHAPES = (transparent, routed, one_arm, guarded, direct, switch)

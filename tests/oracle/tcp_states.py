@@ -1,10 +1,11 @@
-"""How IPVS follows a TCP connection through NAT, transcribed by hand from its description, row by row.
+"""How IPVS follows a TCP connection through NAT or from one side, transcribed by hand from its description, row by row.
 
 Each row says which states change and to what; a state that is not named stays. A SYN-ACK counts as SYN; a reset goes
 before SYN, SYN before FIN, FIN before the rest. LISTEN and SYNACK, which swlb does not have, are left out.
 """
 
 CLIENT, SERVER = "client", "server"
+ALONE = "client of a server that is not heard"
 STATES = ("SYN_SENT", "SYN_RECV", "ESTABLISHED", "FIN_WAIT", "CLOSE_WAIT", "LAST_ACK", "TIME_WAIT", "CLOSED")
 CLASSES = {"S": "SYN", "SA": "SYN", "F": "FIN", "FA": "FIN", "A": "ACK", "PA": "ACK", "R": "RST", "RA": "RST"}
 SHORT = {"SS": "SYN_SENT", "SR": "SYN_RECV", "ES": "ESTABLISHED", "FW": "FIN_WAIT", "CW": "CLOSE_WAIT",
@@ -19,6 +20,10 @@ ROWS = {
     (SERVER, "FIN"): "SR CW > TW; ES > FW",
     (SERVER, "ACK"): "",
     (SERVER, "RST"): "SR ES FW CW LA CL > CL",
+    (ALONE, "SYN"): "SR FW TW CL CW LA > SR; SS > ES",
+    (ALONE, "FIN"): "ES > FW; SR TW > TW",
+    (ALONE, "ACK"): "SR > ES; LA > CL",
+    (ALONE, "RST"): "ES SS FW TW CL CW > CL",
 }
 
 
@@ -36,12 +41,12 @@ def next_state(state: str, direction: str, flags: str) -> str:
     return row(ROWS[direction, CLASSES[flags]]).get(state, state)
 
 
-def ways() -> dict[str, list[tuple[str, str]]]:
-    """For every state that segments lead to, a shortest way there: (direction, flags) after the first SYN."""
+def ways(*sides: str) -> dict[str, list[tuple[str, str]]]:
+    """A shortest way to every state that segments of those sides lead to: (direction, flags) after the first SYN."""
     found: dict[str, list[tuple[str, str]]] = {"SYN_RECV": []}
     while True:
         longer = {next_state(state, direction, flags): [*way, (direction, flags)]
-                  for state, way in found.items() for direction in (SERVER, CLIENT) for flags in CLASSES}
+                  for state, way in found.items() for direction in sides for flags in CLASSES}
         new = {state: way for state, way in longer.items() if state not in found}
         if not new:
             return found

@@ -25,6 +25,7 @@ class Segment:
     masquerade: bool = False
     pool: tuple[str, ...] = ()                             # addresses in whose name it masquerades
     exit_ports: tuple[int, int] = (0, 0)                   # of its own address, for what leaves by it masqueraded
+    vip_guard: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,3 +57,6 @@ class Service:
     source_ports: tuple[int, int] = (1024, 65535)
     source_spare: tuple[int, int] | None = None            # of swlb's own addresses the kernel's
     timeouts: Mapping[str, float] = field(default_factory=dict)
+    forward: str = "nat"
+    mss: str | int = "off"
+    gue_port: int = 6080

@@ -101,7 +101,7 @@ class Network:
 
     def _add_segment(self, name: str, segment: Segment) -> None:
         index = self.worker.add_segment(mac=mac_bytes(self.mac(name)), ageing_ns=int(segment.ageing * SECOND),
-                                        fdb_limit=segment.fdb_limit)
+                                        fdb_limit=segment.fdb_limit, vip_guard=segment.vip_guard)
         names = [*segment.ports, f"{name}-host"] if segment.host else list(segment.ports)
         for port in names:
             self.ports[port] = self.worker.add_port(index, mtu=segment.mtu.get(port, 1500),
@@ -126,7 +126,8 @@ class Network:
             vips=[(address16(vip), self._segment_around(vip)) for vip in service.vips],
             protocol=PROTOCOLS[service.protocol], l4_first=first, l4_last=last, refuse=ANSWERS.index(service.refuse),
             orphans=ANSWERS.index(service.orphans), on_down=ON_DOWN.index(service.on_down),
-            timeouts_ns=[int(timeouts[name] * SECOND) for name in TIMEOUT_OF_STATE], source_nat=service.source_nat)
+            timeouts_ns=[int(timeouts[name] * SECOND) for name in TIMEOUT_OF_STATE], source_nat=service.source_nat,
+            forward=service.forward, mss=service.mss, gue_port=service.gue_port)
         pool = self._add_pool(service) if service.source_pool else None
         self.servers += [self.worker.add_server(index, ip=address16(server.address), l4_port=server.l4_port,
                                                 weight=server.weight, ready=server.ready, pool=pool)

@@ -7,7 +7,7 @@ from tests.oracle.tcp_states import CLASSES, CLIENT, SERVER, STATES, next_state,
 from .balanced import Scene, routed
 
 BOTH = pytest.mark.parametrize("family", [4, 6])
-WAYS = ways()
+WAYS = ways(SERVER, CLIENT)
 CELLS = [(state, direction, flags) for state in WAYS for direction in (CLIENT, SERVER) for flags in CLASSES]
 # A SYN of the client's in these is a new connection from a used port.
 CLOSING = ("FIN_WAIT", "CLOSE_WAIT", "LAST_ACK", "TIME_WAIT", "CLOSED")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.oracle.tcp_states import CLIENT, ways
+from tests.oracle.tcp_states import CLIENT, SERVER, ways
 
 from .balanced import Scene, routed
 
@@ -19,7 +19,7 @@ def in_state(state: str, family: int = 4, **given: object) -> Scene:
     protocol = "udp" if state.endswith("WAY") else "tcp"
     scene = routed(family, protocol=protocol, timeouts=TIMEOUTS, orphans="drop", refuse="drop", **given)
     scene.call("S")
-    way = {"ONE_WAY": [], "TWO_WAY": [("server", "")]}.get(state) if protocol == "udp" else ways()[state]
+    way = {"ONE_WAY": [], "TWO_WAY": [("server", "")]}.get(state) if protocol == "udp" else ways(SERVER, CLIENT)[state]
     for direction, flags in way:
         if direction == CLIENT:
             scene.client.send(scene.request(flags))

@@ -1,0 +1,188 @@
+"""The fuzzer's judgement of a frame that leaves: whole, as sound as it came, and accounted for.
+
+Read first: ext/testing_fuzz.pyx.
+"""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcmp, memcpy
+
+from ext.frame cimport (FOUND_FRAGMENT, FOUND_L3, FOUND_L4, FOUND_PARTIAL, FRAME_LEN, HEAD_LEN, SLOT_LEN, VNET_LEN,
+                        frame_t, frame_vnet)
+from ext.order cimport htons, ntohs
+from ext.ports.port cimport BURST
+from ext.testing_mutate cimport MESSAGE_LEN, corpus_t, message_t
+from ext.testing_sums cimport UNKNOWN, l4_sum
+from ext.verdict cimport GO_ON, N_DROPS
+from ext.wire.checksum cimport sum_bytes, sum_fold, sum_pseudo
+from ext.wire.ethernet cimport ETH_IPV4, ETH_IPV6, ETH_LEN
+from ext.wire.ipv4 cimport IPV4_MORE, PROTO_UDP, ipv4_hdr
+from ext.wire.parse cimport parse_ethernet, parse_ip
+from ext.wire.udp cimport UDP_LEN, udp_hdr
+from ext.wire.vnet cimport GSO_NONE, GSO_UDP_L4, VNET_NEEDS_CSUM, vnet_hdr
+
+cdef enum:
+    RIGHT = 0xFFFF         # what sound bytes sum up to, their checksum included
+    POISON = 0xA5
+    MOST_OUTER = 52        # IPv6, UDP and GUE
+
+cdef struct fuzz_t:
+    corpus_t corpus
+    message_t message      # the one made last
+    uint8_t within[MESSAGE_LEN]    # a packet taken out of its tunnel
+    uint8_t *slots[BURST]
+    uint32_t left          # frames to come before ports fall silent
+    uint32_t got           # frames of this burst,
+    uint32_t lens[BURST]   # how long they came in,
+    bint sent[BURST]       # those that have left,
+    uint32_t sums[BURST]   # and what their L4 summed up to, or UNKNOWN
+    uint64_t n_sent
+    uint64_t n_merged      # datagrams that left in the frame of another
+    uint64_t n_tunnelled
+    uint64_t n_pieces
+    uint64_t read          # so that no sum of what leaves is optimised away
+    const char *fault      # the first
+
+
+cdef inline uint8_t *slot_data(const fuzz_t *fuzz, uint32_t place) noexcept nogil:
+    """Where the Ethernet header of that frame of the burst came in."""
+    return <uint8_t *>fuzz.slots[place] + HEAD_LEN + VNET_LEN
+
+
+cdef inline uint32_t place_of(const fuzz_t *fuzz, const frame_t *frame) noexcept nogil:
+    """Which frame of the burst this is, or is the first piece of; BURST for none."""
+    cdef uint32_t i
+    for i in range(fuzz.got):
+        if fuzz.slots[i] <= frame.data < fuzz.slots[i] + SLOT_LEN:
+            return i
+        # The same packet may have come more than once.
+        if frame.cut_len and not fuzz.sent[i] and is_first_piece_of(frame, slot_data(fuzz, i)):
+            return i
+    return BURST
+
+
+cdef inline bint is_first_piece_of(const frame_t *piece, const uint8_t *whole) noexcept nogil:
+    """Whether the piece is how the IPv4 packet in the frame at whole begins, which lies where it came in."""
+    cdef const ipv4_hdr *ip = <const ipv4_hdr *>(whole + piece.l3_off)
+    cdef const ipv4_hdr *own = <const ipv4_hdr *>(piece.data + piece.l3_off + piece.outer_len)
+    cdef uint32_t ip_len = piece.l4_off - piece.l3_off - piece.outer_len
+    return (ip.ver_ihl == own.ver_ihl and ip.tos == own.tos and ip.id == own.id and ip.ttl == own.ttl
+            and (ip.frag | htons(IPV4_MORE)) == own.frag and memcmp(&ip.src, &own.src, ip_len - 12 + piece.l4_len) == 0)
+
+
+cdef inline void judge(fuzz_t *fuzz, const frame_t *frame) noexcept nogil:
+    """The frame is whole and as sound as it was; noted as sent."""
+    cdef frame_t seen = frame[0]
+    cdef uint32_t sum_now, sum_before = UNKNOWN, place = place_of(fuzz, frame)
+    if frame.len > <uint32_t>FRAME_LEN + frame.outer_len or frame.outer_len > MOST_OUTER:
+        fuzz.fault = "a frame of impossible length left"
+        return
+    fuzz.read += sum_bytes(frame_vnet(frame), VNET_LEN + frame.len, 0)
+    if place != BURST:
+        fuzz.sent[place] = True
+        sum_before = fuzz.sums[place]
+    if frame.outer_len:
+        judge_tunnel(fuzz, frame, sum_before)
+        return
+    if parse_ethernet(&seen) != GO_ON:
+        fuzz.fault = "a runt left"
+        return
+    parse_ip(&seen)
+    if frame.found & FOUND_L3 and frame.flaw == N_DROPS and seen.flaw != N_DROPS:
+        fuzz.fault = "a sound packet came in, a malformed one left"
+    if frame.merged:
+        judge_merged(fuzz, frame, &seen, place)
+        if sum_before != UNKNOWN and sum_before != RIGHT:
+            fuzz.fault = "a datagram with a wrong checksum was given others"
+    sum_now = l4_sum(&seen)
+    if sum_before != UNKNOWN and sum_now != UNKNOWN and sum_now != RIGHT and sum_now != sum_before:
+        fuzz.fault = "a checksum that was right is wrong, or a wrong one has changed"
+
+
+cdef inline void judge_tunnel(fuzz_t *fuzz, const frame_t *frame, uint32_t sum_before) noexcept nogil:
+    """Outer and inner packet are both whole, and the inner one as sound as it came."""
+    cdef frame_t outer = frame[0], inner = frame[0]
+    cdef bint is_super = (<vnet_hdr *>frame_vnet(frame)).gso_type != GSO_NONE
+    cdef uint32_t sum_now
+    fuzz.n_tunnelled += 1
+    fuzz.n_pieces += frame.cut_len != 0
+    parse_ethernet(&outer)
+    parse_ip(&outer)
+    # One outer header of a super-frame is yet to become many.
+    if not is_super:
+        sum_now = l4_sum(&outer)
+        if (not outer.found & FOUND_L3 or outer.flaw != N_DROPS
+                or outer.l4_off + outer.l4_len != frame.len or (sum_now != UNKNOWN and sum_now != RIGHT)):
+            fuzz.fault = "an outer packet is malformed"
+    take_out(fuzz, &inner)
+    if parse_ethernet(&inner) != GO_ON:
+        fuzz.fault = "a runt left within a tunnel"
+        return
+    parse_ip(&inner)
+    sum_now = l4_sum(&inner)
+    if inner.flaw != N_DROPS or not inner.found & FOUND_L3:
+        fuzz.fault = "a malformed packet left within a tunnel"
+    if sum_before != UNKNOWN and sum_now != UNKNOWN and sum_now != sum_before:
+        fuzz.fault = "a checksum within a tunnel has changed"
+
+
+cdef inline void take_out(fuzz_t *fuzz, frame_t *frame) noexcept nogil:
+    """The frame is in fuzz.within, without its outer headers."""
+    cdef uint8_t *data = fuzz.within + VNET_LEN
+    cdef uint32_t n = frame.outer_len
+    cdef vnet_hdr *vnet = <vnet_hdr *>fuzz.within
+    memcpy(fuzz.within, frame_vnet(frame), VNET_LEN + frame.l3_off)
+    memcpy(data + frame.l3_off, frame.data + frame.l3_off + n, frame.len - frame.l3_off - n)
+    (<uint16_t *>(data + frame.l3_off - 2))[0] = ETH_IPV4 if (data[frame.l3_off] >> 4) == 4 else ETH_IPV6
+    if vnet.flags & VNET_NEEDS_CSUM:
+        vnet.csum_start -= n
+    frame.data = data
+    frame.len -= n
+
+
+cdef inline void judge_merged(fuzz_t *fuzz, const frame_t *frame, const frame_t *seen, uint32_t place) noexcept nogil:
+    """The super-frame is as a kernel takes it, and its datagrams are of this burst when its first is; they are sent."""
+    cdef const vnet_hdr *vnet = <const vnet_hdr *>frame_vnet(frame)
+    cdef const udp_hdr *udp = <const udp_hdr *>(frame.data + seen.l4_off)
+    cdef uint32_t at, n, size = vnet.gso_size, payload = seen.l4_len - UDP_LEN
+    fuzz.n_merged += frame.merged
+    if (not seen.found & FOUND_L4 or not seen.found & FOUND_PARTIAL or seen.found & FOUND_FRAGMENT
+            or seen.protocol != PROTO_UDP or seen.flaw != N_DROPS or vnet.gso_type != GSO_UDP_L4):
+        fuzz.fault = "datagrams left together in what is no super-frame"
+        return
+    if (size * frame.merged >= payload or payload > size * (frame.merged + 1) or frame.merged >= 64
+            or frame.len != seen.l4_off + seen.l4_len or ntohs(udp.length) != seen.l4_len
+            or vnet.hdr_len != seen.l4_off + UDP_LEN or udp.checksum != sum_fold(
+                sum_pseudo(seen.src, seen.dst, PROTO_UDP, seen.l4_len))):
+        fuzz.fault = "a super-frame was put together with a wrong length or checksum"
+        return
+    if place == BURST:
+        return
+    for n in range(1, frame.merged + 1):
+        at = size * n
+        place = member(fuzz, frame, seen, place + 1, at, min(size, payload - at))
+        if place == BURST:
+            fuzz.fault = "a super-frame has a datagram that did not come in so, or not behind the one before it"
+            return
+        fuzz.sent[place] = True
+
+
+cdef inline uint32_t member(fuzz_t *fuzz, const frame_t *frame, const frame_t *seen, uint32_t place, uint32_t at,
+                     uint32_t n) noexcept nogil:
+    """The first place from there on of a datagram with those n bytes of the frame's payload; BURST when there is none.
+
+    Its checksum was right, or another's to fill in, and TTL and addresses are the frame's.
+    """
+    cdef const uint8_t *data
+    cdef uint32_t l4 = seen.l4_off, hops = ETH_LEN + (8 if seen.family == 4 else 7)
+    cdef uint32_t addresses = ETH_LEN + (12 if seen.family == 4 else 8)
+    while place < fuzz.got:
+        data = slot_data(fuzz, place)
+        if (not fuzz.sent[place] and (fuzz.sums[place] == RIGHT or fuzz.sums[place] == UNKNOWN)
+                and fuzz.lens[place] >= l4 + UDP_LEN + n and memcmp(data, frame.data, ETH_LEN) == 0
+                and data[ETH_LEN + 1] == frame.data[ETH_LEN + 1] and data[hops] == frame.data[hops]
+                and memcmp(data + addresses, frame.data + addresses, l4 + 4 - addresses) == 0
+                and ntohs((<udp_hdr *>(data + l4)).length) == UDP_LEN + n and (<udp_hdr *>(data + l4)).checksum != 0
+                and memcmp(data + l4 + UDP_LEN, frame.data + l4 + UDP_LEN + at, n) == 0):
+            return place
+        place += 1
+    return BURST
