@@ -143,7 +143,10 @@ def _add_services(
 
 def _add_segment(worker: Worker, segment: Segment) -> int:
     index: int = worker.add_segment(
-        mac=segment_mac(segment), ageing_ns=int(segment.ageing * NS), fdb_limit=segment.fdb_limit
+        mac=segment_mac(segment),
+        ageing_ns=int(segment.ageing * NS),
+        fdb_limit=segment.fdb_limit,
+        vip_guard=segment.vip_guard,
     )
     for interface in segment.addresses:
         worker.add_address(index, packed(interface.ip), prefix_of_128(interface.network))
@@ -183,7 +186,10 @@ def _add_service(worker: Worker, config: Config, service: Service, built: Built)
         orphans=ANSWERS[service.orphans],
         on_down=ON_DOWN[service.on_down],
         timeouts_ns=state_timeouts(service.timeouts),
+        forward=service.forward,
         source_nat=service.source_nat,
+        mss=service.mss,
+        gue_port=service.gue.port,
     )
     return index
 

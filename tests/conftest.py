@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from swlb.config.gaps import NOT_BUILT
-
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if os.geteuid() == 0:
@@ -16,17 +14,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("root"):
             item.add_marker(pytest.mark.skip(reason="needs root: namespaces, TAP devices, raw sockets"))
-
-
-# What has its keys, rules and words, and waits for the fast path.
-MODES = ("mode", "segments.*.vip_guard", "services.*.forward",
-         "services.*.mss", "services.*.gue")  # fmt: skip
-
-
-@pytest.fixture
-def every_mode(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every mode may be configured."""
-    monkeypatch.setattr("swlb.config.draft.NOT_BUILT", tuple(gap for gap in NOT_BUILT if gap.place not in MODES))
 
 
 @pytest.fixture

@@ -8,8 +8,6 @@ from swlb.bypass import WAYS_OUT, WHAT_HAPPENS, clients_past, notice, warning
 from swlb.config import parse
 from tests.config_text import BASE, DIRECT, ONE_ARM, changed
 
-pytestmark = pytest.mark.usefixtures("every_mode")
-
 SAME_PORT = "hosts behind the same port as the server (a server that calls the VIP and is chosen itself is one)"
 
 

@@ -8,8 +8,6 @@ from swlb.config import Gue, parse
 from swlb.config.source_rules import MAX_POOL
 from tests.config_text import BASE, DIRECT, ONE_ARM, SWITCH, Case, changed, problems, problems_of
 
-pytestmark = pytest.mark.usefixtures("every_mode")
-
 WEB = "    port: 80\n"  # of service web, in every text
 POOL = "    source_nat: auto\n"  # of ONE_ARM
 

@@ -13,8 +13,6 @@ from swlb.doctor import Patient, diagnose, prescription, rows
 from tests.config_text import BASE, DIRECT, ONE_ARM, changed
 from tests.test_cli import run
 
-pytestmark = pytest.mark.usefixtures("every_mode")
-
 SWITCH_ONLY = "ports: {a: {tap: swa}, b: {tap: swb}}\nsegments: {lan: {ports: [a, b]}}\n"
 LOOPBACK_4 = ["ip address replace 10.0.0.100/32 dev lo"]
 LOOPBACK_6 = ["ip address replace fd00::100/128 dev lo nodad"]

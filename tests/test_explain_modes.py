@@ -7,8 +7,6 @@ from swlb.config import parse
 from swlb.explain import explain
 from tests.config_text import BASE, DIRECT, ONE_ARM, changed
 
-pytestmark = pytest.mark.usefixtures("every_mode")
-
 
 def explained(text: str) -> str:
     """On one line."""

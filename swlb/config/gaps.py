@@ -39,14 +39,9 @@ LEFT_OUT = "the key left out"
 
 NOT_BUILT = (
     Gap("checks", LEFT_OUT),
-    Gap("mode", "transparent or routed", _any_of("dsr")),
     Gap("ports.*.packet", "tap"),
     Gap("ports.*.tun", "tap"),
     Gap("segments.*.ports.*", "the name of a port", _vlan_member),
-    Gap("segments.*.vip_guard", LEFT_OUT),
-    Gap("services.*.forward", "nat", _any_of("dsr", "ipip", "gue")),
-    Gap("services.*.mss", LEFT_OUT),
-    Gap("services.*.gue", LEFT_OUT),
     Gap("services.*.scheduler", "rr", _any_of("wrr", "lc", "wlc", "hash", "maglev")),
     Gap("services.*.hash_key", LEFT_OUT),
     Gap("services.*.persistence", LEFT_OUT),

@@ -13,7 +13,7 @@ from swlb.config import parse
 from swlb.doctor import Patient, Step, diagnose, prescription
 from tests.config_text import DIRECT
 
-pytestmark = [pytest.mark.root, pytest.mark.usefixtures("every_mode")]
+pytestmark = pytest.mark.root
 
 VIPS = {4: "10.0.0.100", 6: "fd00::100"}
 PORT = 80
