@@ -65,6 +65,7 @@ cdef struct frame_t:
     uint8_t lowered        # TTL was lowered by swlb
     uint8_t rewritten      # bit SRC, bit DST: that end no longer is as it came in
     uint8_t shared         # leaves by several ports, so that none may change it
+    uint8_t outer_len      # bytes of a tunnel's headers between Ethernet and the packet's own IP header; 0: no tunnel
     uint16_t merged        # how many more datagrams it carries than the one it came as
 
 

@@ -20,7 +20,8 @@ from ext.tables cimport state as states
 from ext.tables.service cimport server_t
 from ext.tables.session cimport account_t, bucket_t, session_t
 from ext.verdict cimport GO_ON, N_DROPS, drop_names, verdict_t
-from ext.wire cimport arp, checksum, ethernet, icmp, ipv4, ipv6, nd, parse as parsing, rewrite as rewriting
+from ext.wire cimport (arp, checksum, ethernet, icmp, ipv4, ipv6, nd, parse as parsing, rewrite as rewriting,
+                       segment as segmenting)
 from ext.wire.tcp cimport tcp_hdr
 from ext.wire.udp cimport udp_hdr
 from ext.wire.vnet cimport vnet_hdr
@@ -226,6 +227,28 @@ def checksum_complete(bytes frame, bytes vnet) -> tuple:
     cdef Held held = Held(frame, vnet)
     rewriting.checksum_complete(&held.frame)
     return held.pair()
+
+
+def pieces(bytes frame, bytes vnet, uint8_t outer_len=0) -> list:
+    """The frames that an unfinished frame, outer_len bytes of a tunnel in it, stands for; None when it is malformed."""
+    cdef Held held = Held(frame, vnet)
+    cdef segmenting.cut_t cut
+    cdef frame_t piece
+    cdef uint8_t *room
+    held.frame.outer_len = outer_len
+    assert held.verdict == GO_ON and segmenting.is_unfinished(&held.frame)
+    if not segmenting.cut_plan(&cut, &held.frame):
+        return None
+    out = []
+    for i in range(cut.n):
+        room = <uint8_t *>malloc(VNET_LEN + segmenting.piece_len(&cut, i))
+        piece.data = room + VNET_LEN
+        segmenting.piece_write(&cut, i, &piece)
+        assert room[:VNET_LEN] == bytes(VNET_LEN)
+        out.append(PyBytes_FromStringAndSize(<char *>piece.data, piece.len))
+        free(room)
+    assert held.pair() == (vnet, frame), "the frame has changed"
+    return out
 
 
 # ---- sizes ----

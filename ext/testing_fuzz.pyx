@@ -20,9 +20,11 @@ from ext.frame cimport (FOUND_FRAGMENT, FOUND_L3, FOUND_L4, FOUND_PARTIAL, FRAME
                         frame_vnet)
 from ext.judge cimport to_ms, worker_t
 from ext.order cimport ntohs
+from ext.outbox cimport outbox_t
 from ext.ports.port cimport BURST, port_count_tx, port_t, room_t
 from ext.tables.audit cimport tables_audit, waiting_held
-from ext.testing_mutate cimport compose, corpus_t, draw, message_t, overlay
+from ext.testing_mutate cimport compose, corpus_t, draw, message_t, overlay, parse_tightly
+from ext.testing_pieces cimport asks_for_nothing, is_partial_and_right, is_piece, is_piece_of
 from ext.testing_sums cimport UNKNOWN, l4_sum
 from ext.turn cimport receive, turn
 from ext.verdict cimport GO_ON, N_DROPS
@@ -48,28 +50,12 @@ cdef struct fuzz_t:
     uint32_t sums[BURST]   # and what their L4 summed up to, or UNKNOWN
     uint64_t n_sent
     uint64_t n_merged      # datagrams that left in the frame of another
+    uint64_t n_pieces      # frames that were cut or completed on their way out
+    const outbox_t *outbox
     uint64_t read          # so that no sum of what leaves is optimised away
     const char *fault      # the first
 
 cdef fuzz_t *running = NULL
-
-
-cdef uint32_t parse_tightly(message_t *message) noexcept nogil:
-    """The message's L4 sum, parsed in memory that ends where it does."""
-    cdef frame_t frame
-    cdef uint32_t found, n
-    cdef uint8_t *tight
-    overlay(&frame, message)
-    n = VNET_LEN + frame.len
-    tight = <uint8_t *>malloc(n)
-    memcpy(tight, message.bytes, n)
-    frame.data = tight + VNET_LEN
-    found = UNKNOWN
-    if parse_ethernet(&frame) == GO_ON:
-        parse_ip(&frame)
-        found = l4_sum(&frame)
-    free(tight)
-    return found
 
 
 cdef int fuzz_rx(port_t *port, room_t *room, frame_t *burst, int n) noexcept nogil:
@@ -126,13 +112,33 @@ cdef void judge(fuzz_t *fuzz, const frame_t *frame) noexcept nogil:
     parse_ip(&seen)
     if frame.found & FOUND_L3 and frame.flaw == N_DROPS and seen.flaw != N_DROPS:
         fuzz.fault = "a sound packet came in, a malformed one left"
-    if frame.merged:
+    if is_piece(fuzz.outbox, frame):
+        judge_piece(fuzz, frame, l4_sum(&seen))
+    elif frame.merged:
         judge_merged(fuzz, frame, &seen, place)
         if sum_before != UNKNOWN and sum_before != RIGHT:
             fuzz.fault = "a datagram with a wrong checksum was given others"
     sum_now = l4_sum(&seen)
     if sum_before != UNKNOWN and sum_now != UNKNOWN and sum_now != RIGHT and sum_now != sum_before:
         fuzz.fault = "a checksum that was right is wrong, or a wrong one has changed"
+
+
+cdef void judge_piece(fuzz_t *fuzz, const frame_t *frame, uint32_t sum_now) noexcept nogil:
+    """The piece is an ordinary frame, and right if what it is of was; that has been sent."""
+    cdef frame_t whole = frame[0]
+    cdef uint32_t i, n_right = 0, n_wrong = 0
+    fuzz.n_pieces += 1
+    if not asks_for_nothing(frame):
+        fuzz.fault = "a piece left with an offload asked for"
+    for i in range(fuzz.got):
+        whole.data = fuzz.slots[i] + VNET_LEN
+        whole.len = fuzz.lens[i]
+        if is_piece_of(frame, &whole):
+            fuzz.sent[i] = True
+            n_right += is_partial_and_right(&whole)
+            n_wrong += not is_partial_and_right(&whole)
+    if n_right and not n_wrong and sum_now != UNKNOWN and sum_now != RIGHT:
+        fuzz.fault = "a piece has a wrong checksum"
 
 
 cdef void judge_merged(fuzz_t *fuzz, const frame_t *frame, const frame_t *seen, uint32_t place) noexcept nogil:
@@ -226,6 +232,7 @@ cdef class Fuzz:
         self.worker = <worker_t *>address
         self.kept = (worker, corpus)
         self.fuzz = <fuzz_t *>calloc(1, sizeof(fuzz_t))
+        self.fuzz.outbox = &self.worker.outbox
         self.fuzz.corpus.n = len(corpus)
         self.fuzz.corpus.random = seed * 2 + 1
         self.fuzz.corpus.messages = <const uint8_t **>calloc(len(corpus), sizeof(uint8_t *))
@@ -282,3 +289,8 @@ cdef class Fuzz:
     def merged(self) -> int:
         """Datagrams that left in the frame of another."""
         return self.fuzz.n_merged
+
+    @property
+    def pieces(self) -> int:
+        """Frames that were cut or completed on their way out."""
+        return self.fuzz.n_pieces

@@ -35,7 +35,7 @@ def main() -> int:
             return 1
         done += outcome.frames
         print(f"{outcome.shape}: {outcome.frames:,} frames in {outcome.seconds:.0f} s, {outcome.sent:,} left, "
-              f"{outcome.merged:,} datagrams more in the frames of others, at most "
+              f"{outcome.merged:,} datagrams more in the frames of others, {outcome.pieces:,} as pieces, at most "
               f"{outcome.most_sessions:,} sessions; dropped for {len(outcome.drops)} reasons: "
               + ", ".join(f"{name} {count:,}" for name, count in outcome.drops.items()), flush=True)
     print(f"{done:,} frames, no fault" + ("" if done == options.frames else f" (of {options.frames:,}: time was up)"))

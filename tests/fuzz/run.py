@@ -21,6 +21,7 @@ class Outcome:
     frames: int
     sent: int
     merged: int              # datagrams that left in the frame of another
+    pieces: int              # frames that were cut or completed on their way out
     seconds: float
     drops: dict[str, int]
     most_sessions: int
@@ -46,7 +47,7 @@ def fuzz(make: Callable[[], Shape], *, seed: int, frames: int, seconds: float) -
         most_sessions = max(most_sessions, shape.worker.counters()["sessions"])
         now_ns = disturb(shape, choose, now_ns)
     drops = {name: count for (name, _), count in zip(drop_reasons(), shape.worker.drops(), strict=True) if count}
-    return Outcome(shape.name, done, hail.sent, hail.merged, time.monotonic() - began, drops, most_sessions)
+    return Outcome(shape.name, done, hail.sent, hail.merged, hail.pieces, time.monotonic() - began, drops, most_sessions)
 
 
 def disturb(shape: Shape, choose: random.Random, now_ns: int) -> int:

@@ -128,11 +128,13 @@ def test_a_frame_dropped_counts_once_and_for_this_reason_only(reason):
 
 # Of several workers: tests/scenarios/test_crew.py.
 CREW_REASONS = {"handover_full"}
+# Of devices: tests/netns/test_packet_refused.py.
+DEVICE_REASONS = {"unread"}
 
 
 def test_no_reason_is_without_a_scenario():
     names = {name for name, _ in drop_reasons()}
-    assert set(PROVOKED) | SERVICE_REASONS | CREW_REASONS == names
+    assert set(PROVOKED) | SERVICE_REASONS | CREW_REASONS | DEVICE_REASONS == names
     assert not set(PROVOKED) & SERVICE_REASONS
 
 
