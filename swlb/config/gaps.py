@@ -40,8 +40,6 @@ LEFT_OUT = "the key left out"
 NOT_BUILT = (
     Gap("checks", LEFT_OUT),
     Gap("mode", "transparent or routed", _any_of("dsr")),
-    Gap("ports.*.packet", "tap"),
-    Gap("ports.*.tun", "tap"),
     Gap("segments.*.ports.*", "the name of a port", _vlan_member),
     Gap("segments.*.vip_guard", LEFT_OUT),
     Gap("services.*.forward", "nat", _any_of("dsr", "ipip", "gue")),

@@ -47,7 +47,8 @@ def fuzz(make: Callable[[], Shape], *, seed: int, frames: int, seconds: float) -
         most_sessions = max(most_sessions, shape.worker.counters()["sessions"])
         now_ns = disturb(shape, choose, now_ns)
     drops = {name: count for (name, _), count in zip(drop_reasons(), shape.worker.drops(), strict=True) if count}
-    return Outcome(shape.name, done, hail.sent, hail.merged, hail.pieces, time.monotonic() - began, drops, most_sessions)
+    took = time.monotonic() - began
+    return Outcome(shape.name, done, hail.sent, hail.merged, hail.pieces, took, drops, most_sessions)
 
 
 def disturb(shape: Shape, choose: random.Random, now_ns: int) -> int:
