@@ -20,7 +20,7 @@ from swlb.errors import PortError
 from swlb.namespaces import netlink
 from swlb.taps import IFF_UP, IFREQ_FLAGS, IFREQ_MTU, SIOCGIFFLAGS, SIOCGIFMTU, SIOCSIFFLAGS, DeviceState, calling
 
-# linux/if_packet.h, linux/if_ether.h, asm-generic/socket.h, linux/sockios.h, linux/if_arp.h, linux/pkt_cls.h
+# linux/if_packet.h, if_ether.h, asm-generic/socket.h, sockios.h, ethtool.h, if_arp.h, pkt_cls.h, rtnetlink.h
 SOL_PACKET = 263
 PACKET_ADD_MEMBERSHIP, PACKET_AUXDATA, PACKET_VNET_HDR, PACKET_FANOUT = 1, 8, 15, 18
 PACKET_FANOUT_DATA, PACKET_IGNORE_OUTGOING = 22, 23
@@ -31,7 +31,8 @@ ETH_P_ALL = 3
 SO_ATTACH_FILTER, SO_DETACH_FILTER, SO_SNDBUFFORCE, SO_RCVBUFFORCE = 26, 27, 32, 33
 SIOCGIFNAME, SIOCSIFMTU, SIOCGIFHWADDR = 0x8910, 0x8922, 0x8927
 IFREQ_INDEX = struct.Struct("16si20x")
-IFF_RUNNING = 0x40
+SIOCGIFINDEX, SIOCETHTOOL, ETHTOOL_GLINK = 0x8933, 0x8946, 0x0A
+IFREQ_DATA = struct.Struct("16sQ16x")
 ARPHRD_ETHER = 1
 TC_ACT_SHOT = 2
 SCOPE_LINK = 253
@@ -89,9 +90,8 @@ def hold(port_name: str, device: str, *, netns: str | None, mtu: int, queues: in
     Raises PortError, and leaves everything as it was, when a call fails or the interface is somebody else's: one with
     an address is the kernel's, which would no longer hear anything there.
     """
-    to_find = {errno.ENODEV: NO_DEVICE, errno.ENXIO: NO_DEVICE}
-    with calling(port_name, device, "look for the interface", to_find):
-        index = socket.if_nametoindex(device)
+    with calling(port_name, device, "SIOCGIFINDEX", {errno.ENODEV: NO_DEVICE}):
+        index = _index(device)
     with calling(port_name, device, "ask for its addresses"):
         _refuse_addresses(port_name, device, index)
     with ExitStack() as undo:
@@ -211,6 +211,13 @@ def _offloads() -> tuple[str, ...]:
     return OFFLOADS + USO if release >= USO_SINCE else OFFLOADS
 
 
+def _index(device: str) -> int:
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as sock:
+        asked = fcntl.ioctl(sock, SIOCGIFINDEX, IFREQ_INDEX.pack(device.encode(), 0))
+    index: int = IFREQ_INDEX.unpack(asked)[1]
+    return index
+
+
 # A socket is asked in the namespace it was made in, wherever the calling thread is.
 
 
@@ -227,8 +234,21 @@ def _look(fd: int, index: int) -> DeviceState:
     name = _name(fd, index)
     mtu = IFREQ_MTU.unpack(fcntl.ioctl(fd, SIOCGIFMTU, IFREQ_MTU.pack(name, 0)))[1]
     # One whose cable is pulled, or whose other end is down, is no use although it is up.
-    up = _flags(fd, index) & (IFF_UP | IFF_RUNNING) == IFF_UP | IFF_RUNNING
+    up = bool(_flags(fd, index) & IFF_UP) and _has_link(fd, name)
     return DeviceState(True, up, mtu, name.rstrip(b"\0").decode(), (0, 0))
+
+
+def _has_link(fd: int, name: bytes) -> bool:
+    """Whether its link is there; of an interface that cannot say, yes."""
+    # Not IFF_RUNNING, which follows some time later.
+    value = (ctypes.c_uint32 * 2)(ETHTOOL_GLINK, 0)
+    try:
+        fcntl.ioctl(fd, SIOCETHTOOL, IFREQ_DATA.pack(name, ctypes.addressof(value)))
+    except OSError as error:
+        if error.errno != errno.EOPNOTSUPP:
+            raise
+        return True
+    return bool(value[1])
 
 
 def _set_mtu(fd: int, index: int, mtu: int) -> None:

@@ -9,7 +9,7 @@ Tried and lost: TPACKET_V3 rings, which have no room for super-frames; AF_XDP, w
 away from the other end of a veth, and so bulk with it.
 """
 
-from libc.errno cimport EAGAIN, EINTR, EINVAL, ENETDOWN, ENODEV, errno
+from libc.errno cimport EAGAIN, EINTR, EINVAL, ENODEV, errno
 from libc.stdint cimport uint16_t, uint32_t
 from libc.string cimport memmove
 
@@ -95,13 +95,15 @@ cdef inline int packet_rx(port_t *port, room_t *room, frame_t *burst, int n) noe
 
 cdef inline int packet_rx_failed(port_t *port) noexcept nogil:
     """What rx_burst returns for errno: 0, or that the device is gone."""
-    # A super-frame of a kind that the header has no word for; it is off the queue.
     if errno == EINVAL:
+        # A super-frame of a kind that the header has no word for; it is off the queue.
         port.unread += 1
-    # Said once when the device goes down, and when it goes altogether (linux/net/packet/af_packet.c: packet_notifier).
-    elif errno != EAGAIN and errno != EINTR and (errno != ENETDOWN or bound_to(port.fd) < 0):
-        return -ENODEV
-    return 0
+        return 0
+    # When the device goes down the socket says so, once; when it then goes altogether, nothing more
+    # (linux/net/packet/af_packet.c: packet_notifier).
+    if errno == EINTR or (errno == EAGAIN and port.up) or bound_to(port.fd) >= 0:
+        return 0
+    return -ENODEV
 
 
 cdef inline void tag_put_back(frame_t *frame, const tpacket_auxdata *said) noexcept nogil:

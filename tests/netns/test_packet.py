@@ -1,18 +1,16 @@
 """Ports on interfaces that are there already: everything that passes TAPs passes them, with offloads and without."""
 
-import queue
 import socket
-from contextlib import contextmanager
 
 import pytest
 from scapy.layers.l2 import Dot1AD, Dot1Q, Ether
 
 from netns.capture import capturing, wrong_checksums
-from netns.running import Site, made_namespaces, wait_until
-from netns.sites import WEB_PORT, Routed, Transparent, serving
+from netns.running import made_namespaces, wait_until
+from netns.sites import Routed, Transparent, connected, serving
 from netns.streams import transfer
-from netns.traffic import connect, echoed, get, listening, ping, shares
-from netns.wires import near_end, wired, without_offloads
+from netns.traffic import echoed, get, ping, shares
+from netns.wires import near_end, one_server, wired, without_offloads
 
 pytestmark = pytest.mark.root
 
@@ -35,13 +33,6 @@ def transparent(tmp_path_factory):
         yield at
 
 
-def one_server(config) -> None:
-    """Without checks, and without the other servers' ports."""
-    web = config["services"]["web"]
-    del web["check"], config["services"]["echo"]
-    web["servers"] = {name: web["servers"][name] for name in ("web1", "web1v6")}
-
-
 @pytest.fixture(
     scope="module",
     params=[(shape, mixture) for shape in (Routed, Transparent) for mixture in MIXTURES],
@@ -56,16 +47,6 @@ def bare(request, tmp_path_factory):
         wired(shape, make, directory, kinds=MIXTURES[mixture], change=one_server) as at,
     ):
         yield shape, mixture, at
-
-
-@contextmanager
-def connected(at: Site, family: int, vip: str):
-    """The two ends of a connection through the VIP: the client's and the server's."""
-    accepted: queue.Queue[socket.socket] = queue.Queue()
-    server = at["web1"]
-    with listening(server, server.address(family), WEB_PORT, lambda sock: accepted.put(sock.dup())):
-        near = connect(at.client, vip, 80)
-        yield near, accepted.get(timeout=5)
 
 
 @FAMILIES

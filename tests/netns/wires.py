@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from netns.running import Host, Site, ip, running
 from netns.sites import Change, Shape, config_of, unchanged
@@ -44,6 +45,13 @@ def wired(
     used = [hosts[name] for name in json.loads(config)["ports"]]
     with running(config, netns=home, directory=directory, hosts=used, options=options) as swlb:
         yield Site(swlb, {host.name: host for host in used})
+
+
+def one_server(config: dict[str, Any]) -> None:
+    """Without checks, and with one server a family."""
+    web = config["services"]["web"]
+    del web["check"], config["services"]["echo"]
+    web["servers"] = {name: web["servers"][name] for name in ("web1", "web1v6")}
 
 
 @contextmanager

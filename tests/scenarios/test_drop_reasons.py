@@ -128,7 +128,7 @@ def test_a_frame_dropped_counts_once_and_for_this_reason_only(reason):
 
 # Of several workers: tests/scenarios/test_crew.py.
 CREW_REASONS = {"handover_full"}
-# Of devices: tests/netns/test_packet_refused.py.
+# Of devices: tests/netns/test_packet_device.py.
 DEVICE_REASONS = {"unread"}
 
 
