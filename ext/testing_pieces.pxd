@@ -14,6 +14,7 @@ from ext.wire.vnet cimport vnet_hdr
 
 cdef enum:
     MACS_LEN = 12
+    PORTS_LEN = 4
 
 
 cdef inline bint is_piece(const outbox_t *outbox, const frame_t *frame) noexcept nogil:
@@ -22,12 +23,15 @@ cdef inline bint is_piece(const outbox_t *outbox, const frame_t *frame) noexcept
 
 
 cdef inline bint is_piece_of(const frame_t *piece, const frame_t *whole) noexcept nogil:
-    """Whether the piece may be of that frame: MACs and ports are the same."""
-    cdef uint32_t l4_off = (<const vnet_hdr *>frame_vnet(whole)).csum_start
-    if not is_unfinished(whole) or l4_off + 4 > whole.len or l4_off + 4 > piece.len:
+    """Whether the piece may be of that frame: MACs are the same, and ports, where the checksum lies behind them."""
+    cdef const vnet_hdr *vnet = <const vnet_hdr *>frame_vnet(whole)
+    cdef uint32_t l4_off = vnet.csum_start
+    if not is_unfinished(whole) or memcmp(piece.data, whole.data, MACS_LEN) != 0:
         return False
-    return (memcmp(piece.data, whole.data, MACS_LEN) == 0
-            and memcmp(piece.data + l4_off, whole.data + l4_off, 4) == 0)
+    if vnet.csum_offset < PORTS_LEN:
+        return True
+    return (l4_off + PORTS_LEN <= min(piece.len, whole.len)
+            and memcmp(piece.data + l4_off, whole.data + l4_off, PORTS_LEN) == 0)
 
 
 cdef inline bint is_partial_and_right(const frame_t *whole) noexcept nogil:

@@ -5,8 +5,8 @@ super-frames and partial checksums pass whole; for an interface that has no offl
 on its way out. A VLAN tag, which the kernel takes off on the way in, is put back. How the socket is made, and how the
 kernel itself is kept out of the conversation, is swlb/packets.py.
 
-Tried and lost: TPACKET_V3 rings, which have no room for super-frames; AF_XDP, which takes segmentation offload
-away from the other end of a veth, and so bulk with it.
+Not taken: a TPACKET_V3 ring, which is no faster with super-frames in it; AF_XDP, which takes segmentation offload away
+from the other end of a veth (linux/drivers/net/veth.c: veth_xdp_set), and so bulk with it.
 """
 
 from libc.errno cimport EAGAIN, EINTR, EINVAL, ENODEV, errno

@@ -14,7 +14,7 @@ from libc.string cimport memcpy
 from ext.address cimport ip_load, ip_of_v4
 from ext.debug cimport unlikely
 from ext.frame cimport FOUND_FRAGMENT, FOUND_PARTIAL, frame_t, frame_vnet
-from ext.order cimport be16, htonl, htons, load32, ntohl, ntohs
+from ext.order cimport be16, htonl, htons, load16, load32, ntohl, ntohs, store16
 from ext.verdict cimport N_DROPS
 from ext.wire.checksum cimport checksum_of, partial_adjust, sum_change, sum_fold, sum_pseudo
 from ext.wire.ethernet cimport ETH_IPV4, ETH_IPV6, ETH_LEN, TAG_LEN
@@ -110,12 +110,12 @@ cdef inline void piece_write(const cut_t *cut, uint32_t i, frame_t *piece) noexc
     memcpy(piece.data + cut.headers_len, cut.whole.data + cut.headers_len + i * cut.size, piece_payload(cut, i))
     if vnet.gso_type != GSO_NONE:
         ip_resize(piece.data + cut.inner_off, piece.len - cut.inner_off, i)
-        l4_resize(cut, i, l4, <be16 *>(l4 + vnet.csum_offset))
+        l4_resize(cut, i, l4, l4 + vnet.csum_offset)
     check = checksum_of(l4, piece.len - cut.padding_len - cut.l4_off, 0)
     # 0 would say that there is none (RFC 768).
     if check == 0 and vnet.csum_offset == UDP_CHECKSUM_OFF:
         check = 0xFFFF
-    (<be16 *>(l4 + vnet.csum_offset))[0] = check
+    store16(l4 + vnet.csum_offset, check)
     if cut.outer_off != cut.inner_off:
         outer_resize(piece.data + cut.outer_off, cut.inner_off - cut.outer_off, piece.len - cut.outer_off, i)
     vnet_clear(frame_vnet(piece))
@@ -133,12 +133,12 @@ cdef inline void ip_resize(uint8_t *l3, uint32_t packet_len, uint32_t i) noexcep
         (<ipv6_hdr *>l3).payload_len = htons(<uint16_t>(packet_len - IPV6_LEN))
 
 
-cdef inline void l4_resize(const cut_t *cut, uint32_t i, uint8_t *l4, be16 *check) noexcept nogil:
+cdef inline void l4_resize(const cut_t *cut, uint32_t i, uint8_t *l4, uint8_t *check) noexcept nogil:
     """The L4 header is that of piece i; the partial checksum has the length of the piece instead of the whole."""
     cdef tcp_hdr *tcp = <tcp_hdr *>l4
     cdef uint32_t header_len = cut.headers_len - cut.l4_off
     cdef uint32_t before = header_len + cut.payload_len, now = header_len + piece_payload(cut, i)
-    check[0] = partial_adjust(check[0], sum_change(sum_fold(htonl(before)), sum_fold(htonl(now))))
+    store16(check, partial_adjust(load16(check), sum_change(sum_fold(htonl(before)), sum_fold(htonl(now)))))
     if cut.protocol == PROTO_UDP:
         # The length stands in the header as well as in the pseudo-header, but there it is summed later.
         (<udp_hdr *>l4).length = htons(<uint16_t>now)

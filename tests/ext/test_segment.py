@@ -141,10 +141,12 @@ def test_padding_behind_a_packet_is_carried_and_not_summed():
     assert c.pieces(frame + b"padding", offload) == [bytes(ETHER / packet) + b"padding"]
 
 
-def test_a_partial_checksum_of_a_protocol_unknown_here_is_completed():
+@pytest.mark.parametrize(("start", "offset"), [(20, 4), (21, 4), (20, 5)])
+def test_a_partial_checksum_of_a_protocol_unknown_here_is_completed(start, offset):
     frame = bytes(Ether(src=ETHER.src, dst=ETHER.dst, type=0x88B5)) + bytes(range(40))
-    (piece,) = c.pieces(frame, struct.pack("<BBHHHH", 1, 0, 0, 0, 20, 4))
-    assert piece == frame[:24] + naive_checksum(frame[20:]) + frame[26:]
+    (piece,) = c.pieces(frame, struct.pack("<BBHHHH", 1, 0, 0, 0, start, offset))
+    at = start + offset
+    assert piece == frame[:at] + naive_checksum(frame[start:]) + frame[at + 2:]
 
 
 GOOD = IP(**ENDS4) / TCP(flags="A") / Raw(b"x" * 250)
