@@ -14,10 +14,13 @@ from ext.forward.icmp cimport ERROR_COST
 from ext.frame cimport NO_PORT, SLOT_LEN, slot_frame
 from ext.hash cimport key_t
 from ext.judge cimport clock_ns, to_ms, worker_t
+from ext.outbox cimport ARENA_LEN
 from ext.pages cimport map_pages
 from ext.ports.memory cimport memory_close, memory_open
-from ext.ports.port cimport BURST, PORTS, port_t
+from ext.ports.packet cimport packet_open
+from ext.ports.port cimport BURST, PORT_PACKET, PORT_TUN, PORTS, port_t
 from ext.ports.tap cimport tap_open
+from ext.ports.tun cimport STATION, tun_open
 from ext.tables.fdb cimport fdb_free, fdb_init
 from ext.tables.flow cimport flows_free, flows_init
 from ext.tables.fragment cimport fragments_free, fragments_init
@@ -48,6 +51,16 @@ cdef struct sizes_t:
     uint32_t fragment_ms
     key_t key                  # of every hash
 
+# A port as the control plane wants it.
+cdef struct plan_t:
+    int fd                     # of its device; -1: it is of memory
+    int kind                   # PORT_TAP, PORT_PACKET or PORT_TUN, also when it is of memory
+    uint32_t mtu
+    bint host
+    bint up
+    bint offloads
+    bint merges
+
 
 cdef inline worker_t *worker_new(const sizes_t *sizes) noexcept nogil:
     """A worker with empty tables of these sizes, or NULL when memory or descriptors are out."""
@@ -56,15 +69,15 @@ cdef inline worker_t *worker_new(const sizes_t *sizes) noexcept nogil:
         return NULL
     worker.wake_fd = eventfd(0, EFD_CLOEXEC)
     worker.done_fd = eventfd(0, EFD_CLOEXEC)
-    worker.room.slots = <uint8_t *>map_pages(<size_t>(BURST + 2) * SLOT_LEN)
+    worker.room.slots = <uint8_t *>map_pages(<size_t>(BURST + 1) * SLOT_LEN)
+    worker.outbox.arena = <uint8_t *>map_pages(ARENA_LEN)
+    worker.outbox.ring = &worker.ring
     worker.ring.fd = -1
-    if (worker.wake_fd < 0 or worker.done_fd < 0 or worker.room.slots is NULL
+    if (worker.wake_fd < 0 or worker.done_fd < 0 or worker.room.slots is NULL or worker.outbox.arena is NULL
             or tables_init(&worker.tables, sizes) < 0):
         worker_free(worker)
         return NULL
     worker.spare.data = slot_frame(worker.room.slots, BURST)
-    worker.outbox.piece.data = slot_frame(worker.room.slots, BURST + 1)
-    worker.outbox.ring = &worker.ring
     return worker
 
 
@@ -94,7 +107,7 @@ cdef inline int tables_init(tables_t *tables, const sizes_t *sizes) noexcept nog
 
 
 cdef inline void worker_free(worker_t *worker) noexcept nogil:
-    """Nothing of the worker is left, its TAP descriptors apart: they are their opener's."""
+    """Nothing of the worker is left, the descriptors of its devices apart: they are their opener's."""
     cdef tables_t *tables = &worker.tables
     cdef uint32_t i
     for i in range(tables.n_segments):
@@ -112,7 +125,9 @@ cdef inline void worker_free(worker_t *worker) noexcept nogil:
     free(tables.segments)
     free(tables.ports)
     if worker.room.slots is not NULL:
-        munmap(worker.room.slots, <size_t>(BURST + 2) * SLOT_LEN)
+        munmap(worker.room.slots, <size_t>(BURST + 1) * SLOT_LEN)
+    if worker.outbox.arena is not NULL:
+        munmap(worker.outbox.arena, ARENA_LEN)
     close(worker.wake_fd)
     close(worker.done_fd)
     free(worker)
@@ -132,28 +147,42 @@ cdef inline int segment_add(tables_t *tables, uint64_t mac, uint32_t fdb_limit, 
     return <int>tables.n_segments - 1
 
 
-cdef inline int port_add(tables_t *tables, uint16_t segment_index, int fd, uint32_t mtu, bint host, bint up,
-                         bint merges) noexcept nogil:
-    """The index of a new port of the segment: the TAP behind fd, or of memory when fd is -1; -1 when memory is out."""
+cdef inline int port_add(tables_t *tables, uint16_t segment_index, const plan_t *plan) noexcept nogil:
+    """The index of a new port of the segment; -1 when memory is out."""
     cdef segment_t *segment = &tables.segments[segment_index]
     cdef port_t *port = &tables.ports[tables.n_ports]
     port.index = <uint16_t>tables.n_ports
     port.segment = segment_index
-    port.host = host
-    port.up = up
-    port.merges = merges
-    port.mtu = mtu
-    if fd >= 0:
-        tap_open(port, fd)
-    elif memory_open(port) < 0:
+    port.segment_mac = segment.mac
+    port.host = plan.host
+    port.up = plan.up
+    port.offloads = plan.offloads
+    port.merges = plan.merges
+    port.mtu = plan.mtu
+    if port_open(port, plan) < 0:
         return -1
     segment.ports[segment.n_ports] = port.index
     segment.n_ports += 1
-    segment.mtu = min(segment.mtu, mtu)
-    if host:
+    segment.mtu = min(segment.mtu, plan.mtu)
+    if plan.host:
         segment.host_port = port.index
+    if plan.kind == PORT_TUN:
+        segment.station = STATION
     tables.n_ports += 1
     return port.index
+
+
+cdef inline int port_open(port_t *port, const plan_t *plan) noexcept nogil:
+    """Frames come and go as the plan says; -1 when memory is out."""
+    if plan.fd < 0:
+        return memory_open(port)
+    if plan.kind == PORT_PACKET:
+        packet_open(port, plan.fd)
+    elif plan.kind == PORT_TUN:
+        tun_open(port, plan.fd)
+    else:
+        tap_open(port, plan.fd)
+    return 0
 
 
 cdef inline void address_add(tables_t *tables, uint16_t segment, ip_t ip, ip_t mask, uint16_t prefix_len) noexcept nogil:

@@ -1,34 +1,44 @@
 """Where verdicts are carried out: what leaves is queued by port until the burst is judged, then flushed.
 
 A frame's bytes must stay as they are between `carry_out` and `flush`. One frame that was judged is one that leaves, but
-for an IPv4 packet in pieces (wire/pieces.pxd).
+for an IPv4 packet that leaves in fragments (wire/fragment.pxd), and for what a port does not take as it is (a super-frame, a
+partial checksum): that is cut and completed into the arena, and leaves as pieces. When the arena is full, everything that
+is queued leaves first.
 """
 
-from libc.stdint cimport uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
 from ext.coalesce cimport coalesce
 from ext.debug cimport likely, unlikely
-from ext.frame cimport frame_t, frame_vnet
+from ext.frame cimport VNET_LEN, frame_t, frame_vnet
 from ext.ports.port cimport BURST, PORTS, port_t
 from ext.ports.ring cimport ring_enter, ring_t
 from ext.tables.crew cimport crew_hand
 from ext.tables.segment cimport segment_t
 from ext.tables.tables cimport drop_count, tables_t
-from ext.verdict cimport (DROP_HANDOVER_FULL, DROP_NOWHERE, DROP_OVERSIZE, DROP_PORT_DOWN, DROP_TX_FAILED, FLOOD,
-                          FLOOD_STATIONS, HAND_OVER, N_DROPS, SEND, verdict_t)
+from ext.verdict cimport (DROP_BAD_OFFLOAD, DROP_HANDOVER_FULL, DROP_NOWHERE, DROP_OVERSIZE, DROP_PORT_DOWN,
+                          DROP_TX_FAILED, FLOOD, FLOOD_STATIONS, HAND_OVER, N_DROPS, SEND, verdict_t)
 from ext.wire.ethernet cimport ETH_LEN, TAG_LEN
-from ext.wire.pieces cimport piece_make
+from ext.wire.fragment cimport fragment_make
+from ext.wire.segment cimport cut_plan, cut_t, is_unfinished, piece_len, piece_write
 from ext.wire.tcp cimport TCP_LEN, tcp_hdr
 from ext.wire.udp cimport UDP_LEN
 from ext.wire.vnet cimport GSO_ECN, GSO_NONE, GSO_TCPV4, GSO_TCPV6, VNET_NEEDS_CSUM, vnet_hdr
+
+cdef enum:
+    PIECES = 512
+    ARENA_LEN = 1048576    # some 15 super-frames of TCP; of it only as much is touched as a burst needs
 
 cdef struct outbox_t:
     frame_t *frames[PORTS][BURST]
     uint16_t n_of[PORTS]   # queued for each port
     uint16_t busy[PORTS]   # ports with something queued, each once
     uint32_t n_busy
-    frame_t piece          # in a slot of its own: of a packet that leaves in pieces, one at a time
-    ring_t *ring           # which may still be reading what was flushed
+    ring_t *ring           # may still have to read what was flushed
+    uint8_t *arena         # ARENA_LEN bytes
+    uint32_t arena_len     # of them in use
+    uint32_t n_pieces
+    frame_t pieces[PIECES]
 
 
 cdef inline bint frame_fits(const frame_t *frame, uint32_t mtu) noexcept nogil:
@@ -45,16 +55,17 @@ cdef inline bint frame_fits(const frame_t *frame, uint32_t mtu) noexcept nogil:
 cdef inline uint32_t super_headers_len(const frame_t *frame) noexcept nogil:
     """Bytes of IP and L4 headers in front of every segment of a super-frame, as far as its offload header names them.
 
-    On a plain switch nobody has parsed the packet. 0 when the offload header points out of the frame: what it says is the
-    next taker's to judge, who refuses it.
+    A tunnel's headers are among them. On a plain switch nobody has parsed the packet. 0 when the offload header points
+    out of the frame: what it says is the next taker's to judge, who refuses it.
     """
     cdef vnet_hdr *vnet = <vnet_hdr *>frame_vnet(frame)
+    cdef uint32_t l3_off = ETH_LEN + frame.n_tags * TAG_LEN
     cdef uint32_t l4_off = vnet.csum_start
-    if not vnet.flags & VNET_NEEDS_CSUM or l4_off < frame.l3_off or l4_off + TCP_LEN > frame.len:
+    if not vnet.flags & VNET_NEEDS_CSUM or l4_off < l3_off or l4_off + TCP_LEN > frame.len:
         return 0
     if vnet.gso_type & ~GSO_ECN == GSO_TCPV4 or vnet.gso_type & ~GSO_ECN == GSO_TCPV6:
-        return l4_off - frame.l3_off + (<tcp_hdr *>(frame.data + l4_off)).data_off // 16 * 4
-    return l4_off - frame.l3_off + UDP_LEN
+        return l4_off - l3_off + (<tcp_hdr *>(frame.data + l4_off)).data_off // 16 * 4
+    return l4_off - l3_off + UDP_LEN
 
 
 cdef inline int queue(tables_t *tables, outbox_t *outbox, uint16_t index, frame_t *frame) noexcept nogil:
@@ -66,6 +77,15 @@ cdef inline int queue(tables_t *tables, outbox_t *outbox, uint16_t index, frame_
     if unlikely(not frame_fits(frame, port.mtu)):
         port.tx_dropped += 1
         return DROP_OVERSIZE
+    # No kernel cuts what is in a tunnel behind a virtio-net header of 10 bytes, which has no word for it.
+    if unlikely(not port.offloads or frame.outer_len) and is_unfinished(frame):
+        return queue_pieces(tables, outbox, index, frame)
+    enqueue(tables, outbox, index, frame)
+    return SEND
+
+
+cdef inline void enqueue(tables_t *tables, outbox_t *outbox, uint16_t index, frame_t *frame) noexcept nogil:
+    """The frame is the last of those that leave by the port."""
     if outbox.n_of[index] == BURST:
         flush_port(tables, outbox, index)
     if outbox.n_of[index] == 0:
@@ -73,7 +93,41 @@ cdef inline int queue(tables_t *tables, outbox_t *outbox, uint16_t index, frame_
         outbox.n_busy += 1
     outbox.frames[index][outbox.n_of[index]] = frame
     outbox.n_of[index] += 1
+
+
+cdef inline int queue_pieces(tables_t *tables, outbox_t *outbox, uint16_t index, const frame_t *frame) noexcept nogil:
+    """The frames it stands for are queued in its place, and it is as it was; else the reason why they cannot be."""
+    cdef frame_t *piece
+    cdef cut_t cut
+    cdef uint32_t i
+    if unlikely(not cut_plan(&cut, frame)):
+        tables.ports[index].tx_dropped += 1
+        return DROP_BAD_OFFLOAD
+    for i in range(cut.n):
+        piece = piece_room(tables, outbox, piece_len(&cut, i))
+        piece_write(&cut, i, piece)
+        enqueue(tables, outbox, index, piece)
     return SEND
+
+
+cdef inline frame_t *piece_room(tables_t *tables, outbox_t *outbox, uint32_t length) noexcept nogil:
+    """A frame of the arena's with room for so many bytes; what is queued has left when there was none."""
+    cdef uint32_t need = (VNET_LEN + length + 63) // 64 * 64
+    cdef frame_t *piece
+    if unlikely(outbox.n_pieces == PIECES or outbox.arena_len + need > ARENA_LEN):
+        flush(tables, outbox)
+        settle(outbox)
+        outbox.n_pieces = outbox.arena_len = 0
+    piece = &outbox.pieces[outbox.n_pieces]
+    piece.data = outbox.arena + outbox.arena_len + VNET_LEN
+    # It counts as one, and is nothing that could be put together again.
+    piece.merged = 0
+    piece.protocol = 0
+    piece.cut_len = 0
+    piece.outer_len = 0
+    outbox.n_pieces += 1
+    outbox.arena_len += need
+    return piece
 
 
 cdef inline void flush_port(tables_t *tables, outbox_t *outbox, uint16_t index) noexcept nogil:
@@ -93,13 +147,15 @@ cdef inline void flush(tables_t *tables, outbox_t *outbox) noexcept nogil:
         if outbox.n_of[outbox.busy[i]]:
             flush_port(tables, outbox, outbox.busy[i])
     outbox.n_busy = 0
+    if unlikely(outbox.n_pieces) and outbox.ring.n_queued == 0:
+        outbox.n_pieces = outbox.arena_len = 0
 
 
 cdef inline void carry_out(tables_t *tables, outbox_t *outbox, frame_t *frame, verdict_t verdict) noexcept nogil:
     """The verdict is done: queued for one port or several, or dropped and counted."""
     # What parse has refused may still have the length of a frame before it.
     if unlikely(frame.cut_len and verdict >= N_DROPS):
-        verdict = in_pieces(tables, outbox, frame, verdict)
+        verdict = in_fragments(tables, outbox, frame, verdict)
     elif likely(verdict == SEND):
         verdict = queue(tables, outbox, frame.out_port, frame)
     elif verdict == FLOOD or verdict == FLOOD_STATIONS:
@@ -132,20 +188,20 @@ cdef inline verdict_t flood(tables_t *tables, outbox_t *outbox, frame_t *frame, 
     return result
 
 
-cdef inline verdict_t in_pieces(tables_t *tables, outbox_t *outbox, frame_t *frame, verdict_t verdict) noexcept nogil:
-    """Every piece has left, behind all that was queued before it; a drop when one could not, for the reason it gave."""
+cdef inline verdict_t in_fragments(tables_t *tables, outbox_t *outbox, frame_t *frame, verdict_t verdict) noexcept nogil:
+    """Every fragment is queued in the frame's place; a drop when one could not be, for the reason it gave."""
     cdef verdict_t sent, result = SEND
+    cdef frame_t *piece
     cdef uint32_t at = 0
     while at < frame.l4_len:
-        at = piece_make(frame, &outbox.piece, at)
+        piece = piece_room(tables, outbox, frame.l3_off + frame.outer_len + frame.cut_len)
+        at = fragment_make(frame, piece, at)
         if verdict == SEND:
-            sent = queue(tables, outbox, frame.out_port, &outbox.piece)
+            sent = queue(tables, outbox, frame.out_port, piece)
         else:
-            sent = flood(tables, outbox, &outbox.piece, verdict)
+            sent = flood(tables, outbox, piece, verdict)
         if sent != SEND:
             result = sent
-        flush(tables, outbox)
-        settle(outbox)
     return result
 
 

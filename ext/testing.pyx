@@ -13,18 +13,13 @@ from libc.string cimport memcpy
 cimport ext.hash as hashing
 from ext cimport address, order
 from ext.address cimport ip_load, ip_store, ip_t
-from ext.frame cimport (FOUND_FRAGMENT, FOUND_L3, FOUND_L4, FOUND_LATER, FOUND_PARTIAL, SLOT_LEN, VNET_LEN,
+from ext.frame cimport (FOUND_FRAGMENT, FOUND_L3, FOUND_L4, FOUND_LATER, FOUND_PARTIAL, VNET_LEN,
                         frame_t)
 from ext.hash cimport key_t
 from ext.tables cimport state as states
-from ext.tables.service cimport server_t
-from ext.tables.session cimport account_t, bucket_t, session_t
 from ext.verdict cimport GO_ON, N_DROPS, drop_names, verdict_t
-from ext.wire cimport arp, checksum, ethernet, icmp, ipv4, ipv6, mss, nd, parse as parsing, pieces, rewrite as rewriting
-from ext.wire.gue cimport gue_hdr
-from ext.wire.tcp cimport tcp_hdr
-from ext.wire.udp cimport udp_hdr
-from ext.wire.vnet cimport vnet_hdr
+from ext.wire cimport (arp, checksum, ethernet, fragment as fragmenting, icmp, ipv4, ipv6, mss, nd, parse as parsing,
+                       rewrite as rewriting, segment as segmenting)
 
 
 cdef const uint8_t *raw(bytes data):
@@ -231,7 +226,7 @@ def mss_clamp(bytes frame, uint16_t most, bytes vnet=bytes(VNET_LEN)) -> bytes:
 
 def may_cut(bytes frame, uint32_t most, bytes vnet=bytes(VNET_LEN)) -> bool:
     cdef Held held = Held(frame, vnet)
-    return bool(pieces.may_cut(&held.frame, most))
+    return bool(fragmenting.may_cut(&held.frame, most))
 
 
 def in_pieces(bytes frame, uint16_t most) -> list[bytes]:
@@ -244,7 +239,7 @@ def in_pieces(bytes frame, uint16_t most) -> list[bytes]:
     made = []
     while at < held.frame.l4_len:
         piece.data = slot + VNET_LEN
-        at = pieces.piece_make(&held.frame, &piece, at)
+        at = fragmenting.fragment_make(&held.frame, &piece, at)
         made.append(PyBytes_FromStringAndSize(<char *>piece.data, piece.len))
     free(slot)
     return made
@@ -256,34 +251,23 @@ def checksum_complete(bytes frame, bytes vnet) -> tuple:
     return held.pair()
 
 
-# ---- sizes ----
-
-SIZEOF = {"eth_hdr": sizeof(ethernet.eth_hdr), "arp_hdr": sizeof(arp.arp_hdr), "ipv4_hdr": sizeof(ipv4.ipv4_hdr),
-          "ipv6_hdr": sizeof(ipv6.ipv6_hdr), "ipv6_frag_hdr": sizeof(ipv6.ipv6_frag_hdr), "nd_msg": sizeof(nd.nd_msg),
-          "icmp_hdr": sizeof(icmp.icmp_hdr), "tcp_hdr": sizeof(tcp_hdr), "udp_hdr": sizeof(udp_hdr),
-          "vnet_hdr": sizeof(vnet_hdr), "session_t": sizeof(session_t), "bucket_t": sizeof(bucket_t),
-          "server_t": sizeof(server_t),
-          "ip_t": sizeof(ip_t), "frame_t": sizeof(frame_t), "gue_hdr": sizeof(gue_hdr)}
-
-
-cdef dict offsets():
-    """Where fields lie that C code outside Cython, or a comment, relies on."""
-    cdef account_t account
-    cdef nd.nd_msg msg
-    cdef ipv4.ipv4_hdr v4
-    cdef ipv6.ipv6_hdr v6
-    cdef arp.arp_hdr ask
-    cdef tcp_hdr tcp
-    cdef udp_hdr udp
-    cdef vnet_hdr vnet
-    return {"account_t.client": <char *>&account.client - <char *>&account,
-            "nd_msg.target": <char *>&msg.target - <char *>&msg, "nd_msg.mac": <char *>&msg.mac - <char *>&msg,
-            "ipv4_hdr.src": <char *>&v4.src - <char *>&v4, "ipv6_hdr.src": <char *>&v6.src - <char *>&v6,
-            "arp_hdr.sender_ip": <char *>&ask.sender_ip - <char *>&ask,
-            "tcp_hdr.checksum": <char *>&tcp.checksum - <char *>&tcp,
-            "udp_hdr.checksum": <char *>&udp.checksum - <char *>&udp,
-            "vnet_hdr.csum_start": <char *>&vnet.csum_start - <char *>&vnet}
-
-
-OFFSETOF = offsets()
-LENGTHS = {"SLOT_LEN": SLOT_LEN, "VNET_LEN": VNET_LEN}
+def pieces(bytes frame, bytes vnet, uint8_t outer_len=0) -> list:
+    """The frames that an unfinished frame, outer_len bytes of a tunnel in it, stands for; None when it is malformed."""
+    cdef Held held = Held(frame, vnet)
+    cdef segmenting.cut_t cut
+    cdef frame_t piece
+    cdef uint8_t *room
+    held.frame.outer_len = outer_len
+    assert held.verdict == GO_ON and segmenting.is_unfinished(&held.frame)
+    if not segmenting.cut_plan(&cut, &held.frame):
+        return None
+    out = []
+    for i in range(cut.n):
+        room = <uint8_t *>malloc(VNET_LEN + segmenting.piece_len(&cut, i))
+        piece.data = room + VNET_LEN
+        segmenting.piece_write(&cut, i, &piece)
+        assert room[:VNET_LEN] == bytes(VNET_LEN)
+        out.append(PyBytes_FromStringAndSize(<char *>piece.data, piece.len))
+        free(room)
+    assert held.pair() == (vnet, frame), "the frame has changed"
+    return out

@@ -23,34 +23,14 @@ from ext.judge cimport to_ms, worker_t
 from ext.ports.port cimport BURST, port_count_tx, port_t, room_t
 from ext.tables.audit cimport tables_audit, waiting_held
 from ext.testing_judge cimport MOST_OUTER, POISON, fuzz_t, judge, slot_data
-from ext.testing_mutate cimport compose, draw, message_t, overlay
-from ext.testing_sums cimport UNKNOWN, l4_sum
+from ext.testing_mutate cimport compose, draw, overlay, parse_tightly
 from ext.turn cimport receive, turn
-from ext.verdict cimport GO_ON, N_DROPS
-from ext.wire.parse cimport parse_ethernet, parse_ip
+from ext.verdict cimport N_DROPS
 
 cdef enum:
     MOST_FRAMES_A_CALL = 100000
 
 cdef fuzz_t *running = NULL
-
-
-cdef uint32_t parse_tightly(message_t *message) noexcept nogil:
-    """The message's L4 sum, parsed in memory that ends where it does."""
-    cdef frame_t frame
-    cdef uint32_t found, n
-    cdef uint8_t *tight
-    overlay(&frame, message)
-    n = VNET_LEN + frame.len
-    tight = <uint8_t *>malloc(n)
-    memcpy(tight, message.bytes, n)
-    frame.data = tight + VNET_LEN
-    found = UNKNOWN
-    if parse_ethernet(&frame) == GO_ON:
-        parse_ip(&frame)
-        found = l4_sum(&frame)
-    free(tight)
-    return found
 
 
 cdef int fuzz_rx(port_t *port, room_t *room, frame_t *burst, int n) noexcept nogil:
@@ -142,6 +122,7 @@ cdef class Fuzz:
         self.worker = <worker_t *>address
         self.kept = (worker, corpus)
         self.fuzz = <fuzz_t *>calloc(1, sizeof(fuzz_t))
+        self.fuzz.outbox = &self.worker.outbox
         self.fuzz.corpus.n = len(corpus)
         self.fuzz.corpus.random = seed * 2 + 1
         self.fuzz.corpus.messages = <const uint8_t **>calloc(len(corpus), sizeof(uint8_t *))
@@ -205,6 +186,11 @@ cdef class Fuzz:
         return self.fuzz.n_tunnelled
 
     @property
+    def fragments(self) -> int:
+        """and those among them that are a fragment of a packet."""
+        return self.fuzz.n_fragments
+
+    @property
     def pieces(self) -> int:
-        """and those among them that are a piece of a packet."""
+        """Frames that were cut or completed on their way out."""
         return self.fuzz.n_pieces

@@ -9,8 +9,10 @@ from libc.string cimport memcmp, memcpy
 from ext.frame cimport (FOUND_FRAGMENT, FOUND_L3, FOUND_L4, FOUND_PARTIAL, FRAME_LEN, HEAD_LEN, SLOT_LEN, VNET_LEN,
                         frame_t, frame_vnet)
 from ext.order cimport htons, ntohs
+from ext.outbox cimport outbox_t
 from ext.ports.port cimport BURST
 from ext.testing_mutate cimport MESSAGE_LEN, corpus_t, message_t
+from ext.testing_pieces cimport asks_for_nothing, is_partial_and_right, is_piece, is_piece_of
 from ext.testing_sums cimport UNKNOWN, l4_sum
 from ext.verdict cimport GO_ON, N_DROPS
 from ext.wire.checksum cimport sum_bytes, sum_fold, sum_pseudo
@@ -24,6 +26,14 @@ cdef enum:
     RIGHT = 0xFFFF         # what sound bytes sum up to, their checksum included
     POISON = 0xA5
     MOST_OUTER = 52        # IPv6, UDP and GUE
+    N_OUTERS = 5
+
+cdef extern from * nogil:
+    """
+    /* Bytes that a tunnel grows by: none, IPv4 or IPv6, either with UDP and GUE */
+    static const unsigned swlb_outers[5] = {0, 20, 40, 32, 52};
+    """
+    const uint32_t outers "swlb_outers"[5]
 
 cdef struct fuzz_t:
     corpus_t corpus
@@ -38,7 +48,9 @@ cdef struct fuzz_t:
     uint64_t n_sent
     uint64_t n_merged      # datagrams that left in the frame of another
     uint64_t n_tunnelled
-    uint64_t n_pieces
+    uint64_t n_fragments   # of packets in tunnels
+    uint64_t n_pieces      # frames that were cut or completed on their way out
+    const outbox_t *outbox
     uint64_t read          # so that no sum of what leaves is optimised away
     const char *fault      # the first
 
@@ -80,6 +92,9 @@ cdef inline void judge(fuzz_t *fuzz, const frame_t *frame) noexcept nogil:
     if place != BURST:
         fuzz.sent[place] = True
         sum_before = fuzz.sums[place]
+    if is_piece(fuzz.outbox, frame) and not frame.cut_len:
+        judge_piece(fuzz, frame)
+        return
     if frame.outer_len:
         judge_tunnel(fuzz, frame, sum_before)
         return
@@ -98,13 +113,37 @@ cdef inline void judge(fuzz_t *fuzz, const frame_t *frame) noexcept nogil:
         fuzz.fault = "a checksum that was right is wrong, or a wrong one has changed"
 
 
+cdef inline void judge_piece(fuzz_t *fuzz, const frame_t *frame) noexcept nogil:
+    """The piece is an ordinary frame, and right if what it is of was; that, in a tunnel or not, has been sent."""
+    cdef frame_t whole = frame[0], seen = frame[0]
+    cdef uint32_t i, n, sum_now, n_right = 0, n_wrong = 0
+    fuzz.n_pieces += 1
+    if not asks_for_nothing(frame):
+        fuzz.fault = "a piece left with an offload asked for"
+    for i in range(fuzz.got):
+        for n in range(N_OUTERS):
+            whole.data = slot_data(fuzz, i) - outers[n]
+            whole.len = fuzz.lens[i] + outers[n]
+            if is_piece_of(frame, &whole):
+                fuzz.sent[i] = True
+                n_right += is_partial_and_right(&whole)
+                n_wrong += not is_partial_and_right(&whole)
+    if parse_ethernet(&seen) != GO_ON:
+        fuzz.fault = "a piece is a runt"
+        return
+    parse_ip(&seen)
+    sum_now = l4_sum(&seen)
+    if n_right and not n_wrong and sum_now != UNKNOWN and sum_now != RIGHT:
+        fuzz.fault = "a piece has a wrong checksum"
+
+
 cdef inline void judge_tunnel(fuzz_t *fuzz, const frame_t *frame, uint32_t sum_before) noexcept nogil:
     """Outer and inner packet are both whole, and the inner one as sound as it came."""
     cdef frame_t outer = frame[0], inner = frame[0]
     cdef bint is_super = (<vnet_hdr *>frame_vnet(frame)).gso_type != GSO_NONE
     cdef uint32_t sum_now
     fuzz.n_tunnelled += 1
-    fuzz.n_pieces += frame.cut_len != 0
+    fuzz.n_fragments += frame.cut_len != 0
     parse_ethernet(&outer)
     parse_ip(&outer)
     # One outer header of a super-frame is yet to become many.

@@ -5,10 +5,12 @@ damage the IPv4 header checksum and an ICMPv6 checksum are usually put right aga
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memmove, memset
 
 from ext.frame cimport FOUND_L3, FOUND_LATER, FRAME_LEN, SUPER_LEN, VNET_LEN, frame_t
 from ext.order cimport store16, store32
+from ext.testing_sums cimport UNKNOWN, l4_sum
 from ext.verdict cimport GO_ON
 from ext.wire.checksum cimport checksum_of, sum_pseudo
 from ext.wire.ethernet cimport ETH_8021Q, ETH_IPV4, ETH_LEN, TAG_LEN
@@ -198,3 +200,21 @@ cdef inline void repair(message_t *message) noexcept nogil:
         store16(frame.data + frame.l4_off + ICMP_CHECKSUM_OFF,
                 checksum_of(frame.data + frame.l4_off, frame.l4_len,
                             sum_pseudo(frame.src, frame.dst, frame.protocol, frame.l4_len)))
+
+
+cdef inline uint32_t parse_tightly(message_t *message) noexcept nogil:
+    """The message's L4 sum, parsed in memory that ends where it does."""
+    cdef frame_t frame
+    cdef uint32_t found, n
+    cdef uint8_t *tight
+    overlay(&frame, message)
+    n = VNET_LEN + frame.len
+    tight = <uint8_t *>malloc(n)
+    memcpy(tight, message.bytes, n)
+    frame.data = tight + VNET_LEN
+    found = UNKNOWN
+    if parse_ethernet(&frame) == GO_ON:
+        parse_ip(&frame)
+        found = l4_sum(&frame)
+    free(tight)
+    return found

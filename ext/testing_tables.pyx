@@ -1,5 +1,5 @@
 # cython: freethreading_compatible=True
-"""swlb._testing_tables: the worker's tables one by one, for tests that compare each with a dict. Not in wheels.
+"""swlb._testing_tables: the worker's tables one by one, for tests that compare each with a dict; and sizes. Not in wheels.
 
 Methods have the names of the functions they call, without the table's. `audit()` is None, or says what is broken.
 Addresses are 16 bytes, MACs 6, times in milliseconds modulo 2^32. Sessions and services are in testing_sessions.pyx.
@@ -14,7 +14,14 @@ from ext.address cimport ip_load, ip_store, ip_t
 from ext.frame cimport NO_PORT, SLOT_LEN, VNET_LEN, frame_t
 from ext.hash cimport key_t
 from ext.tables cimport audit, event, fdb, fragment, neighbour, route
+from ext.tables.service cimport server_t
+from ext.tables.session cimport account_t, bucket_t, session_t
+from ext.wire cimport arp, ethernet, icmp, ipv4, ipv6, nd
 from ext.wire.ethernet cimport mac_load
+from ext.wire.gue cimport gue_hdr
+from ext.wire.tcp cimport tcp_hdr
+from ext.wire.udp cimport udp_hdr
+from ext.wire.vnet cimport vnet_hdr
 
 
 cdef const uint8_t *raw(bytes data):
@@ -245,3 +252,36 @@ cdef class Events:
 
     @property
     def lost(self): return self.table.lost
+
+
+# ---- sizes ----
+
+SIZEOF = {"eth_hdr": sizeof(ethernet.eth_hdr), "arp_hdr": sizeof(arp.arp_hdr), "ipv4_hdr": sizeof(ipv4.ipv4_hdr),
+          "ipv6_hdr": sizeof(ipv6.ipv6_hdr), "ipv6_frag_hdr": sizeof(ipv6.ipv6_frag_hdr), "nd_msg": sizeof(nd.nd_msg),
+          "icmp_hdr": sizeof(icmp.icmp_hdr), "tcp_hdr": sizeof(tcp_hdr), "udp_hdr": sizeof(udp_hdr),
+          "vnet_hdr": sizeof(vnet_hdr), "session_t": sizeof(session_t), "bucket_t": sizeof(bucket_t),
+          "server_t": sizeof(server_t),
+          "ip_t": sizeof(ip_t), "frame_t": sizeof(frame_t), "gue_hdr": sizeof(gue_hdr)}
+
+
+cdef dict offsets():
+    """Where fields lie that C code outside Cython, or a comment, relies on."""
+    cdef account_t account
+    cdef nd.nd_msg msg
+    cdef ipv4.ipv4_hdr v4
+    cdef ipv6.ipv6_hdr v6
+    cdef arp.arp_hdr ask
+    cdef tcp_hdr tcp
+    cdef udp_hdr udp
+    cdef vnet_hdr vnet
+    return {"account_t.client": <char *>&account.client - <char *>&account,
+            "nd_msg.target": <char *>&msg.target - <char *>&msg, "nd_msg.mac": <char *>&msg.mac - <char *>&msg,
+            "ipv4_hdr.src": <char *>&v4.src - <char *>&v4, "ipv6_hdr.src": <char *>&v6.src - <char *>&v6,
+            "arp_hdr.sender_ip": <char *>&ask.sender_ip - <char *>&ask,
+            "tcp_hdr.checksum": <char *>&tcp.checksum - <char *>&tcp,
+            "udp_hdr.checksum": <char *>&udp.checksum - <char *>&udp,
+            "vnet_hdr.csum_start": <char *>&vnet.csum_start - <char *>&vnet}
+
+
+OFFSETOF = offsets()
+LENGTHS = {"SLOT_LEN": SLOT_LEN, "VNET_LEN": VNET_LEN}

@@ -18,7 +18,7 @@ from ext.tables.event cimport EVENT_PORT_LOST
 from ext.tables.fdb cimport fdb_forget_port
 from ext.tables.neighbour cimport waiting_free, waiting_next
 from ext.tables.tables cimport report
-from ext.verdict cimport TAKEN, verdict_t
+from ext.verdict cimport DROP_UNREAD, TAKEN, verdict_t
 
 cdef enum:
     TICK_NS = 100000000
@@ -34,6 +34,8 @@ cdef inline int receive(worker_t *worker, port_t *port, uint32_t now_ms) noexcep
     if unlikely(n < 0):
         port_lost(worker, port)
         return 0
+    if unlikely(port.unread):
+        count_unread(worker, port)
     for i in range(n):
         frame = &worker.burst[i]
         frame.port = port.index
@@ -45,6 +47,14 @@ cdef inline int receive(worker_t *worker, port_t *port, uint32_t now_ms) noexcep
     if n and port.ring is NULL:
         settle(&worker.outbox)
     return n
+
+
+cdef inline void count_unread(worker_t *worker, port_t *port) noexcept nogil:
+    """Frames that came, but not whole, are counted as dropped."""
+    port.rx_frames += port.unread
+    port.rx_dropped += port.unread
+    worker.tables.drops[DROP_UNREAD] += port.unread
+    port.unread = 0
 
 
 cdef inline void port_lost(worker_t *worker, port_t *port) noexcept nogil:

@@ -7,6 +7,7 @@
 
 #define SWLB_DROPS(X) \
     X(RUNT, "shorter than an Ethernet header") \
+    X(UNREAD, "the kernel could not hand it over whole: longer than 64 KiB, or a super-frame of an unknown kind") \
     X(BAD_OFFLOAD, "offload header (virtio-net) that contradicts the frame") \
     X(BAD_SOURCE_MAC, "group or zero MAC as source") \
     X(OWN_SOURCE_MAC, "a segment's own MAC as source, from outside: a loop or a clone") \

@@ -9,6 +9,7 @@ ctypedef int verdict_t
 cdef extern from "ext/verdict.h" nogil:
     enum:
         DROP_RUNT
+        DROP_UNREAD
         DROP_BAD_OFFLOAD
         DROP_BAD_SOURCE_MAC
         DROP_OWN_SOURCE_MAC

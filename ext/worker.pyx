@@ -18,7 +18,7 @@ from posix.mman cimport munmap
 from posix.unistd cimport read, write
 
 from ext.address cimport ip_is_v4, ip_load, ip_store, ip_t
-from ext.assembly cimport address_add, port_add, segment_add, sizes_t, worker_free, worker_new
+from ext.assembly cimport address_add, plan_t, port_add, segment_add, sizes_t, worker_free, worker_new
 from ext.calls cimport (ANY, call_announce, call_copy, call_flush_fdb, call_flush_neighbours, call_flush_sessions,
                         call_list_sessions, call_set_port, call_set_server, call_stop, request_t, row_t)
 from ext.forward.source cimport servers_ask
@@ -29,7 +29,8 @@ from ext.loop cimport run_loop
 from ext.order cimport htons, load32, ntohs
 from ext.pages cimport map_pages
 from ext.ports.memory cimport RECORD_LEN, memory_put
-from ext.ports.port cimport PORT_MEMORY, PORTS, port_t
+from ext.ports.packet cimport packet_count_missed
+from ext.ports.port cimport PORT_MEMORY, PORT_PACKET, PORT_TAP, PORT_TUN, PORTS, port_t
 from ext.sync cimport store_release
 from ext.tables.crew cimport WORKERS, crew_note_server, crew_t
 from ext.tables.event cimport event_t, event_take
@@ -54,6 +55,7 @@ cdef enum:
     SLICE = 65536              # bytes copied between two turns, so that no frame waits for a long list
 
 SOURCE_NAT = ("never", "auto", "always")
+PORT_KINDS = {"tap": PORT_TAP, "packet": PORT_PACKET, "tun": PORT_TUN}
 NEIGHBOUR_STATES = ("FREE", "INCOMPLETE", "REACHABLE", "STALE", "PROBE", "FAILED")
 FORWARDS = ("nat", "dsr", "ipip", "gue")    # FORWARD_NAT ... FORWARD_GUE
 EVENT_KINDS = ("port_lost", "mac_moved", "address_conflict", "vip_conflict", "table_full", "neighbour_lost", "reply_bypasses")
@@ -84,6 +86,13 @@ cdef uint64_t mac_from(bytes raw):
     if len(raw) != 6:
         raise ValueError("a MAC is 6 bytes")
     return int.from_bytes(raw, "little")
+
+
+cdef str io_of(const port_t *port):
+    """By which system calls the port's frames come and go."""
+    if port.kind == PORT_PACKET:
+        return "recvmmsg"
+    return "io_uring" if port.ring is not NULL else "read/write"
 
 
 cdef ip_t prefix_mask(object prefix_len):
@@ -201,15 +210,21 @@ cdef class Worker:
         self.w.tables.segments[<int>index].vip_guard = vip_guard
         return index
 
-    def add_port(self, segment, *, fd=None, mtu=1500, host=False, up=True, merges=False) -> int:
-        """A port of the segment: the TAP behind fd (which stays the caller's to close), or of memory; its index.
+    def add_port(self, segment, *, fd=None, kind="tap", mtu=1500, host=False, up=True, offloads=True,
+                 merges=False) -> int:
+        """A port of the segment: the device behind fd (which stays the caller's to close), or of memory; its index.
 
-        One that `merges` takes UDP super-frames, into which datagrams are put together.
+        `kind` is one of PORT_KINDS; with "tun" the segment is one without Ethernet. A port without `offloads` gets
+        no super-frame and no partial checksum. One that `merges` takes UDP super-frames, into which datagrams are put
+        together.
         """
+        cdef plan_t plan
         self._unsealed()
         if self.w.tables.n_ports >= PORTS:
             raise ValueError(f"more than {PORTS} ports")
-        index = port_add(&self.w.tables, segment, -1 if fd is None else fd, mtu, host, up, merges)
+        plan.fd, plan.kind, plan.mtu = -1 if fd is None else fd, PORT_KINDS[kind], mtu
+        plan.host, plan.up, plan.offloads, plan.merges = host, up, offloads, merges
+        index = port_add(&self.w.tables, segment, &plan)
         if index < 0:
             raise MemoryError
         return index
@@ -490,10 +505,11 @@ cdef class Worker:
     def port(self, index) -> dict:
         """The port's state and counters; moves are stations that came to it from another port."""
         cdef port_t *port = &self.w.tables.ports[index]
+        if port.kind == PORT_PACKET:
+            packet_count_missed(port)
         return {"up": bool(port.up), "lost": bool(port.lost), "mtu": port.mtu, "rx_frames": port.rx_frames,
-                "rx_bytes": port.rx_bytes, "rx_dropped": port.rx_dropped, "tx_frames": port.tx_frames,
-                "tx_bytes": port.tx_bytes, "tx_dropped": port.tx_dropped,
-                "io": "io_uring" if port.ring is not NULL else "read/write",
+                "rx_bytes": port.rx_bytes, "rx_dropped": port.rx_dropped + port.missed, "tx_frames": port.tx_frames,
+                "tx_bytes": port.tx_bytes, "tx_dropped": port.tx_dropped, "io": io_of(port),
                 "moves": self.w.tables.segments[port.segment].fdb.moves[port.index]}
 
     def server(self, index) -> dict:

@@ -118,7 +118,7 @@ async def run(config: Config, control: Path, *, ring: bool = True) -> None:
         built = build(
             config, ports.devices(), up_at_start=up_at_start(config), kernel_ports=kernel_ports(), ring=ring
         )
-        ports.steer(config, built.key)
+        ports.listen(config, built.key)
         app = App(config, built, ports, SystemClock())
         with built.workers.running():
             async with serve(app, sock), _tasks(app.listen_to_workers(), app.watch_devices()):
@@ -184,7 +184,7 @@ def _ways(config: Config, ports: Ports) -> dict[str, Way]:
         if segment.addresses:
             # The first address of a family wins, as in a worker.
             sources: dict[int, Address] = {i.version: i.ip for i in reversed(segment.addresses)}
-            ways[segment.name] = Way(ports.opened[host_port_name(segment.name)].tap.device, sources)
+            ways[segment.name] = Way(ports.opened[host_port_name(segment.name)].device.device, sources)
     return ways
 
 

@@ -17,14 +17,16 @@ from typing import NamedTuple
 # __NR_bpf by machine; those that came after it, such as aarch64, share one table.
 SYSCALL = {"x86_64": 321, "ppc64le": 361}
 SYSCALL_OF_OTHERS = 280
-MAP_CREATE, MAP_UPDATE_ELEM, PROG_LOAD = 0, 2, 5
+MAP_CREATE, MAP_UPDATE_ELEM, PROG_LOAD, LINK_CREATE = 0, 2, 5, 28
 MAP_TYPE_HASH = 1
-PROG_TYPE_SOCKET_FILTER = 1
+PROG_TYPE_SOCKET_FILTER, PROG_TYPE_SCHED_CLS = 1, 3
+TCX_INGRESS, BEFORE_ALL = 46, 8  # where a program is linked to, and that it is the first there
 
 # union bpf_attr of linux/bpf.h, as far as each command reads it.
 ATTR_MAP_CREATE = struct.Struct("=IIII")  # type, key size, value size, entries
 ATTR_MAP_UPDATE = struct.Struct("=I4xQQQ")  # map, key, value, flags
 ATTR_PROG_LOAD = struct.Struct("=IIQQIIQ")  # type, instructions, first, license, no log
+ATTR_LINK_CREATE = struct.Struct("=IIIII4xQ")  # program, device, place, flags, no other program, no revision
 
 INSTRUCTION = struct.Struct("<BBhi")
 PSEUDO_MAP_FD = 1
@@ -149,11 +151,28 @@ def new_hash_map(entries: Mapping[bytes, int], *, key_len: int) -> int:
 
 def new_socket_filter(program: bytes) -> int:
     """A descriptor of the program, which the kernel has verified. It keeps the maps it names."""
+    return _load(PROG_TYPE_SOCKET_FILTER, program)
+
+
+def new_classifier(program: bytes) -> int:
+    """The same of a program that decides about packets at a device: its result is one of TC_ACT_ of linux/pkt_cls.h."""
+    return _load(PROG_TYPE_SCHED_CLS, program)
+
+
+def link_to_ingress(program_fd: int, device_index: int) -> int:
+    """A descriptor that keeps the classifier in front of all others on what the device receives; closed, it is gone.
+
+    The device is one of the calling thread's namespace. Linux 6.6; older kernels refuse with EINVAL.
+    """
+    return _bpf(LINK_CREATE, ATTR_LINK_CREATE.pack(program_fd, device_index, TCX_INGRESS, BEFORE_ALL, 0, 0))
+
+
+def _load(kind: int, program: bytes) -> int:
     # No helper used is for programs under the GPL only.
     rooms = ctypes.create_string_buffer(program), ctypes.create_string_buffer(b"Apache-2.0")
     where = map(ctypes.addressof, rooms)
     n = len(program) // INSTRUCTION.size
-    return _bpf(PROG_LOAD, ATTR_PROG_LOAD.pack(PROG_TYPE_SOCKET_FILTER, n, *where, 0, 0, 0))
+    return _bpf(PROG_LOAD, ATTR_PROG_LOAD.pack(kind, n, *where, 0, 0, 0))
 
 
 _libc = ctypes.CDLL(None, use_errno=True)

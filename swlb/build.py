@@ -34,6 +34,8 @@ class Opened:
 
     fds: tuple[int, ...]  # a queue for each worker; none: a port of memory
     mtu: int
+    kind: str = "tap"  # or packet, or tun
+    up: bool = True
     merges: bool = False  # it takes UDP super-frames
 
     def fd(self, worker: int) -> int | None:
@@ -161,8 +163,10 @@ def _add_ports(worker: Worker, number: int, segment: Segment, devices: Mapping[s
         built.ports[name] = worker.add_port(
             built.segments[segment.name],
             fd=device.fd(number),
+            kind=device.kind,
             mtu=device.mtu,
             host=name in twins,
+            up=device.up,
             merges=device.merges,
         )
 

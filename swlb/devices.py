@@ -1,8 +1,8 @@
-"""The devices swlb creates in the operating system: the TAP of a port, the kernel twin of a segment.
+"""The devices of swlb: those it creates (the TAP or TUN of a port, the kernel twin of a segment) and those it holds.
 
-Every device is a TAP that lives exactly as long as its file descriptor: nothing is made persistent, so a swlb
-that dies leaves none behind. taps.py makes one, here it gets its place, its name and its addresses. Frames are
-not read or written here; that is the worker's.
+Every created device lives exactly as long as its file descriptor: nothing is made persistent, so a swlb that dies
+leaves none behind. taps.py makes one, here it gets its place, its name and its addresses. packets.py holds an
+interface that is there already. Frames are not read or written here; that is the worker's.
 """
 
 import errno
@@ -10,23 +10,36 @@ import hashlib
 import os
 import re
 import socket
-from collections.abc import Callable, Collection, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Iterable
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from itertools import count
 from pathlib import Path
-from typing import TypeVar
 
 from pyroute2 import IPRoute
 
-from swlb.namespaces import NETNS_DIR, namespace, namespaces, open_namespace
-from swlb.taps import IFNAMSIZ, DeviceState, Tap, calling, create, name_is_taken, present_name, set_up, watch
+from swlb import packets, taps
+from swlb.namespaces import NETNS_DIR, namespace, namespaces, netlink, open_namespace
+from swlb.packets import Packet
+from swlb.taps import IFNAMSIZ, DeviceState, Tap, calling, create, name_is_taken, present_name, set_up
 
-__all__ = ["DeviceState", "Tap", "host_device_name", "namespace", "namespaces", "open_host", "open_tap", "watch"]
+__all__ = [
+    "Device",
+    "DeviceState",
+    "Packet",
+    "Tap",
+    "host_device_name",
+    "namespace",
+    "namespaces",
+    "open_host",
+    "open_packet",
+    "open_tap",
+    "watch",
+]
+
+Device = Tap | Packet
 
 Interface = IPv4Interface | IPv6Interface
 HostRoute = tuple[IPv4Network | IPv6Network, IPv4Address | IPv6Address]
-T = TypeVar("T")
 
 SYSCTL_DIR = Path("/proc/sys/net")
 
@@ -42,15 +55,22 @@ ADDR_GEN_MODE_NONE = "1"
 
 
 def open_tap(
-    port_name: str, device: str, *, netns: str | None, mtu: int, mac: bytes | None = None, queues: int = 1
+    port_name: str,
+    device: str,
+    *,
+    netns: str | None,
+    mtu: int,
+    mac: bytes | None = None,
+    queues: int = 1,
+    ethernet: bool = True,
 ) -> Tap:
     """A TAP called `device`, up, in namespace `netns` (None: the calling thread's).
 
-    Without `mac` the kernel chooses one.
+    Without `mac` the kernel chooses one. Without `ethernet` it is a TUN, which has none.
     Raises PortError, and leaves nothing, when a call fails or a device of that name is there already.
     """
     birth_name = device if netns is None else BIRTH_NAME
-    tap = create(port_name, device, birth_name=birth_name, mtu=mtu, mac=mac, queues=queues)
+    tap = create(port_name, device, birth_name=birth_name, mtu=mtu, mac=mac, queues=queues, ethernet=ethernet)
     try:
         if netns is not None:
             _move(tap, netns)
@@ -62,6 +82,21 @@ def open_tap(
     return tap
 
 
+def open_packet(port_name: str, device: str, *, netns: str | None, mtu: int, queues: int = 1) -> Packet:
+    """The interface `device` of namespace `netns` (None: the calling thread's), held, up and with that MTU.
+
+    Raises PortError, and leaves everything as it was, when a call fails or the interface cannot be had.
+    """
+    to_create = {errno.ENOENT: f"create it with 'ip netns add {netns}'"}
+    with calling(port_name, device, f"setns {netns}", to_create), namespace(netns):
+        return packets.hold(port_name, device, netns=netns, mtu=mtu, queues=queues)
+
+
+def watch(device: Device) -> DeviceState:
+    """What has become of the device."""
+    return packets.watch(device) if isinstance(device, Packet) else taps.watch(device)
+
+
 def open_host(
     segment_name: str,
     device: str,
@@ -71,9 +106,11 @@ def open_host(
     routes: Iterable[HostRoute],
     mtu: int,
     queues: int = 1,
+    arp: bool = True,
 ) -> Tap:
     """The kernel twin of a segment: a TAP in the calling thread's namespace with the segment's MAC and addresses.
 
+    Without `arp` (on a segment without Ethernet) it asks nobody for a MAC.
     It answers ARP for its own addresses only, takes packets in whatever way the answer would go, and says nothing
     of its own accord but the listener reports (MLD) of its IPv6 addresses. Its routes give way to the host's.
     Raises PortError, and leaves nothing, when a call fails or a device of that name is there already.
@@ -82,9 +119,9 @@ def open_host(
     try:
         # Before it is up: a link-local address, once made, would have been announced already.
         _set_sysctls(tap, has_ipv6=any(address.version == 6 for address in addresses))
-        set_up(tap)
-        _netlink(lambda ip: _set_addresses(ip, tap, addresses))
-        _netlink(lambda ip: _set_routes(ip, tap, routes))
+        set_up(tap, arp=arp)
+        netlink(lambda ip: _set_addresses(ip, tap, addresses))
+        netlink(lambda ip: _set_routes(ip, tap, routes))
     except BaseException:
         tap.close()
         raise
@@ -117,7 +154,7 @@ def _move(tap: Tap, netns: str) -> None:
         }
         with calling(tap.port_name, tap.device, f"move to namespace {netns}", advice):
             index = socket.if_nametoindex(present_name(tap.fd).rstrip(b"\0").decode())
-            _netlink(lambda ip: ip.link("set", index=index, net_ns_fd=netns_fd, ifname=tap.device))
+            netlink(lambda ip: ip.link("set", index=index, net_ns_fd=netns_fd, ifname=tap.device))
     finally:
         os.close(netns_fd)
     tap.netns = netns
@@ -164,18 +201,3 @@ def _set_routes(ip: IPRoute, tap: Tap, routes: Iterable[HostRoute]) -> None:
     for network, via in routes:
         with calling(tap.port_name, tap.device, f"add route {network} via {via}", no_way):
             ip.route("add", dst=str(network), gateway=str(via), oif=index, priority=HOST_METRIC)
-
-
-def _netlink(work: Callable[[IPRoute], T]) -> T:
-    """What `work` returns, done over a netlink socket of the calling thread's namespace.
-
-    In a thread of its own (it starts in the caller's namespace): pyroute2's blocking calls run an event loop,
-    and where swlb reloads one is running already.
-    """
-
-    def run() -> T:
-        with IPRoute() as ip:
-            return work(ip)
-
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        return thread.submit(run).result()

@@ -17,6 +17,11 @@ INDENT = "  "
 ROUNDING = 1e-6  # of intervals: 0.3s / 0.1s is a little more than 3 in floats
 
 SCHEDULERS = {"rr": "scheduler rr: servers take turns, whatever their weight"}
+KINDS = {
+    "packet": "an interface that is there already. While swlb runs it is up and has that mtu, and its own kernel hears "
+    "nothing there; it must not have an address. Afterwards it is as it was.",
+    "tun": "IP packets without Ethernet: what is routed to the segment leaves by it, and nobody is asked for a MAC.",
+}
 INITIAL = {
     "checking": "At the start nobody is served until the first probe of a server is decided.",
     "up": "At the start servers count as up.",
@@ -58,8 +63,10 @@ def _summary(config: Config) -> str:
 def _segment(config: Config, segment: Segment) -> list[str]:
     addresses = ", ".join(map(str, segment.addresses)) or "no address: a switch and nothing else"
     fdb = f"remembers at most {segment.fdb_limit} stations, each for {duration_text(segment.ageing)} of silence"
-    ports = _table([_port(config.ports[name]) for name in segment.ports])
-    rest = [line for words in _segment_settings(config, segment) for line in _wrapped(words, INDENT)]
+    members = [config.ports[name] for name in segment.ports]
+    ports = _table([_port(port) for port in members])
+    kinds = [f"{port.name}: {KINDS[port.kind]}" for port in members if port.kind in KINDS]
+    rest = [line for words in (*kinds, *_segment_settings(config, segment)) for line in _wrapped(words, INDENT)]
     return [*_wrapped(f"segment {segment.name}: {addresses}"), *_wrapped(fdb, INDENT), *ports, *rest]
 
 
@@ -87,7 +94,8 @@ def _private(config: Config, segment: Segment) -> str:
 
 def _port(port: Port) -> tuple[str, ...]:
     where = f"in namespace {port.netns}" if port.netns else "in swlb's own namespace"
-    return ("port", port.name, f"device {port.tap} {where}", f"mtu {port.mtu}")
+    what = "device" if port.kind == "tap" else port.kind
+    return ("port", port.name, f"{what} {port.device} {where}", f"mtu {port.mtu}")
 
 
 def _service(config: Config, service: Service) -> list[str]:

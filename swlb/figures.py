@@ -176,7 +176,8 @@ def ports(run: Running) -> list[Row]:
         del figures["up"]
         mtu = figures.pop("mtu")
         about = {"port": name, "kind": port.kind, "device": port.state.device, "state": state, "io": figures.pop("io")}
-        rows.append({**about, "mtu": mtu, "netns": port.tap.netns, "offloads": list(port.tap.offloads), **figures})
+        where = {"netns": port.device.netns, "offloads": list(port.device.offloads)}
+        rows.append({**about, "mtu": mtu, **where, **figures})
     return rows
 
 

@@ -6,8 +6,14 @@ the calling thread only, never the process, so other threads do not notice.
 
 import ctypes
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import TypeVar
+
+from pyroute2 import IPRoute
+
+T = TypeVar("T")
 
 NETNS_DIR = "/run/netns"
 THREAD_NETNS = "/proc/thread-self/ns/net"
@@ -85,6 +91,21 @@ def new_namespace() -> Iterator[int]:
             _setns(home)
     finally:
         os.close(home)
+
+
+def netlink(work: Callable[[IPRoute], T]) -> T:
+    """What `work` returns, done over a netlink socket of the calling thread's namespace.
+
+    In a thread of its own (it starts in the caller's namespace): pyroute2's blocking calls run an event loop,
+    and where swlb reloads one is running already.
+    """
+
+    def run() -> T:
+        with IPRoute() as ip:
+            return work(ip)
+
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        return thread.submit(run).result()
 
 
 def _setns(netns_fd: int) -> None:

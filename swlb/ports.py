@@ -8,10 +8,21 @@ from dataclasses import dataclass
 
 from swlb.build import Built, Opened, host_port_name, segment_mac
 from swlb.config import Config, Segment
+from swlb.config import Port as PortConfig
 from swlb.config.ways import segment_towards
-from swlb.devices import DeviceState, Tap, host_device_name, open_host, open_tap, watch
+from swlb.devices import (
+    Device,
+    DeviceState,
+    Packet,
+    host_device_name,
+    open_host,
+    open_packet,
+    open_tap,
+    watch,
+)
 from swlb.errors import PortError
 from swlb.events import Events
+from swlb.packets import listen
 from swlb.steering import Steering, SteeringError, roles_of
 
 log = logging.getLogger("swlb")
@@ -24,8 +35,8 @@ SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
 class Port:
     """An open device and what was last seen of it."""
 
-    tap: Tap
-    kind: str  # tap, or host for the kernel twin of a segment
+    device: Device
+    kind: str  # tap, packet, tun, or host for the kernel twin of a segment
     segment: str
     state: DeviceState
 
@@ -40,20 +51,36 @@ class Ports:
     def devices(self) -> dict[str, Opened]:
         """What the workers read and write."""
         return {
-            name: Opened(port.tap.fds, port.state.mtu, merges="USO4" in port.tap.offloads)
+            name: Opened(
+                port.device.fds,
+                port.state.mtu,
+                kind="tap" if port.kind == "host" else port.kind,
+                up=port.state.up,
+                merges="USO4" in port.device.offloads,
+            )
             for name, port in self.opened.items()
         }
 
-    def steer(self, config: Config, key: int) -> None:
-        """The kernel puts the frames of a session into one worker's queue, if it lets us say so."""
-        if config.workers == 1:
-            return
+    def listen(self, config: Config, key: int) -> None:
+        """Frames come in, and the kernel puts those of a session into one worker's queue, if it lets us say so."""
+        steered: set[str] = set()
         try:
-            with closing(Steering(roles_of(config), key=key, n=config.workers)) as steering:
-                for port in self.opened.values():
-                    steering.attach(port.tap.fd)
+            if config.workers > 1:
+                with closing(Steering(roles_of(config), key=key, n=config.workers)) as steering:
+                    for name, port in self.opened.items():
+                        self._steer(port, steering)
+                        steered.add(name)
         except SteeringError as error:
             log.warning("frames are not steered to their workers (%s): workers hand them over, which costs time", error)
+        for name, port in self.opened.items():
+            if isinstance(port.device, Packet) and name not in steered:
+                listen(port.device, None)
+
+    def _steer(self, port: Port, steering: Steering) -> None:
+        if isinstance(port.device, Packet):
+            listen(port.device, steering.program_fd(ethernet=False))
+        else:
+            steering.attach(port.device.fd, ethernet=port.kind != "tun")
 
     def look(self, built: Built, events: Events) -> None:
         """The workers know the present state and MTU of every device; changes are told.
@@ -75,7 +102,7 @@ class Ports:
 
     def _look(self, built: Built, events: Events) -> None:
         for name, port in self.opened.items():
-            before, port.state = port.state, watch(port.tap)
+            before, port.state = port.state, watch(port.device)
             if port.state == before:
                 continue
             built.workers.set_port(built.ports[name], up=port.state.up, mtu=port.state.mtu or before.mtu)
@@ -89,28 +116,34 @@ class Ports:
 @contextmanager
 def opened(config: Config) -> Iterator[Ports]:
     """Within the block every device of the configuration is there; afterwards none is, whatever happens."""
-    taps: dict[str, Port] = {}
+    ports: dict[str, Port] = {}
     try:
         for segment in config.segments.values():
             for name in segment.ports:
                 port = config.ports[name]
-                tap = open_tap(name, port.tap, netns=port.netns, mtu=port.mtu, queues=config.workers)
-                taps[name] = _port(tap, "tap", segment.name)
+                ports[name] = _port(_open(port, queues=config.workers), port.kind, segment.name)
         for name, twin in twin_devices(config).items():
-            taps[host_port_name(name)] = _port(_open_twin(config, config.segments[name], twin), "host", name)
-        yield Ports(taps)
+            ports[host_port_name(name)] = _port(_open_twin(config, config.segments[name], twin), "host", name)
+        yield Ports(ports)
     finally:
-        for device in taps.values():
-            device.tap.close()
+        for opened_port in ports.values():
+            opened_port.device.close()
 
 
-def _port(tap: Tap, kind: str, segment: str) -> Port:
-    return Port(tap, kind, segment, watch(tap))
+def _port(device: Device, kind: str, segment: str) -> Port:
+    return Port(device, kind, segment, watch(device))
+
+
+def _open(port: PortConfig, *, queues: int) -> Device:
+    if port.kind == "packet":
+        return open_packet(port.name, port.device, netns=port.netns, mtu=port.mtu, queues=queues)
+    ethernet = port.kind != "tun"
+    return open_tap(port.name, port.device, netns=port.netns, mtu=port.mtu, queues=queues, ethernet=ethernet)
 
 
 def twin_devices(config: Config) -> dict[str, str]:
     """What the kernel twin of each segment with addresses is called in swlb's own namespace."""
-    taken = {port.tap for port in config.ports.values() if port.netns is None}
+    taken = {port.device for port in config.ports.values() if port.netns is None}
     names: dict[str, str] = {}
     for segment in config.segments.values():
         if segment.addresses:
@@ -118,7 +151,7 @@ def twin_devices(config: Config) -> dict[str, str]:
     return names
 
 
-def _open_twin(config: Config, segment: Segment, device: str) -> Tap:
+def _open_twin(config: Config, segment: Segment, device: str) -> Device:
     return open_host(
         segment.name,
         device,
@@ -127,6 +160,7 @@ def _open_twin(config: Config, segment: Segment, device: str) -> Tap:
         routes=[(route.to, route.via) for route in config.routes if segment_towards(config, route.via) is segment],
         mtu=min(config.ports[name].mtu for name in segment.ports),
         queues=config.workers,
+        arp=not any(config.ports[name].tun for name in segment.ports),
     )
 
 

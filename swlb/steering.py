@@ -1,12 +1,13 @@
-"""Which worker a frame goes to: an eBPF program that the kernel asks for the queue of a multi-queue TAP.
+"""Which worker a frame goes to: an eBPF program that the kernel asks for the queue of a device, or for the socket.
 
 Both directions of a session have to meet at one worker, and they have one thing in common: the client's address and
 port. So the program finds out which end is the client (the other one is a VIP or a server), and the owner of that
 end is the queue. A queue is a worker. Where the program cannot be loaded, workers hand frames over to each other
 by the same rule, which is also in ext/; a frame that reaches the wrong queue costs time, and nothing else.
 
-Read first: bpf.py, and tun_ebpf_select_queue in linux/drivers/net/tun.c. The kernel asks when a frame is sent to
-the device; the data begins at the Ethernet header, and a VLAN tag may lie beside it.
+Read first: bpf.py, tun_ebpf_select_queue in linux/drivers/net/tun.c, and fanout_demux_bpf in net/packet/af_packet.c.
+The kernel asks when a frame is sent to a TAP or TUN, or has come to an interface with several packet sockets. For a
+TAP the data begins at the Ethernet header, for the others behind it; a VLAN tag may lie beside it.
 """
 
 import fcntl
@@ -46,12 +47,12 @@ GOLDEN = 0x9E3779B97F4A7C15  # 2**64 over the golden ratio: its multiples are sp
 MASK_64 = 2**64 - 1
 
 ADDRESS_LEN = 16
-SKB_VLAN_PRESENT = 20  # offset in struct __sk_buff of linux/bpf.h
+SKB_PROTOCOL, SKB_VLAN_PRESENT = 16, 20  # offsets in struct __sk_buff of linux/bpf.h
 ETH_LEN = 14
 TCP, UDP = 6, 17
 
-# The stack: the first bytes of the frame, and the two ends. The IPv4 addresses in HEAD are aligned.
-HEAD, HEAD_LEN = -78, ETH_LEN + 20
+# The stack: the first bytes of the packet, and the two ends. The IPv4 addresses in HEAD are aligned.
+HEAD, HEAD_LEN = -64, 20
 SRC, DST, SPORT, DPORT = -40, -24, -8, -6
 
 R0, R1, R2, R3, R4, CTX, FP = Reg.R0, Reg.R1, Reg.R2, Reg.R3, Reg.R4, Reg.R6, Reg.FP
@@ -69,26 +70,33 @@ class Steering:
 
     def __init__(self, roles: Mapping[bytes, int], *, key: int, n: int) -> None:
         """`key` is a secret of 64 bits: who does not know it cannot choose his worker."""
+        self._fds: dict[int, int] = {}  # by where IP begins
         try:
             map_fd = new_hash_map(roles, key_len=ADDRESS_LEN)
             try:
-                self._fd = new_socket_filter(_program(map_fd, key, n))
+                for l3_off in (0, ETH_LEN):
+                    self._fds[l3_off] = new_socket_filter(_program(map_fd, key, n, l3_off))
             finally:
                 os.close(map_fd)
         except OSError as error:
+            self.close()
             raise SteeringError(error.errno, error.strerror) from error
 
-    def attach(self, fd: int) -> None:
-        """The TAP of that queue asks the program, as long as it lives, for all its queues."""
+    def program_fd(self, *, ethernet: bool) -> int:
+        """The program for frames whose data begins with an Ethernet header, or behind it."""
+        return self._fds[ETH_LEN if ethernet else 0]
+
+    def attach(self, fd: int, *, ethernet: bool = True) -> None:
+        """The TAP of that queue (without `ethernet`: the TUN) asks the program, while it lives, for all its queues."""
         try:
-            fcntl.ioctl(fd, TUNSETSTEERINGEBPF, struct.pack("i", self._fd))
+            fcntl.ioctl(fd, TUNSETSTEERINGEBPF, struct.pack("i", self.program_fd(ethernet=ethernet)))
         except OSError as error:
             raise SteeringError(error.errno, f"TUNSETSTEERINGEBPF: {error.strerror}") from error
 
     def close(self) -> None:
         """Nothing more can be attached; devices keep the program. A second call does nothing."""
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
+        fds, self._fds = self._fds, {}
+        for fd in fds.values():
             os.close(fd)
 
 
@@ -111,21 +119,21 @@ def owner(ip16: bytes, port: int, key: int, n: int) -> int:
     return (h >> 40) % n
 
 
-def _program(map_fd: int, key: int, n: int) -> bytes:
+def _program(map_fd: int, key: int, n: int, l3_off: int) -> bytes:
     """The queue of a frame; 0 for what has no l4_ports to tell by: other protocols, fragments, tagged frames."""
     return assemble(
         [
             alu(Op.MOV, CTX, R1),
             load(Size.W, R0, CTX, SKB_VLAN_PRESENT),
             if_not_equal(R0, 0, NO_OWNER),
-            *_read(0, HEAD, HEAD_LEN),
-            load(Size.H, R0, FP, HEAD + 12),
+            *_read(l3_off, HEAD, HEAD_LEN),
+            load(Size.W, R0, CTX, SKB_PROTOCOL),
             if_equal(R0, _wire16(0x0800), "ipv4"),
             if_not_equal(R0, _wire16(0x86DD), NO_OWNER),
-            *_ends_of_ipv6(),
+            *_ends_of_ipv6(l3_off),
             goto("ends"),
             "ipv4",
-            *_ends_of_ipv4(),
+            *_ends_of_ipv4(l3_off),
             "ends",
             *_choice_of_end(map_fd),
             "owner",
@@ -137,36 +145,36 @@ def _program(map_fd: int, key: int, n: int) -> bytes:
     )
 
 
-def _ends_of_ipv4() -> Code:
+def _ends_of_ipv4(l3_off: int) -> Code:
     """Source, destination and ports are on the stack."""
     code = [
-        load(Size.H, R0, FP, HEAD + ETH_LEN + 6),
+        load(Size.H, R0, FP, HEAD + 6),
         alu(Op.AND, R0, _wire16(0x3FFF)),  # more fragments, or an offset
         if_not_equal(R0, 0, NO_OWNER),
-        load(Size.B, A, FP, HEAD + ETH_LEN + 9),
+        load(Size.B, A, FP, HEAD + 9),
         *_only_tcp_and_udp("ipv4 ports"),
-        load(Size.B, B, FP, HEAD + ETH_LEN),
+        load(Size.B, B, FP, HEAD),
         alu(Op.AND, B, 0x0F),
         alu(Op.LSH, B, 2),
-        alu(Op.ADD, B, ETH_LEN),
+        alu(Op.ADD, B, l3_off),
         *_read(B, SPORT, 4),
     ]
     for end, off in ((SRC, 12), (DST, 16)):
         code += [
             store(Size.DW, FP, end, 0),
             store(Size.W, FP, end + 8, int.from_bytes(V4_MAPPED[8:], "little", signed=True)),
-            load(Size.W, R0, FP, HEAD + ETH_LEN + off),
+            load(Size.W, R0, FP, HEAD + off),
             store(Size.W, FP, end + 12, R0),
         ]
     return code
 
 
-def _ends_of_ipv6() -> Code:
+def _ends_of_ipv6(l3_off: int) -> Code:
     """The same; the ports lie right behind the addresses, in the frame as on the stack."""
     return [
-        load(Size.B, A, FP, HEAD + ETH_LEN + 6),
+        load(Size.B, A, FP, HEAD + 6),
         *_only_tcp_and_udp("ipv6 ports"),
-        *_read(ETH_LEN + 8, SRC, 36),
+        *_read(l3_off + 8, SRC, 36),
     ]
 
 

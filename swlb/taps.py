@@ -1,4 +1,4 @@
-"""One TAP device: creating it, bringing it up, and what has become of it since.
+"""One TAP or TUN device: creating it, bringing it up, and what has become of it since.
 
 Read first: Documentation/networking/tuntap.rst of the kernel, and tests/kernel/, where everything that is
 believed about TAP devices here is tried out. Moving, naming and addressing devices is devices.py.
@@ -29,7 +29,7 @@ TUNGETDEVNETNS = 0x54E3
 SIOCGIFFLAGS = 0x8913
 SIOCSIFFLAGS = 0x8914
 SIOCGIFMTU = 0x8921
-IFF_UP = 0x1
+IFF_UP, IFF_NOARP = 0x1, 0x80
 IFNAMSIZ = 16  # with the final zero
 IFREQ_NAME = struct.Struct("16s24x")
 IFREQ_FLAGS = struct.Struct("16sH22x")
@@ -58,7 +58,9 @@ GONE = (errno.EBADFD, errno.EBADF, errno.EINVAL)
 
 @dataclass(slots=True)
 class Tap:
-    """One open TAP: frames go through `fds`, the kernel's end is `device` in `netns` (None: where swlb runs).
+    """One open TAP or TUN: frames go through `fds` (of a TUN, packets), the kernel's end is `device` in `netns`.
+
+    None for `netns`: where swlb runs.
 
     Each of the fds is a queue: a frame that the kernel sends waits in one of them, and any may be written.
     All fields are as they were at opening; `watch` tells what they are now. There are no fds once it is closed.
@@ -95,16 +97,27 @@ class DeviceState:
     netns_id: tuple[int, int]
 
 
-def create(port_name: str, device: str, *, birth_name: str, mtu: int, mac: bytes | None, queues: int = 1) -> Tap:
+def create(
+    port_name: str,
+    device: str,
+    *,
+    birth_name: str,
+    mtu: int,
+    mac: bytes | None = None,
+    queues: int = 1,
+    ethernet: bool = True,
+) -> Tap:
     """A TAP of so many queues, still down and called `birth_name`, in the calling thread's namespace.
 
-    `device` is the name it is meant to get. A `birth_name` with %d takes the first free number.
+    Without `ethernet` it is a TUN. `device` is the name it is meant to get. A `birth_name` with %d takes the first
+    free number.
     """
     no_tun = dict.fromkeys((errno.ENOENT, errno.ENODEV, errno.ENXIO), NO_TUN)
     with calling(port_name, device, f"open {TUN_PATH}", no_tun):
         os.close(os.open(TUN_PATH, os.O_RDWR))
     # Not for one queue: with the flag the kernel makes room, and a queueing discipline, for 256.
-    flags = pytun.IFF_TAP | pytun.IFF_NO_PI | pytun.IFF_VNET_HDR | (pytun.IFF_MULTI_QUEUE if queues > 1 else 0)
+    kind = (pytun.IFF_TAP if ethernet else pytun.IFF_TUN) | (pytun.IFF_MULTI_QUEUE if queues > 1 else 0)
+    flags = kind | pytun.IFF_NO_PI | pytun.IFF_VNET_HDR
     bad_name = {errno.EBUSY: name_is_taken(device, None), errno.ENAMETOOLONG: "a device's name has 1 to 15 bytes"}
     with calling(port_name, device, "TUNSETIFF", bad_name):
         _check_name_len(device)
@@ -130,12 +143,16 @@ def create(port_name: str, device: str, *, birth_name: str, mtu: int, mac: bytes
         tun.close()
 
 
-def set_up(tap: Tap) -> None:
-    """The device is up; it is looked for in the calling thread's namespace."""
+def set_up(tap: Tap, *, arp: bool = True) -> None:
+    """The device is up; it is looked for in the calling thread's namespace.
+
+    Without `arp` its kernel asks nobody for a MAC, and sends everything to the device's own.
+    """
+    more = IFF_UP if arp else IFF_UP | IFF_NOARP
     name = tap.device.encode()
     with calling(tap.port_name, tap.device, "SIOCSIFFLAGS"), _control_socket() as control:
         flags = IFREQ_FLAGS.unpack(fcntl.ioctl(control, SIOCGIFFLAGS, IFREQ_FLAGS.pack(name, 0)))[1]
-        fcntl.ioctl(control, SIOCSIFFLAGS, IFREQ_FLAGS.pack(name, flags | IFF_UP))
+        fcntl.ioctl(control, SIOCSIFFLAGS, IFREQ_FLAGS.pack(name, flags | more))
 
 
 def present_name(fd: int) -> bytes:

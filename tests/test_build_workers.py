@@ -73,7 +73,7 @@ def test_a_kernel_that_refuses_the_program_is_a_line_in_the_log_and_nothing_else
 
     monkeypatch.setattr(ports, "Steering", refuse)
     config = parse(CONFIG.replace("mode: routed\n", "mode: routed\nworkers: 2\n"), file="test.yaml")
-    Ports({}).steer(config, key=1)
+    Ports({}).listen(config, key=1)
     assert [record.getMessage() for record in caplog.records] == [
         "frames are not steered to their workers ([Errno 1] bpf: Operation not permitted): workers hand them over, "
         "which costs time"
@@ -82,4 +82,4 @@ def test_a_kernel_that_refuses_the_program_is_a_line_in_the_log_and_nothing_else
 
 def test_one_worker_is_not_steered_to(monkeypatch):
     monkeypatch.setattr(ports, "Steering", None)
-    Ports({}).steer(parse(CONFIG, file="test.yaml"), key=1)
+    Ports({}).listen(parse(CONFIG, file="test.yaml"), key=1)

@@ -79,6 +79,21 @@ def test_ports_and_segments_are_read() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "port"),
+    [
+        ("{packet: eth1}", Port(name="a", packet="eth1")),
+        ("{packet: eth1, netns: lb, mtu: 9000}", Port(name="a", packet="eth1", netns="lb", mtu=9000)),
+        ("{tun: tun0, netns: lb}", Port(name="a", tun="tun0", netns="lb")),
+    ],
+)
+def test_other_kinds_of_ports_are_read(text: str, port: Port) -> None:
+    lan = "{ports: [a], addresses: [10.0.0.1/24]}"
+    read = parse(f"ports: {{a: {text}}}\nsegments: {{lan: {lan}}}", file="lab.yaml").ports["a"]
+    assert read == port
+    assert (read.kind, read.device) == (("packet", "eth1") if port.packet else ("tun", "tun0"))
+
+
 def test_default_routes_take_the_family_of_via() -> None:
     assert full().routes == (
         Route(to=ip_network("0.0.0.0/0"), via=ip_address("10.0.1.254")),

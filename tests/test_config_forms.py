@@ -88,6 +88,12 @@ CASES = [
     Case("a number as device name", "tap: swc0", "tap: 7",
          "5: ports.client.tap: found 7; "
          "expected a device name of at most 15 characters, without spaces and '/', ':' or '%'"),
+    Case("an interface's name of 16 characters", "tap: sws1", "packet: eth0123456789ABC",
+         '6: ports.web1.packet: found "eth0123456789ABC"; '
+         "expected a device name of at most 15 characters, without spaces and '/', ':' or '%'"),
+    Case("a number as tun", "tap: sws1", "tun: 0",
+         "6: ports.web1.tun: found 0; "
+         "expected a device name of at most 15 characters, without spaces and '/', ':' or '%'"),
     Case("a namespace with a slash", "netns: client", "netns: ../client",
          '5: ports.client.netns: found "../client"; expected the name of a network namespace, as `ip netns` lists it'),
     Case("a name with a slash", "  web1: {tap", "  web/1: {tap",

@@ -8,10 +8,6 @@ from tests.config_text import BASE, Case, changed, problems, problems_of
 CASES = [
     Case("checks at the top", "mode: routed", "mode: routed\nchecks: {}",
          "2: checks: found an empty mapping, not built yet; expected the key left out"),
-    Case("a port of kind packet", "{tap: sws1}", "{packet: eth1}",
-         '6: ports.web1.packet: found "eth1", not built yet; expected tap'),
-    Case("a port of kind tun", "{tap: sws1}", "{tun: tun0}",
-         '6: ports.web1.tun: found "tun0", not built yet; expected tap'),
     Case("a VLAN of a port as member", "[client]", "[client.5]",
          '9: segments.outside.ports[0]: found "client.5", not built yet; expected the name of a port'),
     Case("scheduler wrr", "port: 80\n", "port: 80\n    scheduler: wrr\n",

@@ -19,6 +19,18 @@ CASES = [
     Case("a device twice in a namespace", "tap: sws2", "tap: sws1",
          '7: ports.web2.tap: found "sws1", which port web1 has in the same namespace; '
          "expected a device name of its own"),
+    Case("an interface twice in a namespace", "{tap: sws2}", "{packet: sws1}",
+         '7: ports.web2.packet: found "sws1", which port web1 has in the same namespace; '
+         "expected a device name of its own"),
+    Case("a port without a device", "{tap: sws1}", "{mtu: 1400}",
+         "6: ports.web1: found a port without a device; "
+         "expected one of tap (a device swlb creates), packet (an interface that is there already) or tun"),
+    Case("a port of two kinds", "{tap: sws1}", "{tap: sws1, packet: eth1}",
+         "6: ports.web1: found tap and packet; "
+         "expected one of tap (a device swlb creates), packet (an interface that is there already) or tun"),
+    Case("a tun beside another port", "{tap: sws1}", "{tun: sws1}",
+         "10: segments.inside.ports: found port web1, a tun, beside 1 more; "
+         "expected web1 alone: without Ethernet there are no stations to switch between"),
     Case("an mtu too small for IPv6", "tap: swc0", "mtu: 1279, tap: swc0",
          "5: ports.client.mtu: found 1279; expected at least 1280, because segment outside has an IPv6 address"),
     Case("an address in two segments", "10.0.2.1/24", "10.0.2.1/24, 10.0.1.1/24",
@@ -91,6 +103,13 @@ def test_a_broken_rule_is_named_once_at_its_place(case: Case) -> None:
     assert problems_of(case) == [case.problem]
 
 
+def test_a_tun_on_a_segment_without_an_address_is_refused() -> None:
+    assert problems("ports: {a: {tun: tun0}}\nsegments: {lan: {ports: [a]}}\n") == [
+        "2: segments.lan: found port a, a tun, and no address; "
+        "expected an address of swlb's own: a tun is routed to, never switched"
+    ]
+
+
 GOOD = [
     ("a VIP a route leads to", "vip: 10.0.1.100, ", "vip: 10.0.9.7, "),
     ("a server a route leads to", "10.0.2.11", "10.0.9.11"),
@@ -102,6 +121,8 @@ GOOD = [
     ("two addresses of a subnet on one segment", "10.0.2.1/24", "10.0.2.1/24, 10.0.2.2/24"),
     ("both ends of a /31", "10.0.2.1/24", "10.0.2.1/24, 10.0.3.0/31"),
     ("one device name in two namespaces", "tap: swc0", "tap: sws1"),
+    ("an interface beside a TAP", "{tap: sws2}", "{packet: eth1, mtu: 9000}"),
+    ("a tun alone on its segment", "{tap: swc0, netns: client}", "{tun: tun0, netns: client}"),
     ("an mtu below 1280 without IPv6", "tap: sws1", "tap: sws1, mtu: 576"),
     ("a tcp check of a udp service", "protocol: udp", "protocol: udp, check: {}, servers: {a: {address: 10.0.2.9}}"),
     ("a range that goes to one port", "port: 53", 'port: "8000-8099", servers: {a: {address: 10.0.2.9, port: 1}}'),

@@ -44,6 +44,23 @@ def test_a_plain_switch_is_explained() -> None:
     assert "segment lan: no address: a switch and nothing else" in explained(SWITCH)
 
 
+@pytest.mark.parametrize(
+    ("kind", "line", "sentence"),
+    [
+        ("packet", "  port  client  packet swc0 in namespace client  mtu 1500",
+         "client: an interface that is there already. While swlb runs it is up and has that mtu, and its own kernel "
+         "hears nothing there; it must not have an address. Afterwards it is as it was."),
+        ("tun", "  port  client  tun swc0 in namespace client  mtu 1500",
+         "client: IP packets without Ethernet: what is routed to the segment leaves by it, and nobody is asked for a "
+         "MAC."),
+    ],
+)  # fmt: skip
+def test_other_kinds_of_ports_are_explained(kind: str, line: str, sentence: str) -> None:
+    text = explained(BASE.replace("tap: swc0", f"{kind}: swc0"))
+    assert line in text.splitlines()
+    assert sentence in " ".join(text.split())
+
+
 def test_an_ipv6_server_stands_in_brackets() -> None:
     service = '{vip: "fd00:1::100", port: any, servers: {a: {address: "fd00:1::11", port: 80}}}'
     assert "[fd00:1::11]:80" in explained(BASE + f"  six: {service}\n")

@@ -62,7 +62,11 @@ cdef inline verdict_t neighbour_output(tables_t *tables, frame_t *frame, uint32_
 
     When it is the first to wait, the request for the MAC leaves in its place.
     """
-    cdef neighbour_t *hop = neighbour_find(&tables.neighbours, frame.out_segment, frame.next_hop)
+    cdef uint64_t station = tables.segments[frame.out_segment].station
+    cdef neighbour_t *hop
+    if unlikely(station):
+        return leave(tables, frame, station, now_ms)
+    hop = neighbour_find(&tables.neighbours, frame.out_segment, frame.next_hop)
     if unlikely(hop is NULL):
         hop = neighbour_create(&tables.neighbours, frame.out_segment, frame.next_hop, now_ms)
         if hop is NULL:

@@ -8,6 +8,7 @@
       nat_reply    a session's server answering its client
       quote        an ICMP error about a session; quote_tunnel: about a packet that swlb itself sent to a server
       gateway      to the segment's MAC: for the kernel twin, or routed on, unless a border (masquerade) says otherwise
+      to_station   out of the kernel twin of a segment without Ethernet
       bridge       all else: untouched
 """
 
@@ -22,7 +23,7 @@ from ext.forward.handover cimport hand_over, is_reply_of_another
 from ext.forward.local cimport arp, neighbour_discovery
 from ext.forward.masquerade cimport cross_border
 from ext.forward.nat cimport nat_reply
-from ext.forward.output cimport route_out, to_host
+from ext.forward.output cimport leave, route_out, to_host
 from ext.forward.quote cimport quote_to_client
 from ext.forward.quote_tunnel cimport quote_of_tunnel
 from ext.forward.request cimport is_translated, later_fragment, reply_heard
@@ -87,9 +88,18 @@ cdef inline verdict_t addressed(tables_t *tables, segment_t *segment, frame_t *f
         verdict = of_session(tables, segment, frame, now_ms)
         if verdict != GO_ON:
             return verdict
-    if dst == segment.mac and frame.port != segment.host_port and frame.family:
-        return gateway(tables, frame, now_ms)
+    if dst == segment.mac and frame.family:
+        if frame.port != segment.host_port:
+            return gateway(tables, frame, now_ms)
+        if segment.station:
+            return to_station(tables, segment, frame, now_ms)
     return bridge(tables, segment, frame, now_ms)
+
+
+cdef inline verdict_t to_station(tables_t *tables, segment_t *segment, frame_t *frame, uint32_t now_ms) noexcept nogil:
+    """Out of the kernel twin of a segment without Ethernet, which sends to its own MAC as it knows no other."""
+    frame.out_segment = frame.segment
+    return leave(tables, frame, segment.station, now_ms)
 
 
 cdef inline void teach(tables_t *tables, const frame_t *frame) noexcept nogil:

@@ -20,10 +20,10 @@ from ext.tables.route cimport address_on, address_t
 from ext.tables.service cimport FORWARD_GUE, is_tunnel, server_t, service_t
 from ext.tables.tables cimport tables_t
 from ext.verdict cimport DROP_NO_ROUTE, DROP_TOO_BIG, GO_ON, verdict_t
+from ext.wire.fragment cimport may_cut
 from ext.wire.ipv6 cimport IPV6_LEAST_MTU
 from ext.wire.outer cimport outer_grow, outer_size, outer_t
 from ext.wire.parse cimport packet_len
-from ext.wire.pieces cimport may_cut
 from ext.wire.rewrite cimport checksum_complete
 
 

@@ -131,7 +131,7 @@ cdef inline verdict_t upkeep_next(tables_t *tables, frame_t *frame, uint32_t *cu
     while cursor[0] < tables.services.n_vips and tables.crew.index == 0:
         i = cursor[0]
         cursor[0] += 1
-        if announcement_due(&tables.services.vips[i], now_ms):
+        if announcement_due(tables, &tables.services.vips[i], now_ms):
             return announce(tables, frame, tables.services.vips[i].ip, tables.services.vips[i].segment, now_ms)
     while neighbours.unasked and neighbours.requests:
         entry = &neighbours.entries[neighbours.asker]
@@ -143,10 +143,10 @@ cdef inline verdict_t upkeep_next(tables_t *tables, frame_t *frame, uint32_t *cu
     return TAKEN
 
 
-cdef inline bint announcement_due(vip_t *vip, uint32_t now_ms) noexcept nogil:
-    """Whether the VIP is to be announced now; the next time is set."""
+cdef inline bint announcement_due(const tables_t *tables, vip_t *vip, uint32_t now_ms) noexcept nogil:
+    """Whether the VIP is to be announced now; the next time is set. Without Ethernet there is nothing to announce."""
     if vip.announcements == 0 or <int>(now_ms - vip.announce_ms) < 0:
         return False
     vip.announcements -= 1
     vip.announce_ms = now_ms + ANNOUNCE_GAP_MS
-    return vip.segment != NO_SEGMENT
+    return vip.segment != NO_SEGMENT and not tables.segments[vip.segment].station

@@ -1,9 +1,8 @@
 """TAPs read and written together: the frames of all ports in one system call a turn.
 
 A turn makes one call with the writes of the last turn and the reads of this one, in that order. A read that finds
-nothing is thereby no system call of its own. How many frames a port has is not known
-beforehand, so it is asked for twice as many when all came, and for one more than came otherwise. Slots are in two
-banks: the frames that wait to be written lie in one while the other is read into.
+nothing is thereby no system call of its own. Slots are in two banks: the frames that wait to be written lie in one
+while the other is read into.
 
 Tried and lost: multishot reads with provided buffers (a third slower than read), waiting in the ring instead of
 poll (reads would be armed and disarmed each turn), buffers that are not registered (5 % slower).
@@ -11,17 +10,14 @@ Read first: ext/ports/ring.pxd.
 """
 
 from libc.errno cimport EAGAIN, EINVAL, EOPNOTSUPP
-from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t, uintptr_t
 
-from ext.frame cimport HEAD_LEN, SLOT_LEN, SUPER_LEN, VNET_LEN, frame_t, frame_vnet, slot_vnet
-from ext.ports.port cimport BURST, PORT_TAP, port_count_tx, port_t, room_t
+from ext.frame cimport HEAD_LEN, SLOT_LEN, VNET_LEN, frame_t, frame_vnet, slot_vnet
+from ext.ports.port cimport PORT_TAP, port_count_tx, port_learn_want, port_t, room_t
 from ext.ports.ring cimport (BANK, IORING_OP_READ, IORING_OP_READ_FIXED, IORING_OP_WRITE, IORING_OP_WRITE_FIXED,
                              IOSQE_CQE_SKIP_SUCCESS, IOSQE_FIXED_FILE, IS_WRITE, PINNED, io_uring_sqe, ring_close,
                              ring_enter, ring_next, ring_open, ring_t)
 from ext.ports.tap cimport tap_is_gone, tap_open
-
-cdef enum:
-    WANT_SUPER = 3         # super-frames asked for at once: more of them would not stay in the cache
 
 
 cdef inline int batch_open(ring_t *ring, port_t *ports, uint32_t n_ports, uint64_t *failed) noexcept nogil:
@@ -111,12 +107,9 @@ cdef inline int batch_rx(port_t *port, room_t *room, frame_t *burst, int n) noex
         burst[n_got].len = <uint32_t>got - VNET_LEN
         most = max(most, got)
         n_got += 1
+    port_learn_want(port, port.asked, n_got, <uint32_t>most)
     if n_got == 0:
-        port.want = 1
         return got if tap_is_gone(-got) else 0
-    port.want = min(2 * n_got if n_got == port.asked else n_got + 1, <uint32_t>BURST)
-    if most > SUPER_LEN:
-        port.want = min(port.want, <uint16_t>WANT_SUPER)
     port.asked = 0
     return n_got
 

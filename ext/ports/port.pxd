@@ -1,9 +1,9 @@
 """What every port is: the contract between the pipeline and what carries frames.
 
 Bursts cross this interface, never single frames.
-- `rx_burst(port, room, burst, n)`: at most n frames are in burst, their bytes in slots of room; how many. A
-  super-frame is the last of its burst, so that it leaves while it is in the cache. Nothing waits: 0. Device gone:
-  -errno, and the port is lost.
+- `rx_burst(port, room, burst, n)`: at most n frames are in burst, their bytes in slots of room; how many. Super-frames
+  end a burst or are few in it, so that they leave while they are in the cache. Nothing waits: 0. Device gone: -errno,
+  and the port is lost. Frames that could not be read whole are counted in `unread`.
 - `tx_burst(port, frames, n)`: every frame has left or is on its way, or is counted in tx_dropped; how many were
   dropped. A port that is down drops all. The frames are read, not changed. With a ring, they are read until the
   next `ring_enter`.
@@ -12,13 +12,16 @@ Neither blocks. Counters are written by the worker only.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
-from ext.frame cimport frame_t
+from ext.frame cimport SUPER_LEN, frame_t
 
 cdef enum:
     BURST = 128            # deep, as a queue that has grown is the better shared out the more of it is seen at once
     PORTS = 256
     PORT_TAP = 0
     PORT_MEMORY = 1
+    PORT_PACKET = 2
+    PORT_TUN = 3
+    WANT_SUPER = 3         # super-frames asked for at once: more of them would not stay in the cache
 
 cdef struct room_t:
     uint8_t *slots         # BURST slots of SLOT_LEN, and the worker's own behind them
@@ -43,13 +46,16 @@ cdef struct port_t:
     int kind
     uint16_t index
     uint16_t segment
+    uint64_t segment_mac   # its own
     bint host              # the kernel twin of its segment
     bint up                # its device is there and up
+    bint offloads          # it takes super-frames and partial checksums
     bint merges            # it takes datagrams put together (coalesce.pxd)
     bint lost              # its device is gone for good
     uint8_t backoff        # turns it was last left out for, as it had nothing
     uint8_t rest           # turns it is still left out
-    uint16_t want          # ring: how many frames it is asked for
+    uint16_t unread        # frames that came since this was last counted, but not whole
+    uint16_t want          # how many frames it is asked for
     uint16_t asked         # ring: how many it was asked for this turn, in slots from asked_at on
     uint16_t asked_at
     uint32_t mtu
@@ -59,9 +65,23 @@ cdef struct port_t:
     uint64_t tx_frames
     uint64_t tx_bytes
     uint64_t tx_dropped
+    uint64_t missed        # frames the kernel had no room to keep for us; the control plane counts them
 
 
 cdef inline void port_count_tx(port_t *port, const frame_t *frame) noexcept nogil:
     """The frame has left; one that was put together counts as the datagrams it carries."""
     port.tx_frames += 1 + frame.merged
     port.tx_bytes += frame.len
+
+
+cdef inline void port_learn_want(port_t *port, uint32_t asked, uint32_t got, uint32_t longest) noexcept nogil:
+    """How many frames a device that is asked for several at once is asked for next time.
+
+    How many it has is not known beforehand: twice as many when all came, one more than came otherwise.
+    """
+    if got == 0:
+        port.want = 1
+        return
+    port.want = <uint16_t>min(2 * got if got == asked else got + 1, <uint32_t>BURST)
+    if longest > SUPER_LEN:
+        port.want = min(port.want, <uint16_t>WANT_SUPER)

@@ -8,6 +8,7 @@ from ext.tables.fdb cimport fdb_t
 cdef struct segment_t:
     fdb_t fdb
     uint64_t mac           # the segment's own, when it has addresses
+    uint64_t station       # on a segment without Ethernet: whoever is not swlb has this MAC; 0 where there is Ethernet
     bint routed            # it has addresses: swlb is a router and balancer on it
     uint16_t host_port     # the kernel twin; NO_PORT when there is none
     uint16_t n_ports

@@ -55,6 +55,7 @@ cdef inline verdict_t parse_ethernet(frame_t *frame) noexcept nogil:
     frame.lowered = 0
     frame.rewritten = 0
     frame.shared = False
+    frame.outer_len = 0
     frame.merged = 0
     frame.outer_len = 0
     frame.cut_len = 0

@@ -10,7 +10,9 @@ cdef enum:
     TCP_FIN = 0x01
     TCP_SYN = 0x02
     TCP_RST = 0x04
+    TCP_PSH = 0x08
     TCP_ACK = 0x10
+    TCP_CWR = 0x80
 
 cdef packed struct tcp_hdr:
     be16 sport

@@ -39,8 +39,6 @@ LEFT_OUT = "the key left out"
 
 NOT_BUILT = (
     Gap("checks", LEFT_OUT),
-    Gap("ports.*.packet", "tap"),
-    Gap("ports.*.tun", "tap"),
     Gap("segments.*.ports.*", "the name of a port", _vlan_member),
     Gap("services.*.scheduler", "rr", _any_of("wrr", "lc", "wlc", "hash", "maglev")),
     Gap("services.*.hash_key", LEFT_OUT),

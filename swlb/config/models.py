@@ -34,6 +34,8 @@ from swlb.durations import DAY
 
 A_DEVICE = f"a device name of at most {DEVICE_MAX_LEN} characters, without spaces and '/', ':' or '%'"
 
+DeviceName = Annotated[str, matching(DEVICE, A_DEVICE)]
+
 
 def _default_route(value: object) -> object:
     """A route to `default` leads to all addresses of the family of its `via`."""
@@ -54,13 +56,34 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class Port:
-    """A port of the switch: a TAP device whose kernel end may live in another namespace."""
+    """A port of the switch: one of a TAP that swlb creates, an interface that is there already, or a TUN.
+
+    The kernel's end of it may live in another namespace.
+    """
 
     name: str
-    tap: Annotated[str, matching(DEVICE, A_DEVICE), Field(description=A_DEVICE)]
+    tap: DeviceName | None = None
+    packet: DeviceName | None = None
+    tun: DeviceName | None = None
     netns: Annotated[str, matching(NAMESPACE, "the name of a network namespace, as `ip netns` lists it")] | None = None
     # 68 is the least of RFC 791; a frame of 65521 + 14 bytes is the most an IPv4 length can fill.
     mtu: Annotated[int, whole(68, 65521)] = 1500
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The keys that say what it is; a rule sees to it that there is one."""
+        return tuple(kind for kind in ("tap", "packet", "tun") if getattr(self, kind) is not None)
+
+    @property
+    def kind(self) -> str:
+        """tap, packet or tun."""
+        return self.kinds[0]
+
+    @property
+    def device(self) -> str:
+        """The name of its device."""
+        name: str = getattr(self, self.kind)
+        return name
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,6 +41,7 @@ from swlb.config.source_rules import (
 from swlb.config.values import Interface, end_of_subnet, one_of
 
 IPV6_MIN_MTU = 1280  # RFC 8200 section 5
+ONE_KIND = "one of tap (a device swlb creates), packet (an interface that is there already) or tun"
 MAX_PORTS = 256  # of one worker, ext/ports/port.pxd
 
 
@@ -76,15 +77,37 @@ def ports_are_few_enough(config: Config) -> Iterator[Finding]:
         yield Finding(("ports",), found, f"at most {MAX_PORTS} in all")
 
 
+def ports_have_one_device(config: Config) -> Iterator[Finding]:
+    """Every port says in one way what it is."""
+    for name, port in config.ports.items():
+        if len(port.kinds) != 1:
+            found = " and ".join(port.kinds) or "a port without a device"
+            yield Finding(("ports", name), found, ONE_KIND)
+
+
 def devices_differ(config: Config) -> Iterator[Finding]:
     """No two ports of one namespace have the same device."""
     first: dict[tuple[str | None, str], str] = {}
     for name, port in config.ports.items():
-        device = (port.netns, port.tap)
-        if device in first:
-            found = f"{show(port.tap)}, which port {first[device]} has in the same namespace"
-            yield Finding(("ports", name, "tap"), found, "a device name of its own")
-        first.setdefault(device, name)
+        for kind in port.kinds:
+            device = (port.netns, getattr(port, kind))
+            if device in first:
+                found = f"{show(device[1])}, which port {first[device]} has in the same namespace"
+                yield Finding(("ports", name, kind), found, "a device name of its own")
+            first.setdefault(device, name)
+
+
+def tun_segments_are_routed(config: Config) -> Iterator[Finding]:
+    """A TUN is the one port of a segment with an address: without Ethernet nothing can be switched."""
+    for name, segment in config.segments.items():
+        tuns = [member for member in segment.ports if member in config.ports and config.ports[member].tun is not None]
+        if tuns and len(segment.ports) > 1:
+            found = f"port {tuns[0]}, a tun, beside {len(segment.ports) - 1} more"
+            expected = f"{tuns[0]} alone: without Ethernet there are no stations to switch between"
+            yield Finding(("segments", name, "ports"), found, expected)
+        if tuns and not segment.addresses:
+            found = f"port {tuns[0]}, a tun, and no address"
+            yield Finding(("segments", name), found, "an address of swlb's own: a tun is routed to, never switched")
 
 
 def mtus_carry_ipv6(config: Config) -> Iterator[Finding]:
@@ -180,7 +203,9 @@ RULES = (
     Rule(ports_have_one_segment),
     Rule(ports_have_a_segment, ("segments",)),
     Rule(ports_are_few_enough),
+    Rule(ports_have_one_device, ("ports",)),
     Rule(devices_differ),
+    Rule(tun_segments_are_routed, ("segments",)),
     Rule(mtus_carry_ipv6),
     Rule(segment_addresses_differ),
     Rule(subnets_do_not_overlap),

@@ -104,7 +104,7 @@ class Lab:
         for port in self._config.ports.values():
             host = next((host for host in self.hosts.values() if host.netns == port.netns), None)
             if host is not None and host.device is None:
-                host.connect(port.tap)
+                host.connect(port.device)
 
     def wait(self, condition: Callable[[], T], what: str, timeout: float = 10.0) -> T:
         """What the condition returned when it was true at last. Raises SwlbError after `timeout` seconds without."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from swlb import _testing as c
+from swlb import _testing_tables as c
 
 
 @pytest.mark.parametrize(("struct", "size"), [

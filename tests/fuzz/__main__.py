@@ -36,7 +36,7 @@ def main() -> int:
         done += outcome.frames
         print(f"{outcome.shape}: {outcome.frames:,} frames in {outcome.seconds:.0f} s, {outcome.sent:,} left, "
               f"{outcome.merged:,} datagrams more in the frames of others, {outcome.tunnelled:,} through tunnels, "
-              f"{outcome.pieces:,} of these in pieces, at most "
+              f"{outcome.fragments:,} of these fragments, {outcome.pieces:,} as pieces, at most "
               f"{outcome.most_sessions:,} sessions; dropped for {len(outcome.drops)} reasons: "
               + ", ".join(f"{name} {count:,}" for name, count in outcome.drops.items()), flush=True)
     print(f"{done:,} frames, no fault" + ("" if done == options.frames else f" (of {options.frames:,}: time was up)"))

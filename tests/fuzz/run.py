@@ -22,7 +22,8 @@ class Outcome:
     sent: int
     merged: int              # datagrams that left in the frame of another
     tunnelled: int           # frames that left with outer headers,
-    pieces: int              # and those of them that are a piece of a packet
+    fragments: int           # and those of them that are a fragment of a packet
+    pieces: int              # frames that were cut or completed on their way out
     seconds: float
     drops: dict[str, int]
     most_sessions: int
@@ -48,8 +49,9 @@ def fuzz(make: Callable[[], Shape], *, seed: int, frames: int, seconds: float) -
         most_sessions = max(most_sessions, shape.worker.counters()["sessions"])
         now_ns = disturb(shape, choose, now_ns)
     drops = {name: count for (name, _), count in zip(drop_reasons(), shape.worker.drops(), strict=True) if count}
-    return Outcome(shape.name, done, hail.sent, hail.merged, hail.tunnelled, hail.pieces, time.monotonic() - began,
-                   drops, most_sessions)
+    took = time.monotonic() - began
+    return Outcome(shape.name, done, hail.sent, hail.merged, hail.tunnelled, hail.fragments, hail.pieces, took, drops,
+                   most_sessions)
 
 
 def disturb(shape: Shape, choose: random.Random, now_ns: int) -> int:

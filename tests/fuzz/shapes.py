@@ -96,7 +96,7 @@ def routed() -> Shape:
     outside = worker.add_segment(mac=mac(SEGMENT_MACS[0]), fdb_limit=64)
     inside = worker.add_segment(mac=mac(SEGMENT_MACS[1]), fdb_limit=64)
     ports = (worker.add_port(outside, merges=True), worker.add_port(outside, host=True, merges=True),
-             worker.add_port(inside, merges=True), worker.add_port(inside, mtu=1280),
+             worker.add_port(inside, merges=True), worker.add_port(inside, mtu=1280, offloads=False),
              worker.add_port(inside, host=True, merges=True))
     add_network(worker, outside, "10.0.1.1/24", "fd00:1::1/64")
     add_network(worker, inside, "10.0.2.1/24", "fd00:2::1/64")
@@ -157,12 +157,27 @@ def direct() -> Shape:
 
 
 def switch() -> Shape:
-    """A plain switch without addresses, of four ports."""
+    """A plain switch without addresses, of four ports, one of which takes no offloads."""
     worker = new_worker(n_segments=1)
     segment = worker.add_segment(mac=mac(SEGMENT_MACS[0]), fdb_limit=32, ageing_ns=5 * SECOND)
-    ports = tuple(worker.add_port(segment, merges=True) for _ in range(4))
+    ports = (*(worker.add_port(segment, merges=True) for _ in range(3)), worker.add_port(segment, offloads=False))
     worker.seal(now_ns=START_NS)
     return Shape("switch", worker, ports, ())
 
 
-SHAPES = (transparent, routed, one_arm, guarded, direct, switch)
+def pointed() -> Shape:
+    """A segment with Ethernet, one of whose ports takes no offloads, and one without, of the VIPs and servers."""
+    worker = new_worker(n_segments=2)
+    outside = worker.add_segment(mac=mac(SEGMENT_MACS[0]), fdb_limit=64)
+    inside = worker.add_segment(mac=mac(SEGMENT_MACS[1]), fdb_limit=64)
+    ports = (worker.add_port(outside, offloads=False), worker.add_port(outside, merges=True),
+             worker.add_port(outside, host=True, merges=True), worker.add_port(inside, kind="tun", merges=True),
+             worker.add_port(inside, host=True, merges=True))
+    add_network(worker, outside, "10.0.1.1/24", "fd00:1::1/64")
+    add_network(worker, inside, "10.0.2.1/24", "fd00:2::1/64")
+    servers = add_services(worker, inside)
+    worker.seal(now_ns=START_NS)
+    return Shape("pointed", worker, ports, servers)
+
+
+SHAPES = (transparent, routed, one_arm, guarded, direct, switch, pointed)

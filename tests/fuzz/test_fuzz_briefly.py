@@ -13,5 +13,7 @@ def test_spoilt_frames_leave_tables_sound_and_are_accounted_for(make: Callable[[
     outcome = fuzz(make, seed=20240607, frames=66_667, seconds=60)
     assert outcome.frames == 66_667
     # A plain switch touches nothing.
-    assert (outcome.merged > 40) == (outcome.shape != "switch")
-    assert (outcome.tunnelled > 1000) == (outcome.pieces > 40) == (outcome.shape == "direct")
+    assert (outcome.merged > 1) == (outcome.shape != "switch")
+    assert (outcome.tunnelled > 1000) == (outcome.fragments > 40) == (outcome.shape == "direct")
+    # These have a port that takes no offloads, or tunnels, which nobody else cuts for.
+    assert (outcome.pieces > 20) == (outcome.shape not in {"transparent", "one_arm", "guarded"})

@@ -5,13 +5,15 @@ each family; server web1 is `web1` in IPv4 and `web1v6` in IPv6.
 """
 
 import json
+import queue
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from netns.running import Host, Site, Swlb, running
-from netns.traffic import http_server, udp_echo
+from netns.traffic import connect, http_server, listening, udp_echo
 from swlb.config import parse
 from swlb.config.models import Check
 
@@ -119,6 +121,16 @@ def serving(at: Site) -> Iterator[Site]:
                 stack.enter_context(udp_echo(host, host.address(family), ECHO_PORT))
         at.swlb.wait_operational("up")
         yield at
+
+
+@contextmanager
+def connected(at: Site, family: int, vip: str) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """The two ends of a connection through the VIP to web1, where nobody serves: the client's and the server's."""
+    accepted: queue.Queue[socket.socket] = queue.Queue()
+    server = at["web1"]
+    with listening(server, server.address(family), WEB_PORT, lambda sock: accepted.put(sock.dup())):
+        near = connect(at.client, vip, 80)
+        yield near, accepted.get(timeout=5)
 
 
 def check_of(swlb: Swlb) -> Check:

@@ -1,17 +1,14 @@
 """Large transfers through the VIP compare equal, and no checksum is wrong on the way."""
 
-import queue
-import socket
 import threading
 from contextlib import contextmanager
 
 import pytest
 
 from netns.capture import capturing, wrong_checksums
-from netns.running import Site, made_namespaces
-from netns.sites import WEB_PORT, Routed, Transparent, site
+from netns.running import made_namespaces
+from netns.sites import Routed, Transparent, connected, site
 from netns.streams import transfer
-from netns.traffic import connect, listening
 
 pytestmark = pytest.mark.root
 
@@ -36,16 +33,6 @@ def one_server(shape, directory):
 
     with made_namespaces() as make, site(shape, make, directory, change=change) as at:
         yield at
-
-
-@contextmanager
-def connected(at: Site, family: int, vip: str):
-    """The two ends of a connection through the VIP: the client's and the server's."""
-    accepted: queue.Queue[socket.socket] = queue.Queue()
-    server = at["web1"]
-    with listening(server, server.address(family), WEB_PORT, lambda sock: accepted.put(sock.dup())):
-        near = connect(at.client, vip, 80)
-        yield near, accepted.get(timeout=5)
 
 
 @pytest.mark.parametrize("family", [4, 6])

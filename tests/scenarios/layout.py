@@ -13,7 +13,11 @@ TIMEOUT_OF_STATE = ("tcp_closed", "tcp_syn", "tcp_syn", "tcp_established", "tcp_
 
 @dataclass(frozen=True)
 class Segment:
-    """One broadcast domain. With `host` it has a kernel twin: a port named "<segment>-host"."""
+    """One broadcast domain. With `host` it has a kernel twin: a port named "<segment>-host".
+
+    Ports in `plain` take neither super-frames nor partial checksums. With `tun` it is one without Ethernet: what
+    the station behind it sends and gets has the headers that a TUN port puts on and takes off.
+    """
 
     ports: tuple[str, ...]
     addresses: tuple[str, ...] = ()
@@ -26,6 +30,8 @@ class Segment:
     pool: tuple[str, ...] = ()                             # addresses in whose name it masquerades
     exit_ports: tuple[int, int] = (0, 0)                   # of its own address, for what leaves by it masqueraded
     vip_guard: bool = False
+    plain: tuple[str, ...] = ()
+    tun: bool = False
 
 
 @dataclass(frozen=True)

@@ -104,8 +104,10 @@ class Network:
                                         fdb_limit=segment.fdb_limit, vip_guard=segment.vip_guard)
         names = [*segment.ports, f"{name}-host"] if segment.host else list(segment.ports)
         for port in names:
-            self.ports[port] = self.worker.add_port(index, mtu=segment.mtu.get(port, 1500),
-                                                    host=port not in segment.ports, merges=self._merges)
+            host = port not in segment.ports
+            self.ports[port] = self.worker.add_port(index, mtu=segment.mtu.get(port, 1500), host=host,
+                                                    kind="tun" if segment.tun and not host else "tap",
+                                                    offloads=port not in segment.plain, merges=self._merges)
             self._segment_of[port] = name
         for text in segment.addresses:
             interface = ipaddress.ip_interface(text)

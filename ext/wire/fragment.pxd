@@ -1,4 +1,4 @@
-"""An IPv4 packet in pieces, each behind the outer headers of the tunnel that it goes through, if it goes through one.
+"""An IPv4 packet in fragments, each behind the outer headers of the tunnel that it goes through, if it goes through one.
 
 Spec: RFC 791 3.2 (fragmentation) and 3.1 (which options later pieces carry). A packet that is a piece itself already
 may be cut further.
@@ -28,7 +28,7 @@ cdef inline bint may_cut(const frame_t *frame, uint32_t most) noexcept nogil:
             and (<vnet_hdr *>frame_vnet(frame)).gso_type == GSO_NONE)
 
 
-cdef inline uint32_t piece_make(const frame_t *whole, frame_t *piece, uint32_t at) noexcept nogil:
+cdef inline uint32_t fragment_make(const frame_t *whole, frame_t *piece, uint32_t at) noexcept nogil:
     """The piece, in its own slot, is the one that begins with byte `at` of the IPv4 payload; where the next one begins.
 
     No piece of the packet is longer than whole.cut_len. After the last one that is whole.l4_len.
@@ -50,14 +50,14 @@ cdef inline uint32_t piece_make(const frame_t *whole, frame_t *piece, uint32_t a
     piece.l4_off = <uint16_t>(ip_off + ip_len)
     piece.l4_len = n
     piece.len = piece.l4_off + n
-    piece_number(piece, at, at + n < whole.l4_len)
+    fragment_number(piece, at, at + n < whole.l4_len)
     if whole.outer_len:
         outer_lengths(piece.data + whole.l3_off, whole.outer_len, ip_len + n)
         outer_checksum(piece.data + whole.l3_off, whole.outer_len, ip_len + n)
     return at + n
 
 
-cdef inline void piece_number(frame_t *piece, uint32_t at, bint more) noexcept nogil:
+cdef inline void fragment_number(frame_t *piece, uint32_t at, bint more) noexcept nogil:
     """The piece's header, a copy of the whole's, says its own length and place."""
     cdef ipv4_hdr *ip = <ipv4_hdr *>(piece.data + piece.l3_off + piece.outer_len)
     cdef uint32_t ip_len = piece.l4_off - piece.l3_off - piece.outer_len
