@@ -14,5 +14,5 @@ def test_spoilt_frames_leave_tables_sound_and_are_accounted_for(make: Callable[[
     assert outcome.frames == 66_667
     # A plain switch touches nothing.
     assert (outcome.merged > 10) == (outcome.shape != "switch")
-    # Every shape but one has a port that takes no offloads.
-    assert (outcome.pieces > 100) == (outcome.shape != "transparent")
+    # These have a port that takes no offloads.
+    assert (outcome.pieces > 10) == (outcome.shape in {"routed", "switch", "pointed"})
