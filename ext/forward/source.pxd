@@ -71,6 +71,9 @@ cdef inline void servers_ask(tables_t *tables, uint32_t now_ms) noexcept nogil:
         route = route_lookup(&tables.routes, services.servers[i].ip)
         if services.services[services.servers[i].service].source_nat != SOURCE_AUTO or route is NULL:
             continue
+        # Without Ethernet there is one way, and nobody to ask for it.
+        if tables.segments[route.segment].station:
+            continue
         hop = services.servers[i].ip if route.connected else route.via
         if neighbour_find(&tables.neighbours, route.segment, hop) is NULL:
             neighbour_create(&tables.neighbours, route.segment, hop, now_ms)

@@ -1,5 +1,6 @@
 """A segment without Ethernet: one made-up station is everybody there, and nobody is asked for his MAC."""
 
+import dataclasses
 import struct
 
 import pytest
@@ -34,6 +35,14 @@ def test_a_packet_is_routed_to_the_station_without_a_question(family):
     client.send(family.udp(family.client, family.server))
     web.expect(family.udp(family.client, family.server, 63))
     assert net.neighbours().keys().isdisjoint({family.server})
+
+
+def test_nobody_is_asked_where_a_server_is():
+    net = Network({"outside": Segment(("client",), OUTSIDE), "inside": Segment(("web1",), INSIDE, host=True, tun=True)},
+                  services=[dataclasses.replace(service(), source_nat="auto")], quiet=False)
+    net.wait(5)
+    net.expect("web1")
+    assert net.neighbours() == {}
 
 
 @BOTH
