@@ -18,7 +18,7 @@ NEED_BENCH := $(NEED_TEST) nft:nftables nginx:nginx /usr/lib/nginx/modules/ngx_s
 help:
 	@echo "make demo    three servers behind a VIP, a request seen from all sides, a server that fails (root)"
 	@echo "make test    all tests (root for those with real namespaces and devices)"
-	@echo "make bench   swlb beside nftables, HAProxy, nginx, Open vSwitch and its own limits (root, about 20 minutes)"
+	@echo "make bench   swlb beside nftables, HAProxy, nginx, Open vSwitch and its own limits (root, about 45 minutes)"
 	@echo "make lint    ruff and mypy"
 	@echo "make fuzz    $(FRAMES) random and mutated frames under the address and undefined-behaviour sanitizers"
 

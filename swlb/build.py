@@ -21,6 +21,7 @@ from swlb.workers import Workers
 
 NS = 1_000_000_000
 PROTOCOLS = {"tcp": 6, "udp": 17}
+LEAST_PORTS = 8192  # with fewer to stand for clients, these would wait for each other
 KERNEL_PORTS = PortRange(32768, 60999)  # Documentation/networking/ip-sysctl.rst: ip_local_port_range
 
 # ext/tables/service.pxd
@@ -206,9 +207,16 @@ def _add_pool(worker: Worker, config: Config, pool: Pool, kernel_ports: PortRang
     own = {interface.ip for segment in config.segments.values() for interface in segment.addresses}
     homes = [(ip, None if ip in own else segment_of_vip(config, ip)) for ip in pool.addresses]
     addresses = [(packed(ip), None if home is None else built.segments[home.name]) for ip, home in homes]
-    spare = (kernel_ports.first, kernel_ports.last) if pool.l4_ports == SOURCE_PORTS else None
+    spare = kernel_share(kernel_ports) if pool.l4_ports == SOURCE_PORTS else None
     index: int = worker.add_pool(addresses, first=pool.l4_ports.first, last=pool.l4_ports.last, spare=spare)
     return index
+
+
+def kernel_share(kernel_ports: PortRange) -> tuple[int, int] | None:
+    """What the kernel keeps of SOURCE_PORTS; None where it would leave too few, its range being widened."""
+    first, last = max(kernel_ports.first, SOURCE_PORTS.first), min(kernel_ports.last, SOURCE_PORTS.last)
+    left = SOURCE_PORTS.last - SOURCE_PORTS.first - (last - first)
+    return (first, last) if first <= last and left >= LEAST_PORTS else None
 
 
 def _guard_segments(worker: Worker, config: Config, pools: Pools, pool_index: Mapping[Pool, int], built: Built) -> None:

@@ -2,8 +2,10 @@
 
 from ipaddress import ip_address
 
+import pytest
 from control import CONFIG, control
 
+from swlb.build import kernel_share
 from swlb.config import parse
 from swlb.config.values import PortRange
 from swlb.sources import Pool, Pools, pools_of
@@ -84,3 +86,10 @@ def test_hosts_that_are_masqueraded_have_a_pool_where_one_is_listed() -> None:
 def test_nobody_masquerades_unasked() -> None:
     pools = guarded("masquerade: off")
     assert (pools.hosts, pools.exits) == ({}, {})
+
+
+@pytest.mark.parametrize(("kernel", "share"), [
+    ((32768, 60999), (32768, 60999)), ((10000, 65535), (10000, 65535)), ((1024, 65535), None), ((2000, 60000), None),
+    ((100, 900), None), ((500, 2000), (1024, 2000))])
+def test_the_kernel_keeps_its_ports_if_enough_are_left(kernel: tuple[int, int], share: tuple[int, int] | None) -> None:
+    assert kernel_share(PortRange(*kernel)) == share

@@ -14,6 +14,7 @@ BULK_1 = ("tcp_1_up", "tcp_1_down")
 BULK_8 = ("tcp_8_up", "tcp_8_down")
 ALL_LOADS = (*BULK_1, *BULK_8, "connections", "requests", "packets_many")
 SWLB, TRANSPARENT, SWITCH = "swlb", "swlb-transparent", "swlb-switch"
+ONE_ARM, DSR = "swlb-one-arm", "swlb-dsr"
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ MARKS: tuple[Mark | Bound, ...] = (
     *_each(("packets_many",), nft=1.2, ovs=2.0, limit_batched=0.9),
     *_each(("packets_one",), nft=2.0),
     # No mode may cost more than a little: all are one pipeline.
-    *(Mark(figure, SWLB, 0.95, subject=mode) for mode in (TRANSPARENT, SWITCH) for figure in ALL_LOADS),
+    *(Mark(figure, SWLB, 0.95, subject=mode) for mode in (TRANSPARENT, SWITCH, ONE_ARM, DSR) for figure in ALL_LOADS),
     Mark("tcp_1_up", "ovs", 8.0, subject=SWITCH),
     Bound("session_bytes", 64),
     Bound("lookup_growth", 2),

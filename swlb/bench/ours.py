@@ -54,7 +54,7 @@ def routed(client: str, server: str, *, workers: int = 1) -> Configuration:
         "ports": _ports(client, server),
         "segments": {"outside": {"ports": ["client"], "addresses": ["10.0.1.1/24"]},
                      "inside": {"ports": ["server"], "addresses": [f"{GATEWAY}/24"]}},
-        "services": _services(VIP),
+        "services": services(VIP),
     }
 
 
@@ -64,7 +64,7 @@ def transparent(client: str, server: str) -> Configuration:
         "mode": "transparent",
         "ports": _ports(client, server),
         "segments": {"lan": {"ports": ["client", "server"], "addresses": [f"{GATEWAY}/24"]}},
-        "services": _services(VIP_OF_SEGMENT),
+        "services": services(VIP_OF_SEGMENT),
     }
 
 
@@ -123,8 +123,10 @@ def _ports(client: str, server: str) -> Configuration:
     return {"client": {"tap": "swc0", "netns": client}, "server": {"tap": "sws0", "netns": server}}
 
 
-def _services(vip: str) -> Configuration:
+def services(vip: str, *, forward: str = "nat") -> Configuration:
+    """One for each port the figures use, with the one server."""
     l4_ports = [("tcp", port) for port in TCP_PORTS] + [("udp", PACKETS_PORT)]
     return {f"{protocol}-{port}": {"vip": vip, "port": port, "protocol": protocol, "scheduler": "rr",
+                                   **({"forward": forward} if forward != "nat" else {}),
                                    "servers": {"s1": {"address": SERVER}}}
             for protocol, port in l4_ports}

@@ -4,6 +4,7 @@ import shutil
 from functools import partial
 from pathlib import Path
 
+from .modes import start_direct_return, start_one_arm, start_packet, start_tun
 from .others import STREAM_MODULE, start_direct, start_haproxy, start_nftables, start_nginx
 from .ours import start_routed, start_switch, start_transparent
 from .peer import Peer
@@ -13,6 +14,12 @@ PEERS = {peer.name: peer for peer in (
     Peer("swlb", "swlb", start_routed),
     Peer("swlb-transparent", "swlb transparent", start_transparent),
     Peer("swlb-switch", "swlb switch", start_switch),
+    Peer("swlb-one-arm", "swlb one-arm", start_one_arm),
+    Peer("swlb-dsr", "swlb DSR", partial(start_direct_return, forward="dsr")),
+    Peer("swlb-ipip", "swlb IPIP", partial(start_direct_return, forward="ipip")),
+    Peer("swlb-gue", "swlb GUE", partial(start_direct_return, forward="gue")),
+    Peer("swlb-packet", "swlb packet ports", start_packet),
+    Peer("swlb-tun", "swlb TUN", start_tun, carries_udp=False),
     Peer("swlb-2", "swlb 2 workers", partial(start_routed, workers=2)),
     Peer("swlb-4", "swlb 4 workers", partial(start_routed, workers=4)),
     Peer("direct", "direct link", start_direct),

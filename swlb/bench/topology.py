@@ -183,6 +183,10 @@ class Topology:
         run(["ip", "-n", netns, "link", "set", device, "netns", to.netns, "name", to.device])
         address_device(to)
 
+    def undo(self, done: Callable[[], object]) -> None:
+        """Called when the run ends, whatever the reason."""
+        self._undo.callback(done)
+
     def spawn(self, argv: Sequence[str], *, netns: str | None, name: str,
               env: Mapping[str, str] | None = None) -> Process:
         """A process that runs until it is stopped or the run ends, in a namespace if one is named."""

@@ -40,8 +40,8 @@ def test_workers_are_named_only_when_there_are_several() -> None:
     assert ours.routed("client", "server", workers=2)["workers"] == 2
 
 
-def test_haproxy_alone_cannot_carry_udp() -> None:
-    assert [name for name, peer in PEERS.items() if not peer.carries_udp] == ["haproxy"]
+def test_haproxy_cannot_carry_udp_and_into_a_tun_the_sender_s_frames_do_not_fit() -> None:
+    assert [name for name, peer in PEERS.items() if not peer.carries_udp] == ["swlb-tun", "haproxy"]
 
 
 def test_every_peer_is_measured_by_default_but_those_on_request() -> None:

@@ -1,4 +1,4 @@
-"""The peers that carry frames between two TAPs: they do, and nothing of them is left."""
+"""Peers that bring something of their own into being: a request passes, and nothing of them is left."""
 
 from pathlib import Path
 
@@ -12,7 +12,8 @@ from swlb.bench.topology import Topology
 
 
 @pytest.mark.root
-@pytest.mark.parametrize("name", ["limit-plain", "limit-batched", "ovs"])
+@pytest.mark.parametrize("name", ["limit-plain", "limit-batched", "ovs", "swlb-one-arm", "swlb-dsr", "swlb-ipip", "swlb-gue",
+                                  "swlb-packet", "swlb-tun"])
 def test_a_request_passes_and_nothing_is_left_behind(name: str) -> None:
     if lacks := missing((*TOOLS, *PEERS[name].tools)):
         pytest.skip(f"missing: {', '.join(lacks)}")
