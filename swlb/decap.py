@@ -48,7 +48,7 @@ MOST_LEN = 1 << 16
 QUEUE_LEN = 8 << 20  # bytes that may wait in a socket
 BURST = 256  # packets of one socket, before another has its turn
 
-QUEUE_FULL = "came faster than they could be unpacked, or with a wrong UDP checksum: the kernel does not say which"
+QUEUE_FULL = "came faster than they could be unpacked"
 
 Arrived = tuple[Span, int, Outer]  # what is inside, its protocol, and what was outside
 Receive = Callable[[socket.socket, bytearray, memoryview], Arrived | str]
