@@ -40,6 +40,8 @@ def a_pair(make_netns: Callable[[], str]) -> tuple[Host, Host]:
         Host("server", server, "eth0", ("10.0.0.11/24", "fd00::11/64")),
     )
     for host in pair:
+        # The link-local address would be tentative for a second or two, and IPv6 ask for nobody meanwhile.
+        assert host.run("sysctl", "-qw", "net.ipv6.conf.eth0.accept_dad=0").returncode == 0
         host.ip("link set eth0 up")
         host.configure()
     return pair
