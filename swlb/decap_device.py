@@ -57,13 +57,13 @@ def tun_device(name: str, vips: Collection[Address]) -> Iterator[int]:
         _prepare(name, vips)
         with doing(f"set {name} up"):
             tun.up()
-        _add(name, set(vips) - set(host_addresses()))
+        _add(name, set(vips) - set(own_addresses()))
         yield tun.fileno()
     finally:
         tun.close()
 
 
-def host_addresses() -> Iterator[Address]:
+def own_addresses() -> Iterator[Address]:
     """All addresses of the calling thread's namespace."""
     for device in netifaces.interfaces():
         # A device may go between the two calls.
