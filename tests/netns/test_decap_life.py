@@ -15,7 +15,7 @@ from scapy.packet import Raw
 from netns.capture import capturing
 from netns.running import ROOT, SWLB, Host, inside, wait_until
 from netns.traffic import ping
-from netns.tunnels import DEVICE, TO_VIPS, VIPS, Decap, Pair, a_pair, balancing, unpacking, wrapped
+from netns.tunnels import DEVICE, VIPS, Decap, Pair, a_pair, balancing, unpacking, words_for, wrapped
 
 pytestmark = pytest.mark.root
 
@@ -58,7 +58,7 @@ def test_what_was_counted_is_its_last_word(pair):
 
 def test_for_people_there_are_tables(hosts):
     _, server = hosts
-    argv = [*inside(server.netns), *SWLB, "decap", *TO_VIPS, "--no-gue"]
+    argv = [*inside(server.netns), *SWLB, "decap", *words_for(VIPS.values()), "--no-gue"]
     with subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "ready\n"
         process.terminate()
@@ -163,7 +163,7 @@ def let_kernel_merge(pair: Pair) -> None:
 
 def failing(server: Host, *words: str, before: tuple[str, ...] = ()) -> str:
     """What `swlb decap` says on its way to exit code 1; `before` is written before the command."""
-    argv = [*inside(server.netns), *before, *SWLB, "decap", *TO_VIPS, *words]
+    argv = [*inside(server.netns), *before, *SWLB, "decap", *words_for(VIPS.values()), *words]
     done = subprocess.run(argv, cwd=ROOT, check=False, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (1, ""), done.stderr
     assert DEVICE not in server.ip("link show")

@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,11 @@ from swlb.namespaces import namespace
 VIPS = {4: "10.0.9.9", 6: "fd00:9::9"}
 DEVICE, GUE_PORT = "swdecap0", 6080
 PROTOCOLS = {4: 4, 6: 41}
-TO_VIPS = [word for vip in VIPS.values() for word in ("--vip", vip)]
+
+
+def words_for(vips: Iterable[str]) -> list[str]:
+    """What names the VIPs on the command line."""
+    return [word for vip in vips for word in ("--vip", vip)]
 
 
 def a_pair(make_netns: Callable[[], str]) -> tuple[Host, Host]:
@@ -90,10 +94,10 @@ class Pair:
 class Decap:
     """One process `swlb decap --json` in the server's namespace."""
 
-    def __init__(self, server: Host, directory: Path, *options: str) -> None:
+    def __init__(self, server: Host, directory: Path, *options: str, vips: Iterable[str] = VIPS.values()) -> None:
         self.server = server
         self._output, self._log = directory / "stdout", directory / "stderr"
-        command = [*inside(server.netns), *SWLB, "decap", *TO_VIPS, "--json", *options]
+        command = [*inside(server.netns), *SWLB, "decap", *words_for(vips), "--json", *options]
         with self._output.open("w") as output, self._log.open("w") as log:
             self.process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=log, stdin=subprocess.DEVNULL)
 
@@ -132,9 +136,11 @@ class Decap:
 
 
 @contextmanager
-def unpacking(server: Host, directory: Path, *options: str) -> Iterator[Decap]:
+def unpacking(
+    server: Host, directory: Path, *options: str, vips: Iterable[str] = VIPS.values()
+) -> Iterator[Decap]:
     """Within the block the server unpacks; afterwards it has ended as it should, and said nothing else."""
-    decap = Decap(server, directory, *options)
+    decap = Decap(server, directory, *options, vips=vips)
     try:
         decap.wait_ready()
         yield decap
