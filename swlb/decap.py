@@ -19,7 +19,7 @@ from functools import partial
 from typing import Any
 
 from swlb.addresses import Address
-from swlb.decap_device import address_news, doing, host_addresses, tun_device
+from swlb.decap_device import address_news, doing, own_addresses, tun_device
 from swlb.devices import SYSCTL_DIR
 from swlb.errors import SwlbError
 from swlb.tables import print_table
@@ -48,7 +48,7 @@ MOST_LEN = 1 << 16
 QUEUE_LEN = 8 << 20  # bytes that may wait in a socket
 BURST = 256  # packets of one socket, before another has its turn
 
-QUEUE_FULL = "came faster than they could be unpacked, or with a wrong UDP checksum: the kernel does not say which"
+QUEUE_FULL = "came faster than they could be unpacked"
 
 Arrived = tuple[Span, int, Outer]  # what is inside, its protocol, and what was outside
 Receive = Callable[[socket.socket, bytearray, memoryview], Arrived | str]
@@ -99,7 +99,7 @@ class Decap:
 
     def look_around(self) -> None:
         """The addresses of the host are known as they are now."""
-        self._gate.learn_own(host_addresses())
+        self._gate.learn_own(own_addresses())
 
     def drain(self, tunnel: Tunnel) -> None:
         """What waits in the tunnel's socket has been dealt with, or a burst of it."""
@@ -179,35 +179,46 @@ def _tunnels(wanted: Wanted) -> Iterator[Tunnel]:
     has_ipv6 = (SYSCTL_DIR / "ipv6").exists()
     for version in (4, 6) if has_ipv6 else (4,):
         for protocol in (IPV4, IPV6) if wanted.ipip else ():
-            yield _tunnel("ipip", version, protocol)
+            yield _ipip(version, protocol)
         if wanted.gue_port is not None:
-            yield _tunnel("gue", version, wanted.gue_port)
+            yield _gue(version, wanted.gue_port)
 
 
-def _tunnel(kind: str, version: int, number: int) -> Tunnel:
-    """One tunnel; `number` is the protocol of IPIP, the port of GUE."""
-    if kind == "gue":
-        taken = {errno.EADDRINUSE: f"somebody else has it ('ss -lunp sport = {number}'): choose another --gue-port"}
-        with doing(f"listen on UDP port {number} of IPv{version}", taken), ExitStack() as on_failure:
-            sock = on_failure.enter_context(socket.socket(FAMILIES[version], socket.SOCK_DGRAM))
-            if version == 6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            sock.bind(("", number))
-            on_failure.pop_all()
-        receive: Receive = _receive_gue
-    else:
-        with doing(f"receive protocol {number} over IPv{version}"):
-            sock = socket.socket(FAMILIES[version], socket.SOCK_RAW, number)
-        receive = _receive_ipv4 if version == 4 else _receive_ipv6
+def _ipip(version: int, protocol: int) -> Tunnel:
+    with doing(f"receive protocol {protocol} over IPv{version}"):
+        sock = socket.socket(FAMILIES[version], socket.SOCK_RAW, protocol)
+    _prepare(sock)
+    if version == 4:
+        return Tunnel("ipip", version, sock, _receive_ipv4)
+    _let_tell(sock, version)
+    return Tunnel("ipip", version, sock, _receive_ipv6)
+
+
+def _gue(version: int, l4_port: int) -> Tunnel:
+    taken = {errno.EADDRINUSE: f"somebody else has it ('ss -lunp sport = {l4_port}'): choose another --gue-port"}
+    with doing(f"listen on UDP port {l4_port} of IPv{version}", taken):
+        sock = socket.socket(FAMILIES[version], socket.SOCK_DGRAM)
+        if version == 6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        _let_tell(sock, version)
+        sock.bind(("", l4_port))
+    _prepare(sock)
+    return Tunnel("gue", version, sock, _receive_gue)
+
+
+def _let_tell(sock: socket.socket, version: int) -> None:
+    """The socket tells of the outer header with each packet."""
+    for level, option in TELLING[version]:
+        sock.setsockopt(level, option, 1)
+
+
+def _prepare(sock: socket.socket) -> None:
+    """Many packets may wait in the socket, and nobody for one."""
     sock.setblocking(False)
-    if (kind, version) != ("ipip", 4):  # where the outer header comes along
-        for level, option in TELLING[version]:
-            sock.setsockopt(level, option, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, QUEUE_LEN)
     # Beyond the host's limit, where the right is the host's too and not only a container's.
     with suppress(PermissionError):
         sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, QUEUE_LEN)
-    return Tunnel(kind, version, sock, receive)
 
 
 def _receive_ipv4(sock: socket.socket, buffer: bytearray, room: memoryview) -> Arrived:
@@ -224,6 +235,7 @@ def _receive_ipv6(sock: socket.socket, _buffer: bytearray, room: memoryview) -> 
 
 
 def _receive_gue(sock: socket.socket, buffer: bytearray, room: memoryview) -> Arrived | str:
+    """A UDP socket keeps the outer headers, and tells of that of IP."""
     length, told, _, _ = sock.recvmsg_into([room], TOLD_LEN)
     carried = carried_by_gue(buffer, ROOM, ROOM + length)
     return carried if isinstance(carried, str) else ((carried[0], ROOM + length), carried[1], _outer(told))
@@ -240,12 +252,11 @@ def _outer(told: list[tuple[int, int, bytes]]) -> Outer:
 
 
 def _hear_of_addresses(decap: Decap, news: socket.socket) -> None:
-    """What the kernel said is not read closely: after any of it, even a lost part, the host is looked at anew."""
-    # One message at a time: while there are more, the selector calls again. ENOBUFS says that some were lost.
+    """Whatever the kernel said, the host is looked at anew; while there is more to hear, the selector calls again."""
     try:
         news.recv(MOST_LEN)
     except OSError as error:
-        if error.errno not in (errno.ENOBUFS, errno.EAGAIN):
+        if error.errno != errno.ENOBUFS:  # some news are lost
             raise
     decap.look_around()
 

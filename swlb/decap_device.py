@@ -19,7 +19,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 from swlb.addresses import Address
 from swlb.devices import IFA_F_NODAD, SYSCTL_DIR
 from swlb.errors import SwlbError
-from swlb.taps import NO_ADVICE, NO_DESCRIPTOR, NO_TUN, TUN_PATH, name_is_taken
+from swlb.taps import IFNAMSIZ, NO_ADVICE, NO_DESCRIPTOR, NO_TUN, TUN_PATH, name_is_taken
 
 NO_RIGHT = "run as root or with CAP_NET_ADMIN and CAP_NET_RAW (a container needs '--cap-add' for both)"
 ADVICE = {errno.EPERM: NO_RIGHT, errno.EACCES: NO_RIGHT, errno.EMFILE: NO_DESCRIPTOR}
@@ -48,21 +48,22 @@ def tun_device(name: str, vips: Collection[Address]) -> Iterator[int]:
     no_tun = dict.fromkeys((errno.ENOENT, errno.ENODEV, errno.ENXIO), NO_TUN)
     with doing(f"open {TUN_PATH}", no_tun):
         os.close(os.open(TUN_PATH, os.O_RDWR))
-    bad_name = {errno.EBUSY: name_is_taken(name, None), errno.EINVAL: "a device's name has 1 to 15 bytes"}
+    if not 0 < len(name.encode()) < IFNAMSIZ:
+        raise SwlbError(f"create device {name!r}: a device's name has 1 to {IFNAMSIZ - 1} bytes")
     flags = pytun.IFF_TUN | pytun.IFF_NO_PI | pytun.IFF_VNET_HDR | pytun.IFF_TUN_EXCL
-    with doing(f"create device {name}", bad_name):
+    with doing(f"create device {name}", {errno.EBUSY: name_is_taken(name, None)}):
         tun = pytun.TunTapDevice(name=name, flags=flags, dev=TUN_PATH)
     try:
         _prepare(name, vips)
         with doing(f"set {name} up"):
             tun.up()
-        _add(name, set(vips) - set(host_addresses()))
+        _add(name, set(vips) - set(own_addresses()))
         yield tun.fileno()
     finally:
         tun.close()
 
 
-def host_addresses() -> Iterator[Address]:
+def own_addresses() -> Iterator[Address]:
     """All addresses of the calling thread's namespace."""
     for device in netifaces.interfaces():
         # A device may go between the two calls.

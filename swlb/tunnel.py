@@ -1,7 +1,8 @@
 """What a packet of a tunnel carries, and whether that may go on to this host. No I/O.
 
 Read first: RFC 2003 and 2473 (IP in IP), draft-ietf-intarea-gue-09 section 3 (GUE), RFC 6040 section 4.2 (congestion
-marks). What is outside has been checked by the kernel: it was sent here, is whole, and its UDP checksum is right.
+marks). What is outside has been checked by the kernel: it was sent here, is whole, and its UDP checksum is right
+(where it is not, that is counted in UdpInCsumErrors and Udp6InCsumErrors of `nstat`).
 """
 
 import struct

@@ -23,7 +23,9 @@ def test_every_noun_that_is_offered_can_be_shown():
 
 @pytest.mark.parametrize("words", [["dance"], ["check"], ["show", "weather"], ["set", "service", "a", "b"],
                                    ["flush", "fdb", "--service", "web"],
-                                   ["flush", "sessions", "--segment", "lan"]])  # fmt: skip
+                                   ["flush", "sessions", "--segment", "lan"],
+                                   ["decap"], ["decap", "--vip", "web"], ["decap", "--vip", "224.0.0.1"],
+                                   ["decap", "--vip", "10.0.0.1", "--no-ipip", "--no-gue"]])  # fmt: skip
 def test_wrong_words_exit_2_with_a_usage_line(monkeypatch, capsys, words):
     assert run(monkeypatch, *words) == 2
     assert "Usage: " in capsys.readouterr().err
@@ -50,7 +52,7 @@ def test_show_prints_json_as_one_list(monkeypatch, capsys):
     assert '"/show/ports"' in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("words", [["--help"], ["show", "-h"], ["bench", "--help"], ["--version"]])
+@pytest.mark.parametrize("words", [["--help"], ["show", "-h"], ["bench", "--help"], ["decap", "--help"], ["--version"]])
 def test_help_exits_0(monkeypatch, capsys, words):
     assert run(monkeypatch, *words) in (0, None)
     assert "swlb" in capsys.readouterr().out
