@@ -12,8 +12,8 @@ from swlb.bench.topology import Topology
 
 
 @pytest.mark.root
-@pytest.mark.parametrize("name", ["limit-plain", "limit-batched", "ovs", "swlb-one-arm", "swlb-dsr", "swlb-ipip", "swlb-gue",
-                                  "swlb-packet", "swlb-tun"])
+@pytest.mark.parametrize("name", ["limit-plain", "limit-batched", "ovs", "swlb-one-arm", "swlb-dsr", "swlb-ipip",
+                                  "swlb-gue", "swlb-packet", "swlb-tun"])
 def test_a_request_passes_and_nothing_is_left_behind(name: str) -> None:
     if lacks := missing((*TOOLS, *PEERS[name].tools)):
         pytest.skip(f"missing: {', '.join(lacks)}")
