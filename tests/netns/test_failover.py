@@ -115,8 +115,8 @@ def test_an_established_connection_is_reset_when_its_server_goes_down(make_netns
         name = session["server"].partition(":")[0].replace("10.0.2.1", "web")
         serving_at[name].close()
         wait_down_in_time(at, f"web/{name}")
-        sock.send(b"GET")
         with pytest.raises(ConnectionResetError):
+            sock.send(b"GET")
             sock.recv(100)
 
 
