@@ -9,9 +9,9 @@ FRAMES ?= 10000000
 
 # What a target needs of the system, as command:package or /path:package
 NEED_DEMO := ip:iproute2
-NEED_TEST := $(NEED_DEMO) ping:iputils-ping curl:curl ethtool:ethtool
+NEED_TEST := $(NEED_DEMO) ping:iputils-ping curl:curl ethtool:ethtool sysctl:procps
 NEED_BENCH := $(NEED_TEST) nft:nftables nginx:nginx /usr/lib/nginx/modules/ngx_stream_module.so:libnginx-mod-stream \
-	haproxy:haproxy iperf3:iperf3 wrk:wrk sockperf:sockperf gcc:gcc setpriv:util-linux sysctl:procps \
+	haproxy:haproxy iperf3:iperf3 wrk:wrk sockperf:sockperf gcc:gcc setpriv:util-linux \
 	ovs-vswitchd:openvswitch-switch
 
 .PHONY: help demo test bench lint fuzz build clean

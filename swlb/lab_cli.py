@@ -1,5 +1,6 @@
-"""The command line of the labs: `swlb lab list|up|run|down`."""
+"""The command line of the labs: `swlb lab list|up|run|down|table`."""
 
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ def lab() -> None:
     swlb lab run routed     see one prove its point; nothing is left behind
     swlb lab up routed      play with one
     swlb lab down routed    end it, also after a crash
+    swlb lab table          run all; a table of who sees what in which mode
     """
 
 
@@ -42,10 +44,10 @@ def list_labs() -> None:
     recorded = recorded_labs()
     names = lab_names()
     for name in names:
-        click.echo(f"{name:<14} {load_lab(name).summary}{'  (up)' if name in recorded else ''}")
+        click.echo(f"{name:<16} {load_lab(name).summary}{'  (up)' if name in recorded else ''}")
     for name in recorded:
         if name not in names:
-            click.echo(f"{name:<14} (up; ended by: swlb lab down {name})")
+            click.echo(f"{name:<16} (up; ended by: swlb lab down {name})")
 
 
 @lab.command()
@@ -55,6 +57,7 @@ def run(name: str, other_name: str | None) -> None:
     """Bring lab NAME up, prove its point, and tidy up. Exit code 1 when something is not as expected."""
     from swlb.lab import Lab
     from swlb.lab.book import load_lab
+    from swlb.lab.in_short import values_of
     from swlb.lab.voice import Voice
 
     page, say = load_lab(name), Voice()
@@ -64,8 +67,10 @@ def run(name: str, other_name: str | None) -> None:
         say.drawing(page.drawing)
         with say.waiting("bringing it up"):
             page.build(lab)
-        say(f"up: swlb and {len(lab.hosts) - 1} hosts, each a network namespace swlb-{lab.name}-*")
-        page.run(lab, say)
+        say(f"up: {len(lab.hosts)} network namespaces, swlb-{lab.name}-*")
+        short = page.run(lab, say)
+    say.heading("In short")
+    say.values(values_of(short))
     say.heading(f"All as expected, and nothing is left behind: {time.monotonic() - began:.1f} s in all.")
 
 
@@ -97,6 +102,23 @@ def down(name: str) -> None:
     for sentence in take_down(name):
         click.echo(sentence, err=True)
     click.echo(f"lab {name} is down; nothing of it is left")
+
+
+@lab.command()
+def table() -> None:
+    """Run all labs, each by itself, and print in markdown what the ends of a request see in each (a minute or two)."""
+    from swlb.lab import Lab
+    from swlb.lab.book import lab_names, load_lab
+    from swlb.lab.in_short import head_of_table, row_of, values_of
+    from swlb.lab.voice import silent_voice
+
+    click.echo(head_of_table())
+    for name in lab_names():
+        page = load_lab(name)
+        with _stopped_by_signals(), Lab(f"{name}-{os.getpid()}") as lab, _log_on_failure(lab):
+            page.build(lab)
+            short = page.run(lab, silent_voice())
+        click.echo(row_of(name, values_of(short)))
 
 
 def _say_how_to_go_on(lab: "Lab", say: "Voice") -> None:

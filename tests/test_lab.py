@@ -1,7 +1,8 @@
-"""The parts of a lab that need no root: captures, HTTP, what is printed, the labs there are."""
+"""The parts of a lab that need no root: HTTP, what is printed, the labs there are."""
 
 import io
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -12,10 +13,6 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 from rich.text import Text
-from scapy.layers.inet import ICMP, IP, TCP, UDP
-from scapy.layers.inet6 import IPv6
-from scapy.layers.l2 import Ether
-from scapy.packet import Raw
 
 from swlb.cli import cli
 from swlb.config import parse
@@ -24,13 +21,14 @@ from swlb.lab import Lab, take_down
 from swlb.lab import book as lab_book
 from swlb.lab import record as lab_record
 from swlb.lab import voice as lab_voice
-from swlb.lab.capture import Seen, decode
 from swlb.lab.host import HTTP_PROGRAM
+from swlb.lab.in_short import BEGIN, END, head_of_table
 from swlb.lab.record import Process, Record, recorded_labs
 from swlb.lab.requests import address_of, equal_shares, url_of, vip_of
 from swlb.lab.voice import Voice
 
 LABS = lab_book.lab_names()
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(autouse=True)
@@ -93,40 +91,6 @@ def test_waiting_returns_what_the_condition_returned():
     assert Lab("x").wait(lambda: next(answers), "it is so") == "now"
 
 
-# What is captured
-
-ETHER = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
-
-
-def test_a_tcp_segment_over_ipv4_is_decoded():
-    frame = ETHER / IP(src="10.0.1.10", dst="10.0.1.100", ttl=63) / TCP(sport=4000, dport=80) / Raw(b"GET /")
-    assert decode(bytes(frame)) == Seen(
-        "02:00:00:00:00:01", "02:00:00:00:00:02", "10.0.1.10:4000", "10.0.1.100:80", 63, b"GET /"
-    )
-
-
-def test_a_tcp_segment_over_ipv6_is_decoded():
-    frame = ETHER / IPv6(src="fd00::1", dst="fd00::2", hlim=63) / TCP(sport=4000, dport=80) / Raw(b"GET /")
-    assert decode(bytes(frame)) == Seen(
-        "02:00:00:00:00:01", "02:00:00:00:00:02", "[fd00::1]:4000", "[fd00::2]:80", 63, b"GET /"
-    )
-
-
-@pytest.mark.parametrize(
-    "frame",
-    [
-        ETHER / IP() / TCP(),
-        ETHER / IP() / UDP() / Raw(b"GET /"),
-        ETHER / IP() / ICMP(),
-        ETHER / Raw(b"nothing known"),
-        Raw(b"short"),
-    ],
-    ids=["empty segment", "UDP", "ICMP", "unknown", "short"],
-)
-def test_anything_else_is_no_segment(frame):
-    assert decode(bytes(frame)) is None
-
-
 # HTTP
 
 
@@ -142,8 +106,8 @@ def server():
         child.terminate()
 
 
-def get(url: str, count: int) -> list[str]:
-    command = [sys.executable, "-I", HTTP_PROGRAM, "get", url, str(count)]
+def get(url: str, count: int, *seconds: str) -> list[str]:
+    command = [sys.executable, "-I", HTTP_PROGRAM, "get", url, str(count), *seconds]
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout.splitlines()
 
 
@@ -154,6 +118,11 @@ def test_the_server_answers_every_request_with_its_name(server):
 def test_a_request_that_nobody_answers_says_why(server):
     # Port 1, tcpmux, is nobody's.
     assert get("http://127.0.0.1:1/", 1) == ["! [Errno 111] Connection refused"]
+
+
+def test_a_request_that_is_never_answered_is_given_up_in_time():
+    with closing(socket.create_server(("127.0.0.1", 0))) as deaf:
+        assert get(f"http://127.0.0.1:{deaf.getsockname()[1]}/", 1, "0.1") == ["! timed out"]
 
 
 # What is printed
@@ -211,11 +180,39 @@ def test_styles_leave_no_trace_in_a_pipe():
     assert pipe.getvalue() == "  10.0.2.11:8080*\n"
 
 
+def test_a_paragraph_is_wrapped_and_indented_after_its_first_line():
+    say, pipe = voice()
+    say.paragraph("word " * 20)
+    assert pipe.getvalue() == f"  {'word ' * 14}word\n    {'word ' * 4}word\n"
+
+
+def test_values_stand_beside_their_names_and_long_ones_below_themselves():
+    say, pipe = voice()
+    say.values({"a": "word " * 16, "long": "1"})
+    assert pipe.getvalue() == f"  a      {'word ' * 13}word\n         word word\n  long   1\n"
+
+
+def test_a_silent_voice_prints_nothing(capsys):
+    say = lab_voice.silent_voice()
+    say("a line")
+    with say.counting(300, "requests") as one_more, say.waiting("waiting"):
+        one_more()
+    assert capsys.readouterr() == ("", "")
+
+
 # The labs there are
 
 
-def test_there_are_the_two_labs():
-    assert {"routed", "transparent"} <= set(LABS)
+def test_there_is_a_lab_for_every_mode_and_trap():
+    modes = ("transparent", "routed", "one-arm", "one-arm-gateway", "dsr", "ipip", "gue", "mixed")
+    assert {*modes, "one-arm-broken", "hairpin"} <= set(LABS)
+
+
+def test_labs_are_listed_in_the_order_of_reading_and_others_after_them(monkeypatch, tmp_path):
+    for name in ("gue", "another", "routed"):
+        (tmp_path / f"{name}.py").touch()
+    monkeypatch.setattr(lab_book, "FOLDER", tmp_path)
+    assert lab_book.lab_names() == ["routed", "gue", "another"]
 
 
 @pytest.mark.parametrize("name", LABS)
@@ -245,8 +242,19 @@ def test_a_lab_s_readme_shows_its_drawing(name):
     assert lab_book.load_lab(name).drawing.strip("\n") in readme
 
 
+def test_the_readme_of_the_labs_tells_of_them_in_the_order_of_reading():
+    readme = (lab_book.FOLDER / "README.md").read_text()
+    assert re.findall(r"^## ([a-z-]+): ", readme, re.MULTILINE) == LABS
+
+
+def test_the_table_of_modes_has_a_row_for_every_lab():
+    table = (ROOT / "README.md").read_text().partition(BEGIN)[2].partition(END)[0].strip()
+    assert table.startswith(f"{head_of_table()}\n")
+    assert re.findall(r"^\| `([a-z-]+)`", table, re.MULTILINE) == LABS
+
+
 def test_an_unknown_lab_is_refused_with_the_names_of_the_known():
-    with pytest.raises(SwlbError, match=r"no lab 'nix' in .*; there are: .*routed.*transparent"):
+    with pytest.raises(SwlbError, match=r"no lab 'nix' in .*; there are: transparent, routed, .*mixed"):
         lab_book.load_lab("nix")
 
 

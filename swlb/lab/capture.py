@@ -1,89 +1,78 @@
-"""What passes a host's device, as the kernel shows it to packet sockets, decoded by dpkt.
-
-Of TCP segments with something in them only: enough to see a request and its reply wherever they pass.
-"""
+"""What passes the devices of a lab, as the kernel shows it to packet sockets, in the order of time."""
 
 import socket
+import struct
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from ipaddress import ip_address
 from types import TracebackType
 from typing import Self
 
-import dpkt
-
-from swlb.addresses import endpoint_text, mac_text
-from swlb.lab.host import Host
+from swlb.addresses import mac_text
+from swlb.lab.decode import Seen, decode
+from swlb.lab.host import Kind, Place
 from swlb.namespaces import namespace
 
-ETH_P_ALL = 3  # linux/if_ether.h; frames that leave are shown as well
+# linux/if_ether.h, if_arp.h, asm-generic/socket.h
+ETH_P_ALL = 3  # frames that leave are shown as well
+ARPHRD_ETHER = 1
+SO_TIMESTAMPNS = 35
+TIMESPEC = struct.Struct("@ll")
 FRAME_MAX = 65536 + 18
+ROOM = 4 << 20  # bytes of frames that wait until they are read
+NS_PER_S = 1_000_000_000
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A TCP segment on the wire, addresses as people write them."""
+class Sighting:
+    """A segment at a place. `passes_swlb`: there it goes into or comes out of a port of swlb."""
 
-    mac_from: str
-    mac_to: str
-    source: str
-    destination: str
-    ttl: int  # hop limit in IPv6
-    payload: bytes
+    when_ns: int
+    where: str
+    passes_swlb: bool
+    seen: Seen
 
 
 class Capture:
-    """Within the block, all that passes the devices of the hosts is kept."""
+    """Within the block, all that passes the places is kept. `macs` says whose each MAC of their devices is."""
 
-    def __init__(self, hosts: Iterable[Host]) -> None:
-        self._hosts = list(hosts)
-        self._sockets: dict[str, socket.socket] = {}
+    def __init__(self, places: Iterable[Place]) -> None:
+        self.macs: dict[str, str] = {}
+        self._places = list(places)
+        self._sockets: list[tuple[Place, socket.socket]] = []
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
-        for host in self._hosts:
-            assert host.device is not None, "Lab.switch comes first"
-            with namespace(host.netns):
+        for place in self._places:
+            with namespace(place.netns):
                 # Protocol 0 hears nothing until it is bound, so that no other device's frames slip in.
                 sock = self._open.enter_context(socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0))
-                sock.bind((host.device, ETH_P_ALL))
+                sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, ROOM)
+                sock.bind((place.device, ETH_P_ALL))
             sock.setblocking(False)
-            self._sockets[host.name] = sock
+            self._sockets.append((place, sock))
+            if place.kind in (Kind.OWN, Kind.TAP):
+                self.macs[mac_text(sock.getsockname()[4])] = place.host
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._open.close()
 
-    def seen(self, host: str) -> list[Seen]:
-        """The segments that have passed the host's device since the last call, oldest first."""
-        segments: list[Seen] = []
-        while True:
-            try:
-                frame = self._sockets[host].recv(FRAME_MAX)
-            except BlockingIOError:
-                return segments
-            if (segment := decode(frame)) is not None:
-                segments.append(segment)
+    def sightings(self) -> list[Sighting]:
+        """The TCP segments that have passed since the last call, oldest first."""
+        found = [sighting for place, sock in self._sockets for sighting in _drained(place, sock)]
+        return sorted(found, key=lambda sighting: sighting.when_ns)
 
 
-def decode(frame: bytes) -> Seen | None:
-    """The TCP segment in the frame; None when there is none, or nothing in it."""
-    try:
-        ethernet = dpkt.ethernet.Ethernet(frame)
-    except dpkt.UnpackError:
-        return None
-    packet = ethernet.data
-    if not isinstance(packet, dpkt.ip.IP | dpkt.ip6.IP6) or not isinstance(packet.data, dpkt.tcp.TCP):
-        return None
-    segment = packet.data
-    if not segment.data:
-        return None
-    return Seen(
-        mac_from=mac_text(ethernet.src),
-        mac_to=mac_text(ethernet.dst),
-        source=endpoint_text(ip_address(packet.src), segment.sport),
-        destination=endpoint_text(ip_address(packet.dst), segment.dport),
-        ttl=packet.ttl if isinstance(packet, dpkt.ip.IP) else packet.hlim,
-        payload=bytes(segment.data),
-    )
+def _drained(place: Place, sock: socket.socket) -> Iterable[Sighting]:
+    while True:
+        try:
+            frame, [(_, _, timespec)], _, address = sock.recvmsg(FRAME_MAX, socket.CMSG_SPACE(TIMESPEC.size))
+        except BlockingIOError:
+            return
+        _, _, kind, hardware, _ = address
+        if (seen := decode(frame, has_ethernet=hardware == ARPHRD_ETHER)) is not None:
+            seconds, nanoseconds = TIMESPEC.unpack(timespec)
+            where = place.where(leaving=kind == socket.PACKET_OUTGOING)
+            yield Sighting(seconds * NS_PER_S + nanoseconds, where, place.is_port, seen)

@@ -1,7 +1,7 @@
 """The HTTP that a lab's hosts speak: one small server, one small client. A program; it needs nothing but Python.
 
     python hello.py serve NAME PORT     answers everybody with its name; prints "listening" when it does
-    python hello.py get URL COUNT       one line a request: who answered, or "!" and why nobody did
+    python hello.py get URL COUNT [S]   one line a request: who answered, or "!" and why nobody did in S seconds
 """
 
 import asyncio
@@ -39,10 +39,10 @@ async def serve(name: str, l4_port: int) -> None:
     await server.serve_forever()
 
 
-def get(url: str) -> str:
+def get(url: str, timeout: float) -> str:
     """Who answered, over a connection of its own; "!" and the reason when nobody did."""
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=TIMEOUT_S)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=timeout)
     try:
         connection.request("GET", parts.path or "/")
         response = connection.getresponse()
@@ -56,12 +56,12 @@ def get(url: str) -> str:
 
 def main() -> None:
     """What the words of the command line ask for."""
-    what, of, number = sys.argv[1:]
+    what, of, number, *rest = sys.argv[1:]
     if what == "serve":
         asyncio.run(serve(of, int(number)))
         return
     for _ in range(int(number)):
-        print(get(of), flush=True)
+        print(get(of, float(rest[0]) if rest else TIMEOUT_S), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,23 @@
-"""A host of a lab: a network namespace, and the processes that were started in it."""
+"""A host of a lab: a network namespace, its devices, and the processes that were started in it."""
 
 import os
+import socket
 import subprocess
 import sys
 import threading
+from dataclasses import dataclass
+from enum import Enum, auto
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, STDOUT, CompletedProcess, Popen
 from typing import Any
 
 from swlb.errors import SwlbError
 from swlb.lab.record import Process, Record
-from swlb.namespaces import namespaces, new_namespace
+from swlb.namespaces import namespace, namespaces, new_namespace
 
 HTTP_PROGRAM = Path(__file__).with_name("hello.py")
+BRIDGE = "br0"
+SYSCTLS = Path("/proc/sys/net")
 
 # A process waits here until it has been written down. Where the lab dies before that, the pipe ends and so does it.
 GATE = """
@@ -24,10 +29,44 @@ if os.read(fd, 1):
 """
 
 
-class Host:
-    """A network namespace with one device, `eth0` or whatever the configuration calls its TAP.
+class Kind(Enum):
+    """Whose a device is."""
 
-    `name` is the host's in the lab, `netns` what `ip netns` calls it. The device comes with Lab.switch.
+    OWN = auto()  # a host's, or a router's
+    TUNNEL = auto()  # a host's, where packets come out of a tunnel
+    TAP = auto()  # a host's, and a port of swlb
+    BRIDGED = auto()  # a TAP of swlb's that is plugged into a bridge
+    HOME = auto()  # in swlb's namespace, the end of a cable for a packet port
+
+
+@dataclass(frozen=True)
+class Place:
+    """A device where frames are seen."""
+
+    host: str
+    netns: str
+    device: str
+    kind: Kind = Kind.OWN
+
+    @property
+    def is_port(self) -> bool:
+        """Whether what passes here passes swlb."""
+        return self.kind in (Kind.TAP, Kind.BRIDGED, Kind.HOME)
+
+    def where(self, leaving: bool) -> str:
+        """The place of a frame that leaves the namespace by the device, or comes in by it."""
+        if self.kind in (Kind.OWN, Kind.TAP):
+            return f"at {self.host}"
+        if self.kind is Kind.TUNNEL:
+            return f"inside {self.host}"
+        return "into swlb" if leaving is (self.kind is Kind.BRIDGED) else "out of swlb"
+
+
+class Host:
+    """A network namespace. `name` is the host's in the lab, `netns` what `ip netns` calls it.
+
+    A device of it is the end of a cable, or a TAP of swlb's, which comes with Lab.switch. `places` are those where it
+    is worth looking.
     """
 
     def __init__(
@@ -37,7 +76,8 @@ class Host:
         self.netns = netns
         self.addresses = addresses
         self.gateways = gateways
-        self.device: str | None = None
+        self.is_bridge = False
+        self.places: list[Place] = []
         self.server: Popen[Any] | None = None  # what `http` started last
         self._record = record
         self._children: dict[int, tuple[Popen[Any], Process]] = {}
@@ -88,7 +128,7 @@ class Host:
         return child
 
     def ip(self, words: str) -> None:
-        """`ip` did it inside the host."""
+        """`ip` has done it inside the host."""
         _ip("-n", self.netns, *words.split())
 
     def end(self, child: Popen[Any]) -> None:
@@ -103,14 +143,48 @@ class Host:
             child.wait()
         self._children.clear()
 
-    def connect(self, device: str) -> None:
-        """The device, which has just come, has the host's addresses and is the way to its gateways."""
-        self.device = device
-        for address in self.addresses:
-            # Nobody else can have it, so it need not be asked for (duplicate address detection takes a second).
-            self.ip(f"address add {address} dev {device}" + (" nodad" if ":" in address else ""))
-        for gateway in self.gateways:
-            self.ip(f"route add default via {gateway} dev {device}")
+    def connect(self, device: str, kind: Kind = Kind.OWN) -> None:
+        """The device is up, has the host's addresses and is the way to its gateways."""
+        self.look_at(device, kind)
+        # Nobody else can have an address, so nobody is asked for it (duplicate address detection takes a second).
+        lines = [f"link set {device} up"]
+        lines += [f"address add {word} dev {device}" + (" nodad" if ":" in word else "") for word in self.addresses]
+        lines += [f"route add default via {gateway} dev {device}" for gateway in self.gateways]
+        _ip("-n", self.netns, "-batch", "-", text="\n".join(lines))
+
+    def plug(self, tap: str) -> None:
+        """A TAP of swlb's, which has just come, is the host's device, or a port of its bridge."""
+        if not self.is_bridge:
+            self.connect(tap, Kind.TAP)
+            return
+        self.look_at(tap, Kind.BRIDGED)
+        self.ip(f"link set {tap} master {BRIDGE} up")
+
+    def look_at(self, device: str, kind: Kind = Kind.OWN) -> None:
+        """The device is a place where frames are seen."""
+        self.places.append(Place(self.name, self.netns, device, kind))
+
+    def is_unplugged(self) -> bool:
+        """Whether swlb's TAPs are gone; they are no places any more."""
+        self.places = [place for place in self.places if self.has(place.device)]
+        return not any(place.kind in (Kind.TAP, Kind.BRIDGED) for place in self.places)
+
+    def has(self, device: str) -> bool:
+        """Whether there is a device of that name."""
+        with namespace(self.netns):
+            return device in [name for _, name in socket.if_nameindex()]
+
+    def set(self, key: str, value: str) -> None:
+        """The setting (`ipv4/ip_forward`) has the value."""
+        with namespace(self.netns):
+            _set(key, value)
+
+    def become_bridge(self) -> None:
+        """There is a kernel bridge, which keeps silent: no address, no IPv6, no queries for multicast."""
+        self.set("ipv6/conf/default/disable_ipv6", "1")
+        self.ip(f"link add {BRIDGE} type bridge mcast_snooping 0")
+        self.ip(f"link set {BRIDGE} up")
+        self.is_bridge = True
 
 
 def make_namespace(record: Record, name: str) -> None:
@@ -123,16 +197,23 @@ def make_namespace(record: Record, name: str) -> None:
         _ip("netns", "attach", name, str(threading.get_native_id()))
         # Some containers have it off for every new namespace.
         for scope in ("all", "default"):
-            _enable_ipv6(Path(f"/proc/sys/net/ipv6/conf/{scope}/disable_ipv6"))
+            _set(f"ipv6/conf/{scope}/disable_ipv6", "0")
         _ip("link", "set", "lo", "up")
 
 
-def _enable_ipv6(setting: Path) -> None:
-    if setting.read_text().strip() != "0":
-        setting.write_text("0")
+def lay_cable(host: Host, device: str, far: Host) -> None:
+    """A cable leads from the host's new device to `far`, where its end has the host's name."""
+    _ip("-n", far.netns, *f"link add {host.name} type veth peer name {device} netns {host.netns}".split())
+    far.ip(f"link set {host.name} up" + (f" master {BRIDGE}" if far.is_bridge else ""))
 
 
-def _ip(*words: str) -> None:
-    done = subprocess.run(["ip", *words], capture_output=True, text=True, check=False)
+def _set(key: str, value: str) -> None:
+    setting = SYSCTLS / key
+    if setting.read_text().strip() != value:
+        setting.write_text(value)
+
+
+def _ip(*words: str, text: str = "") -> None:
+    done = subprocess.run(["ip", *words], input=text, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SwlbError(f"ip {' '.join(words)}: {done.stderr.strip()}")

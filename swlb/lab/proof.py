@@ -1,7 +1,7 @@
-"""What every lab proves before one's eyes: equal shares, one request at four places, fail-over, IPv6.
+"""What labs prove before one's eyes: equal shares, the walk of one request, fail-over, IPv6.
 
-The lab has the services `web` and `web6`, with the same servers. A Surprise ends it where something comes out
-otherwise than expected.
+The lab has a service `web`, and maybe others for IPv6, with the same servers. A Surprise ends it where something comes
+out otherwise than expected.
 """
 
 import time
@@ -13,28 +13,78 @@ from swlb.config import Check, Service
 from swlb.durations import duration_text
 from swlb.explain import worst_time_to_down
 from swlb.lab import Lab
-from swlb.lab.places import one_request
-from swlb.lab.requests import Surprise, address_of, equal_shares, expect, l4_port_of, request, sessions_total, url_of
+from swlb.lab.in_short import InShort, expect_in_short, in_short
+from swlb.lab.requests import (
+    CLIENT,
+    Surprise,
+    address_of,
+    equal_shares,
+    expect,
+    l4_port_of,
+    request,
+    sessions_total,
+    url_of,
+)
 from swlb.lab.voice import Voice
+from swlb.lab.walk import show_walk, walk_of_attempt, walk_of_request
 
 REQUESTS = 300
 REQUESTS_WHILE_OUT = 60
 REQUESTS_AFTERWARDS = 30
-REQUESTS_IPV6 = 30
+REQUESTS_IN_SHORT = 30
 FIGURES_S = 5.0  # swlb's figures lag by 100 ms; a busy machine may take longer
 PATIENCE_S = 15.0  # for what takes a second or two
+IN_VAIN_S = 2.5  # Linux sends a SYN again after 1 s, and swlb's event comes with that
 BAR_PER = 5  # requests
 
 NUMBER = "bold"
 GOOD = "green"
 
 
-def prove(lab: Lab, say: Voice, *, ttl_step: int, because: str) -> None:
-    """All parts, one after the other. `ttl_step` is by how much swlb lowers a TTL, `because` says why."""
+def prove(lab: Lab, say: Voice, expected: InShort, because: str) -> InShort:
+    """All parts, one after the other; the walk in short, which is as expected. `because` explains its changes."""
     shares(lab, say)
-    one_request(lab, say, ttl_step=ttl_step, because=because)
+    short = one_request(lab, say, expected, because)
     fail_over(lab, say)
     ipv6(lab, say)
+    return short
+
+
+def prove_in_short(lab: Lab, say: Voice, expected: InShort, because: str) -> InShort:
+    """Equal shares and the walk; the walk in short, which is as expected."""
+    served(lab, say)
+    return one_request(lab, say, expected, because)
+
+
+def one_request(lab: Lab, say: Voice, expected: InShort, because: str, *, caller: str = CLIENT) -> InShort:
+    """The walk of one request of the caller and its reply, shown; in short, it is as expected."""
+    say.heading("One request and its reply, captured wherever they passed")
+    walk = walk_of_request(lab, caller)
+    show_walk(say, walk, because)
+    return expect_in_short(in_short(lab, walk), expected)
+
+
+def in_vain(lab: Lab, say: Voice, expected: InShort, because: str, *, caller: str = CLIENT) -> InShort:
+    """The walk of a request that nobody answers, and what swlb says of it; in short, it is as expected."""
+    say.heading(f"{caller} asks, and gets no answer within {IN_VAIN_S:g} s")
+    moment = time.time()
+    walk = walk_of_attempt(lab, caller, patience_s=IN_VAIN_S)
+    show_walk(say, walk, because)
+    event = lab.wait(lambda: _find(lab, "reply_bypasses", since=moment), "swlb has noticed it", PATIENCE_S)
+    assert event is not None
+    say()
+    say.paragraph(f"swlb has noticed, in `swlb show events`: {event['kind']}: {event['text']}")
+    return expect_in_short(in_short(lab, walk), expected)
+
+
+def served(lab: Lab, say: Voice, *, caller: str = CLIENT) -> None:
+    """Requests to every VIP are answered by every server as often as by the others."""
+    say.heading(f"Requests of {caller}, each over a connection of its own")
+    for service in lab.config.services.values():
+        for vip in service.vips:
+            url = url_of(service, vip)
+            answered = request(lab, url, REQUESTS_IN_SHORT, caller=caller)
+            _tell_and_expect(say, service, answered, REQUESTS_IN_SHORT, list(service.servers), f"to {url}")
 
 
 def shares(lab: Lab, say: Voice) -> None:
@@ -81,7 +131,7 @@ def ipv6(lab: Lab, say: Voice) -> None:
     """The same over IPv6, in short."""
     service = lab.config.services["web6"]
     say.heading(f"The same over IPv6, {url_of(service)}")
-    _count_and_expect(lab, say, service, REQUESTS_IPV6, list(service.servers), "over IPv6")
+    _count_and_expect(lab, say, service, REQUESTS_IN_SHORT, list(service.servers), "over IPv6")
 
 
 def _come_back(lab: Lab, say: Voice, service: Service, name: str) -> None:
@@ -96,27 +146,34 @@ def _come_back(lab: Lab, say: Voice, service: Service, name: str) -> None:
 
 def _count(lab: Lab, say: Voice, service: Service, count: int) -> dict[str, int]:
     with say.counting(count, "requests") as one_more:
-        return request(lab, service, count, one_more)
+        return request(lab, url_of(service), count, one_more)
 
 
 def _count_and_expect(lab: Lab, say: Voice, service: Service, count: int, names: list[str], when: str) -> None:
     """The requests were answered by those servers, and by each as often as by the others."""
-    answered = _count(lab, say, service, count)
+    _tell_and_expect(say, service, _count(lab, say, service, count), count, names, when)
+
+
+def _tell_and_expect(
+    say: Voice, service: Service, answered: dict[str, int], count: int, names: list[str], what: str
+) -> None:
     tally = "  ".join(f"{name} {answered.get(name, 0)}" for name in service.servers)
-    say(Text.assemble((f"{sum(answered.values())} of {count}", NUMBER), f" requests {when} answered: ", (tally, GOOD)))
-    expect(f"answers {when}", answered, equal_shares(names, count))
+    say(Text.assemble((f"{sum(answered.values())} of {count}", NUMBER), f" requests {what} answered: ", (tally, GOOD)))
+    expect(f"answers {what}", answered, equal_shares(names, count))
 
 
 def _event(lab: Lab, kind: str, service: Service, server: str, *, since: float) -> float:
     """When it happened, in Unix seconds; waited for."""
-
-    def found() -> dict[str, Any] | None:
-        wanted = {"kind": kind, "service": service.name, "server": server}
-        return next((row for row in lab.show("events") if row["time"] >= since and wanted.items() <= row.items()), None)
-
-    event = lab.wait(found, f"{server} is {kind.removeprefix('server_')}", PATIENCE_S)
+    what = f"{server} is {kind.removeprefix('server_')}"
+    event = lab.wait(lambda: _find(lab, kind, since=since, service=service.name, server=server), what, PATIENCE_S)
     assert event is not None
     return event["time"]
+
+
+def _find(lab: Lab, kind: str, *, since: float, **fields: str) -> dict[str, Any] | None:
+    """The first event of the kind with those fields since then."""
+    wanted = {"kind": kind, **fields}
+    return next((row for row in lab.show("events") if row["time"] >= since and wanted.items() <= row.items()), None)
 
 
 def _rule(check: Check) -> str:

@@ -1,7 +1,4 @@
-"""The requests of a lab's client, and who answered them.
-
-The lab has a host `client`, and services whose servers are hosts of the same names.
-"""
+"""The requests of a lab's hosts, and who answered them. The servers of its services are hosts of the same names."""
 
 import sys
 from collections import Counter
@@ -9,7 +6,7 @@ from collections.abc import Callable
 from ipaddress import IPv6Address
 from subprocess import PIPE
 
-from swlb.addresses import endpoint_text
+from swlb.addresses import Address, endpoint_text
 from swlb.config import Service
 from swlb.errors import SwlbError
 from swlb.lab import Lab
@@ -32,14 +29,15 @@ def expect(what: str, seen: object, expected: object) -> None:
         raise Surprise(what, seen=seen, expected=expected)
 
 
-def request(lab: Lab, service: Service, count: int, one_more: Callable[[], None] = lambda: None) -> dict[str, int]:
-    """How many of `count` requests to the service each server answered; `one_more` is called at every answer.
+def request(
+    lab: Lab, url: str, count: int, one_more: Callable[[], None] = lambda: None, *, caller: str = CLIENT
+) -> dict[str, int]:
+    """How many of `count` requests each server answered; `one_more` is called at every answer.
 
     Each has a connection of its own. Raises Surprise at the first that nobody answers.
     """
-    url = url_of(service)
-    client = lab.hosts[CLIENT]
-    child = client.popen(sys.executable, "-I", HTTP_PROGRAM, "get", url, str(count), stdout=PIPE, text=True)
+    host = lab.hosts[caller]
+    child = host.popen(sys.executable, "-I", HTTP_PROGRAM, "get", url, str(count), stdout=PIPE, text=True)
     assert child.stdout is not None
     answered: Counter[str] = Counter()
     try:
@@ -51,9 +49,15 @@ def request(lab: Lab, service: Service, count: int, one_more: Callable[[], None]
                 answered[line.strip()] += 1
                 one_more()
     finally:
-        client.end(child)
+        host.end(child)
     expect(f"requests to {url} that were answered", answered.total(), count)
     return dict(sorted(answered.items()))
+
+
+def attempt(lab: Lab, url: str, *, caller: str, patience_s: float) -> str:
+    """What a request came to that may be in vain: who answered, or "!" and the reason why nobody did."""
+    words = ("get", url, "1", str(patience_s))
+    return lab.hosts[caller].run(sys.executable, "-I", HTTP_PROGRAM, *words).stdout.strip()
 
 
 def equal_shares(names: list[str], count: int) -> dict[str, int]:
@@ -66,9 +70,9 @@ def sessions_total(lab: Lab, service: Service) -> dict[str, int]:
     return {row["server"]: row["sessions_total"] for row in lab.show("servers") if row["service"] == service.name}
 
 
-def url_of(service: Service) -> str:
-    """http://10.0.1.100/ of its first VIP."""
-    vip = service.vips[0]
+def url_of(service: Service, vip: Address | None = None) -> str:
+    """http://10.0.1.100/ of that VIP, or of its first."""
+    vip = vip or service.vips[0]
     host = f"[{vip}]" if isinstance(vip, IPv6Address) else str(vip)
     l4_port = "" if service.port_first == HTTP_PORT else f":{service.port_first}"
     return f"http://{host}{l4_port}/"

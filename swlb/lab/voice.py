@@ -1,8 +1,10 @@
 """What a lab prints: for eyes on a terminal, plain lines in a pipe. Both show that something goes on."""
 
+import io
+import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -12,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 INDENT = 2
+WIDTH = 80  # of what is wrapped
 MARKS_IN_A_PIPE = 3  # numbers that a count shows on its way
 A_DOT_S = 1.0  # between two dots that a pipe sees while something is waited for
 MANY = 100  # a pipe does not see the way of a shorter count
@@ -28,6 +31,22 @@ class Voice:
     def __call__(self, text: Cell = "", *, style: str = "") -> None:
         """A line, indented; one that is too long for the terminal can still be copied whole."""
         self.console.print(Text(" " * INDENT).append(text, style or None), soft_wrap=True)
+
+    def paragraph(self, text: Cell) -> None:
+        """Lines that are not too long, the others indented more than the first."""
+        lines = Text.assemble(text).wrap(self.console, WIDTH - 2 * INDENT)
+        for number, line in enumerate(lines):
+            line.rstrip()
+            self(Text(" " * INDENT).append(line) if number else line)
+
+    def values(self, values: Mapping[str, str]) -> None:
+        """Names and, beside them, their values, which may be long."""
+        width = max(map(len, values))
+        for name, value in values.items():
+            lines = textwrap.wrap(value, WIDTH - INDENT - width - 3, break_on_hyphens=False)
+            self(Text.assemble((name.ljust(width), "dim"), "   ", lines[0]))
+            for line in lines[1:]:
+                self(" " * (width + 3) + line)
 
     def title(self, text: str) -> None:
         """What all of it is about."""
@@ -106,3 +125,8 @@ class Voice:
         """In a pipe, more of the line that is being written; it is there at once."""
         self.console.file.write(text)
         self.console.file.flush()
+
+
+def silent_voice() -> Voice:
+    """One that nobody hears."""
+    return Voice(Console(quiet=True, file=io.StringIO()))

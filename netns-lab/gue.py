@@ -1,0 +1,80 @@
+"""As ipip, in UDP datagrams that every network passes.
+
+Generic UDP Encapsulation: the request is packed unchanged into a datagram to port 6080 of the server, whose source
+port is another for every connection, so that routers with several ways, and network cards with several queues, spread
+them. The server takes it out (`swlb decap`, or the kernel's fou) and answers the client itself.
+"""
+
+from swlb.lab import Lab
+from swlb.lab.in_short import InShort
+from swlb.lab.prescription import fulfil, show_prescription
+from swlb.lab.proof import prove_in_short
+from swlb.lab.voice import Voice
+
+DRAWING = """
+      10.0.4.0/24, fd00:4::/64                 10.0.6.0/24, fd00:6::/64
+
+                                                        ┌──────────────────┐
+                                     ┌────────┐     ┌───┤ web1   10.0.6.11 │
+  ┌──────────────────┐   ┌───────┐   │        │     │   └──────────────────┘
+  │ client 10.0.4.10 ├───┤  lan  ├───┤ router ├─────┤   ┌──────────────────┐
+  └──────────────────┘   └───┬───┘   │        │     └───┤ web2   10.0.6.12 │
+    gateway .254             │       └────────┘         └──────────────────┘
+                             │     both ends .254         gateway .254
+                 ┌───────────┴───────────┐             VIP on both loopbacks
+                 │ .1      swlb          │
+                 │ VIP 10.0.4.100:80     │
+                 │     [fd00:4::100]:80  │
+                 └───────────────────────┘
+"""
+
+CONFIGURATION = """
+mode: dsr
+topology: one-arm
+ports:
+  arm: {tap: swlb, netns: lan}
+segments:
+  lan: {ports: [arm], addresses: [10.0.4.1/24, "fd00:4::1/64"]}
+routes:
+  - {to: 10.0.6.0/24, via: 10.0.4.254}
+services:
+  web:
+    vip: [10.0.4.100, "fd00:4::100"]       # a tunnel over IPv4 takes both
+    port: 80
+    forward: gue
+    check: {type: tcp, interval: 500ms, response: 500ms, retries: 3, dead_interval: 500ms, rise: 2}
+    servers:
+      web1: {address: 10.0.6.11}
+      web2: {address: 10.0.6.12}
+"""
+
+EXPECTED = InShort(
+    sends="client → VIP:80, TTL 64",
+    sees="client → VIP:80, TTL 64, in GUE swlb → server:6080",
+    gets="VIP:80 → client, TTL 63",
+    passes="no",
+    needs="the VIP on their loopback, and a tunnel device or `swlb decap` to unpack",
+)
+BECAUSE = "The router sees the outer header only; what is inside stays as the client sent it."
+
+
+def build(lab: Lab) -> None:
+    """All of the drawing is there, and every server is up."""
+    lab.bridge("lan")
+    lab.bridge("far")
+    lab.router("router", lan="10.0.4.254/24 fd00:4::254/64", far="10.0.6.254/24 fd00:6::254/64")
+    lab.host("client", "10.0.4.10/24", "fd00:4::10/64", gateway=("10.0.4.254", "fd00:4::254"), at="lan")
+    for number in (11, 12):
+        gateways = ("10.0.6.254", "fd00:6::254")
+        name = f"web{number - 10}"
+        web = lab.host(name, f"10.0.6.{number}/24", f"fd00:6::{number}/64", gateway=gateways, at="far")
+        web.http(80)
+    lab.switch(CONFIGURATION)
+    fulfil(lab)
+    lab.wait(lab.all_serve, "every server is up")
+
+
+def run(lab: Lab, say: Voice) -> InShort:
+    """What the servers needed; equal shares and the walk of one request."""
+    show_prescription(lab, say, "web1")
+    return prove_in_short(lab, say, EXPECTED, BECAUSE)
