@@ -8,18 +8,18 @@ Spec: virtio 1.2 section 5.1.6; linux/net/ipv4/tcp_offload.c: tcp_gso_segment, u
 af_inet.c: inet_gso_segment, net/core/dev.c: skb_checksum_help.
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy
 
-from ext.address cimport ip_load, ip_of_v4
 from ext.debug cimport unlikely
 from ext.frame cimport FOUND_FRAGMENT, FOUND_PARTIAL, frame_t, frame_vnet
-from ext.order cimport be16, htonl, htons, load16, load32, ntohl, ntohs, store16
+from ext.order cimport be16, htonl, htons, load16, ntohl, ntohs, store16
 from ext.verdict cimport N_DROPS
-from ext.wire.checksum cimport checksum_of, partial_adjust, sum_change, sum_fold, sum_pseudo
+from ext.wire.checksum cimport checksum_of, partial_adjust, sum_change, sum_fold
 from ext.wire.ethernet cimport ETH_IPV4, ETH_IPV6, ETH_LEN, TAG_LEN
 from ext.wire.ipv4 cimport PROTO_TCP, PROTO_UDP, ipv4_hdr
 from ext.wire.ipv6 cimport IPV6_LEN, ipv6_hdr
+from ext.wire.outer cimport outer_checksum, outer_lengths
 from ext.wire.parse cimport parse_ip
 from ext.wire.tcp cimport TCP_CWR, TCP_FIN, TCP_PSH, tcp_hdr
 from ext.wire.udp cimport UDP_CHECKSUM_OFF, UDP_LEN, udp_hdr
@@ -117,7 +117,8 @@ cdef inline void piece_write(const cut_t *cut, uint32_t i, frame_t *piece) noexc
         check = 0xFFFF
     store16(l4 + vnet.csum_offset, check)
     if cut.outer_off != cut.inner_off:
-        outer_resize(piece.data + cut.outer_off, piece.len - cut.outer_off)
+        outer_lengths(piece.data + cut.outer_off, cut.inner_off - cut.outer_off, piece.len - cut.inner_off)
+        outer_checksum(piece.data + cut.outer_off, cut.inner_off - cut.outer_off, piece.len - cut.inner_off)
     vnet_clear(frame_vnet(piece))
 
 
@@ -148,33 +149,3 @@ cdef inline void l4_resize(const cut_t *cut, uint32_t i, uint8_t *l4, uint8_t *c
         tcp.flags &= ~(TCP_FIN | TCP_PSH)
     if i > 0:
         tcp.flags &= ~TCP_CWR
-
-
-cdef inline void outer_resize(uint8_t *outer, uint32_t packet_len) noexcept nogil:
-    """A tunnel's headers are those of a packet that is so many bytes long from them on."""
-    cdef bint is_v4 = outer[0] >> 4 == 4
-    cdef uint32_t header_len = IPV6_LEN
-    cdef uint8_t protocol = (<ipv4_hdr *>outer).protocol if is_v4 else (<ipv6_hdr *>outer).next_header
-    cdef uint32_t l4_len
-    cdef udp_hdr *udp
-    cdef uint64_t pseudo
-    if is_v4:
-        header_len = (outer[0] & 0x0F) * 4
-    # With DF an identification says nothing (RFC 6864 4.1).
-    ip_resize(outer, packet_len, 0)
-    if protocol != PROTO_UDP:
-        return
-    udp = <udp_hdr *>(outer + header_len)
-    l4_len = packet_len - header_len
-    udp.length = htons(<uint16_t>l4_len)
-    # Over IPv4 it may be left out (RFC 768), over IPv6 it is not (RFC 8200 8.1).
-    if is_v4 and udp.checksum == 0:
-        return
-    udp.checksum = 0
-    if is_v4:
-        pseudo = sum_pseudo(ip_of_v4(load32(outer + 12)), ip_of_v4(load32(outer + 16)), PROTO_UDP, l4_len)
-    else:
-        pseudo = sum_pseudo(ip_load(outer + 8), ip_load(outer + 24), PROTO_UDP, l4_len)
-    udp.checksum = checksum_of(<uint8_t *>udp, l4_len, pseudo)
-    if udp.checksum == 0:
-        udp.checksum = 0xFFFF
