@@ -73,10 +73,13 @@ def test_a_service_s_figures_are_the_sums_of_its_servers(routed, service):
 
 
 def test_open_and_closing_sessions_are_counted_apart(routed):
-    quiet = routed.swlb.row("services", service="web")["sessions_active"]
+    def active() -> int:
+        return routed.swlb.row("services", service="web")["sessions_active"]
+
+    quiet = active()
     with connect(routed.client, Routed.vips[4], 80):
-        assert routed.swlb.row("services", service="web")["sessions_active"] == quiet + 1
-    wait_until(lambda: routed.swlb.row("services", service="web")["sessions_active"] == quiet, "no longer active")
+        wait_until(lambda: active() == quiet + 1, "one more active")
+    wait_until(lambda: active() == quiet, "no longer active")
 
 
 def test_a_port_counts_the_frames_of_its_device(routed):
