@@ -133,9 +133,8 @@ class Lab:
         self._make_room()
         self.file.write_text(text)
         by_netns = {host.netns: host for host in self.hosts.values()}
-        self._unplugged = [
-            (by_netns[port.netns], port.device) for port in self._config.ports.values() if port.netns in by_netns
-        ]
+        made = [(port.netns, port.device) for port in self._config.ports.values() if port.packet is None]
+        self._unplugged = [(by_netns[netns], device) for netns, device in made if netns in by_netns]
         command = (sys.executable, "-m", "swlb", "run", self.file, "--control", self.control)
         with self.log.open("wb") as log:
             self._swlb = self.home.popen(*command, stdout=log, stderr=log, env=environment())
