@@ -1,0 +1,105 @@
+"""What clients may rely on, in every mode: the same is asked of all of them, IPv4 and IPv6."""
+
+import queue
+import socket
+from contextlib import contextmanager
+
+import pytest
+
+from netns.capture import capturing, wrong_checksums
+from netns.modes import BULK, ECHO, MODES, WEB, narrowed, serving, standing
+from netns.running import made_namespaces
+from netns.streams import transfer
+from netns.traffic import connect, echoed, get, ping, shares
+
+pytestmark = pytest.mark.root
+
+FAMILIES = pytest.mark.parametrize("family", [4, 6])
+DIRECTIONS = pytest.mark.parametrize("direction", ["up", "down"])
+REQUESTS, MIB, NARROW_MIB, FLOWS = 200, 256, 32, 12
+N_SERVERS = 3
+HEADERS = {4: 28, 6: 48}  # of IP and UDP
+
+
+@pytest.fixture(scope="module", params=MODES, ids=lambda mode: mode.name)
+def served(request, tmp_path_factory):
+    """swlb in the mode, and servers that all serve."""
+    with (
+        made_namespaces() as make,
+        standing(request.param, make, tmp_path_factory.mktemp(request.param.name)) as at,
+        serving(at) as served,
+    ):
+        yield served
+
+
+@contextmanager
+def connected(served, family):
+    """The server that has got a connection of service bulk, and its ends: the client's and the server's."""
+    with connect(served.at.client, served.at.vip(family), BULK) as near:
+        host, far = served.bulk.get(timeout=5)
+        with far:
+            yield host, near, far
+
+
+@FAMILIES
+def test_requests_take_turns_over_the_servers(served, family):
+    at = served.at
+    names = [get(at.client, at.vip(family)).server for _ in range(REQUESTS)]
+    assert sorted(names[:N_SERVERS]) == ["web1", "web2", "web3"]
+    assert names == [names[n % N_SERVERS] for n in range(REQUESTS)]
+
+
+@FAMILIES
+def test_servers_see_of_a_request_what_the_mode_says(served, family):
+    at = served.at
+    for answer in [get(at.client, at.vip(family)) for _ in range(N_SERVERS)]:
+        host = at.ground.hosts[answer.server]
+        assert answer.local == (at.seen_address(host, family), at.mode.port(WEB))
+        assert answer.peer[0] == at.seen_source(family)
+        assert at.mode.source or answer.peer == answer.client
+
+
+@DIRECTIONS
+@FAMILIES
+def test_256_mib_compare_equal_and_no_checksum_is_wrong(served, family, direction):
+    with connected(served, family) as (host, near, far), capturing(host, one_in=64) as capture:
+        transfer(near, far, MIB) if direction == "up" else transfer(far, near, MIB)
+    assert len(capture.packets()) > 10
+    assert wrong_checksums(capture.packets()) == []
+
+
+def test_a_server_that_stops_is_left_out_and_comes_back(served):
+    at = served.at
+    _, stopped, _ = at.ground.servers
+    served.stop(stopped)
+    at.swlb.wait_operational("down", *at.of_web(stopped))
+    for family in (4, 6):
+        assert shares(at.client, at.vip(family), 20) == {"web1": 10, "web3": 10}
+    served.start(stopped)
+    at.swlb.wait_operational("up")
+    for family in (4, 6):
+        assert shares(at.client, at.vip(family), 30) == {"web1": 10, "web2": 10, "web3": 10}
+
+
+def test_a_server_that_is_drained_is_left_out_at_once_and_used_again_at_once(served):
+    at = served.at
+    _, _, drained = at.ground.servers
+    for order, left in (("drain", {"web1": 10, "web2": 10}), ("ready", {"web1": 10, "web2": 10, "web3": 10})):
+        for server in at.of_web(drained):
+            at.swlb.order(server, order)
+        for family in (4, 6):
+            assert shares(at.client, at.vip(family), sum(left.values())) == left
+
+
+@pytest.mark.parametrize("size", [5, 1400])
+@FAMILIES
+def test_datagrams_of_many_flows_are_echoed(served, family, size):
+    at = served.at
+    data = bytes(n % 251 for n in range(size))
+    names = [echoed(at.client, at.vip(family), ECHO, data) for _ in range(FLOWS)]
+    assert {names.count(name) for name in ("web1", "web2", "web3")} == {FLOWS // N_SERVERS}
+
+
+@FAMILIES
+def test_the_vip_answers_a_ping(served, family):
+    assert ping(served.at.client, served.at.vip(family)) == served.at.vip(family)
