@@ -77,17 +77,21 @@ class Mode:
 
 POOL = at(0, 9)
 
-MODES = (
+# A link may be behind swlb and not before it, and carry less. Where servers are beside the client there is none.
+BEFORE_A_LINK = (
     Mode("routed", routed, {"mode": "routed"}),
     Mode("routed-private", routed, {"mode": "routed"}, inside={"access": "private", "masquerade": "on"}),
     Mode("routed-snat", routed, {"mode": "routed"}, {"source_nat": "always"}, source=at(INSIDE, 1)),
     Mode("transparent", transparent, {"mode": "transparent"}),
-    Mode("one-arm", beside_switch, {"mode": "transparent", "topology": "one-arm"}, source=at(0, 1)),
     Mode("one-arm-router", beside_router, {"mode": "routed", "topology": "one-arm"},
          {"source_nat": "always", "source_pool": list(POOL.values())}, source=POOL),
+)  # fmt: skip
+ON_ONE_SWITCH = (
+    Mode("one-arm", beside_switch, {"mode": "transparent", "topology": "one-arm"}, source=at(0, 1)),
     Mode("one-arm-gateway", beside_switch_as_gateway, {"mode": "routed", "topology": "one-arm"},
          {"source_nat": "never"}),
 )  # fmt: skip
+MODES = (*BEFORE_A_LINK, *ON_ONE_SWITCH)
 
 
 def config_of(mode: Mode, ground: Ground) -> dict[str, Any]:
@@ -199,29 +203,22 @@ def serving(at: Standing) -> Iterator[Served]:
 
 @contextmanager
 def narrowed(at: Standing) -> Iterator[int]:
-    """Within the block the link behind swlb carries 1400 bytes, of which servers do not tell TCP; what is left of them.
+    """Within the block the link behind swlb carries 1400 bytes, and servers do not tell TCP so; what is left for clients.
 
-    Without the servers' silence segments would fit by themselves, and nobody would have to discover anything.
+    Were they to tell, segments would fit by themselves, and nobody would have to discover anything.
     """
-    _set_mtu(at, NARROW_MTU)
-    for host in at.ground.servers:
-        for index, family in enumerate((4, 6)):
-            via = f"via {host.gateways[index]} " if host.gateways else _via(host, family)
-            client = at.seen_source(family)
-            host.ip(f"route replace {client} {via}dev {host.device} advmss {WIDE_MSS[family]}")
-    try:
-        yield NARROW_MTU - at.mode.outer
-    finally:
+    with ExitStack() as stack:
+        stack.callback(_forget_paths, at)
+        _set_mtu(at, NARROW_MTU)
+        stack.callback(_set_mtu, at, WIDE_MTU)
         for host in at.ground.servers:
             for family in (4, 6):
-                host.ip(f"route delete {at.seen_source(family)} dev {host.device}")
-        _set_mtu(at, WIDE_MTU)
-
-
-def _via(host: Host, family: int) -> str:
-    """The gateway of the host's default route, as `ip` wants it; "" where it has none."""
-    default = ip(host.netns, f"-{family} route show default").split()
-    return f"via {default[default.index('via') + 1]} " if default else ""
+                client = at.seen_source(family)
+                found = host.ip(f"-{family} route get {client}").split()
+                via = f"via {found[found.index('via') + 1]}" if "via" in found else ""
+                host.ip(f"-{family} route add {client} {via} dev {host.device} advmss {WIDE_MSS[family]}")
+                stack.callback(host.ip, f"-{family} route delete {client} dev {host.device}")
+        yield NARROW_MTU - at.mode.outer
 
 
 def _set_mtu(at: Standing, mtu: int) -> None:
@@ -229,3 +226,10 @@ def _set_mtu(at: Standing, mtu: int) -> None:
         ip(netns, f"link set {device} mtu {mtu}")
     for port in at.ground.narrow_ports:
         wait_until(lambda port=port: at.swlb.row("ports", port=port)["mtu"] == mtu, f"{port} has mtu {mtu}")
+
+
+def _forget_paths(at: Standing) -> None:
+    """No kernel remembers what it has learnt of a path's MTU."""
+    for host in at.ground.hosts.values():
+        for family in (4, 6):
+            host.ip(f"-{family} route flush cache")

@@ -1,16 +1,15 @@
 """What clients may rely on, in every mode: the same is asked of all of them, IPv4 and IPv6."""
 
-import queue
 import socket
 from contextlib import contextmanager
 
 import pytest
 
 from netns.capture import capturing, wrong_checksums
-from netns.modes import BULK, ECHO, MODES, WEB, narrowed, serving, standing
+from netns.modes import BEFORE_A_LINK, BULK, ECHO, MODES, WEB, narrowed, serving, standing
 from netns.running import made_namespaces
 from netns.streams import transfer
-from netns.traffic import connect, echoed, get, ping, shares
+from netns.traffic import connect, echoed, get, icmp_error, ping, shares, udp_client
 
 pytestmark = pytest.mark.root
 
@@ -18,6 +17,7 @@ FAMILIES = pytest.mark.parametrize("family", [4, 6])
 DIRECTIONS = pytest.mark.parametrize("direction", ["up", "down"])
 REQUESTS, MIB, NARROW_MIB, FLOWS = 200, 256, 32, 12
 N_SERVERS = 3
+IP_MTU, IPV6_MTU = 14, 24  # linux/in.h, in6.h
 HEADERS = {4: 28, 6: 48}  # of IP and UDP
 
 
@@ -103,3 +103,37 @@ def test_datagrams_of_many_flows_are_echoed(served, family, size):
 @FAMILIES
 def test_the_vip_answers_a_ping(served, family):
     assert ping(served.at.client, served.at.vip(family)) == served.at.vip(family)
+
+
+@pytest.fixture
+def narrow(served):
+    """The MTU that clients are to be told of: the link behind swlb carries less than the one before it."""
+    with narrowed(served.at) as mtu:
+        yield mtu
+
+
+BEFORE_A_LINK_ONLY = pytest.mark.parametrize("served", BEFORE_A_LINK, ids=lambda mode: mode.name, indirect=True)
+TOO_LONG = {4: (3, 4), 6: (2, 0)}  # RFC 1191, RFC 4443
+
+
+@BEFORE_A_LINK_ONLY
+@FAMILIES
+def test_a_datagram_too_long_for_the_link_behind_is_answered_with_what_fits(served, narrow, family):
+    at = served.at
+    with udp_client(at.client, at.vip(family), ECHO) as sock:
+        error = icmp_error(sock, bytes(1500 - HEADERS[family]))
+    assert (error.type, error.code, error.info) == (*TOO_LONG[family], narrow)
+    fits = bytes(narrow - HEADERS[family])
+    with udp_client(at.client, at.vip(family), ECHO) as sock:
+        sock.send(fits)
+        assert sock.recv(2000).endswith(fits)
+
+
+@BEFORE_A_LINK_ONLY
+@DIRECTIONS
+@FAMILIES
+def test_a_transfer_finds_what_the_link_behind_carries(served, narrow, family, direction):
+    level, option = (socket.IPPROTO_IP, IP_MTU) if family == 4 else (socket.IPPROTO_IPV6, IPV6_MTU)
+    with connected(served, family) as (_, near, far), near.dup() as still_open:
+        transfer(near, far, NARROW_MIB) if direction == "up" else transfer(far, near, NARROW_MIB)
+        assert direction == "down" or still_open.getsockopt(level, option) == narrow
