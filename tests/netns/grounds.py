@@ -121,9 +121,10 @@ def beside_router(make: Make) -> Ground:
     for name, host in hosts.items():
         plug(host, lan, "front" if name == "client" else "back", name)
     router = make_router(make, lan, {"front": both(0, 254), "back": both(INSIDE, 254)})
-    routes = [{"to": to, "via": at(0, 254)[family]} for family, to in ((4, f"10.0.{INSIDE}.0/24"),
-                                                                       (6, f"fd00:{INSIDE}::/64"))]  # fmt: skip
-    return _one_arm(make(), lan, hosts, both(0, 1), switch="front", narrow=back_links(lan, router, hosts), routes=routes)
+    subnets = {4: f"10.0.{INSIDE}.0/24", 6: f"fd00:{INSIDE}::/64"}
+    routes = [{"to": subnet, "via": at(0, 254)[family]} for family, subnet in subnets.items()]
+    links = back_links(lan, router, hosts)
+    return _one_arm(make(), lan, hosts, both(0, 1), switch="front", narrow=links, routes=routes)
 
 
 def _one_arm(

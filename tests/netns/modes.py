@@ -25,6 +25,7 @@ from netns.grounds import (
     beside_switch_as_gateway,
     routed,
     transparent,
+    two_legs,
 )
 from netns.running import Host, Swlb, ip, running, wait_until
 from netns.settings import settled
@@ -44,18 +45,20 @@ CHECK = {"type": "tcp", "interval": "200ms", "response": "500ms", "retries": 2, 
 class Mode:
     """One way: the ground, what the configuration says beyond it, and what is then true of a packet.
 
-    `source` is whom servers see in the client's place, None the client itself; `outer` the bytes that a tunnel takes,
-    by family of the client; `unpacks` who takes the tunnel off, "decap" being swlb's own program.
+    `source` is whom servers see in the client's place, None the client itself. `hops`: routers that a request meets,
+    swlb among them where it is one. Of tunnels: `outer` is the bytes it takes, `outside` the IP version of the outer
+    packet, `unpacks` who takes that off: `decap` of swlb, or the `kernel`.
     """
 
     name: str
     lay: Callable[[Make], Ground]
-    top: Mapping[str, Any] = field(default_factory=dict)
+    top: Mapping[str, Any]
     service: Mapping[str, Any] = field(default_factory=dict)
     inside: Mapping[str, Any] = field(default_factory=dict)
     source: Mapping[int, str] | None = None
+    hops: int = 0
     outer: int = 0
-    outside_family: int = 0
+    outside: int = 0
     unpacks: str = ""
 
     @property
@@ -72,25 +75,32 @@ class Mode:
 
     def families(self) -> Sequence[int]:
         """Of the servers' addresses."""
-        return (self.outside_family,) if self.outside_family else (4, 6)
+        return (self.outside,) if self.outside else (4, 6)
 
 
 POOL = at(0, 9)
+INLINE, BESIDE, DIRECT = {"mode": "routed"}, {"mode": "routed", "topology": "one-arm"}, {"mode": "dsr"}
+IPIP, GUE = {"forward": "ipip"}, {"forward": "gue"}
 
 # A link may be behind swlb and not before it, and carry less. Where servers are beside the client there is none.
 BEFORE_A_LINK = (
-    Mode("routed", routed, {"mode": "routed"}),
-    Mode("routed-private", routed, {"mode": "routed"}, inside={"access": "private", "masquerade": "on"}),
-    Mode("routed-snat", routed, {"mode": "routed"}, {"source_nat": "always"}, source=at(INSIDE, 1)),
+    Mode("routed", routed, INLINE, hops=1),
+    Mode("routed-private", routed, INLINE, inside={"access": "private", "masquerade": "on"}, hops=1),
+    Mode("routed-snat", routed, INLINE, {"source_nat": "always"}, source=at(INSIDE, 1), hops=1),
     Mode("transparent", transparent, {"mode": "transparent"}),
-    Mode("one-arm-router", beside_router, {"mode": "routed", "topology": "one-arm"},
-         {"source_nat": "always", "source_pool": list(POOL.values())}, source=POOL),
+    Mode("one-arm-router", beside_router, BESIDE,
+         {"source_nat": "always", "source_pool": list(POOL.values())}, source=POOL, hops=1),
+    Mode("dsr", two_legs, DIRECT, {"forward": "dsr"}),
+    Mode("ipip", two_legs, DIRECT, IPIP, outer=20, outside=4, unpacks="decap"),
+    Mode("ipip-in-ipv6", two_legs, DIRECT, IPIP, outer=40, outside=6, unpacks="kernel"),
+    Mode("gue", two_legs, DIRECT, GUE, outer=32, outside=4, unpacks="kernel"),
+    Mode("gue-in-ipv6", two_legs, DIRECT, GUE, outer=52, outside=6, unpacks="decap"),
 )  # fmt: skip
 ON_ONE_SWITCH = (
     Mode("one-arm", beside_switch, {"mode": "transparent", "topology": "one-arm"}, source=at(0, 1)),
-    Mode("one-arm-gateway", beside_switch_as_gateway, {"mode": "routed", "topology": "one-arm"},
-         {"source_nat": "never"}),
-)  # fmt: skip
+    Mode("one-arm-gateway", beside_switch_as_gateway, BESIDE, {"source_nat": "never"}),
+    Mode("one-arm-dsr", beside_switch, {"mode": "dsr", "topology": "one-arm"}, {"forward": "dsr"}),
+)
 MODES = (*BEFORE_A_LINK, *ON_ONE_SWITCH)
 
 
@@ -203,7 +213,7 @@ def serving(at: Standing) -> Iterator[Served]:
 
 @contextmanager
 def narrowed(at: Standing) -> Iterator[int]:
-    """Within the block the link behind swlb carries 1400 bytes, and servers do not tell TCP so; what is left for clients.
+    """Within the block the link behind swlb carries 1400 bytes, and servers do not tell TCP so: what clients have.
 
     Were they to tell, segments would fit by themselves, and nobody would have to discover anything.
     """

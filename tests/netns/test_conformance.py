@@ -1,15 +1,17 @@
 """What clients may rely on, in every mode: the same is asked of all of them, IPv4 and IPv6."""
 
+import itertools
 import socket
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from netns.capture import capturing, wrong_checksums
+from netns.capture import capturing, unwrapped, wrong_checksums
+from netns.journeys import as_it_arrives, but_checksums, packets_between
 from netns.modes import BEFORE_A_LINK, BULK, ECHO, MODES, WEB, narrowed, serving, standing
-from netns.running import made_namespaces
+from netns.running import made_namespaces, wait_until
 from netns.streams import transfer
-from netns.traffic import connect, echoed, get, icmp_error, ping, shares, udp_client
+from netns.traffic import PATIENCE_S, connect, get, icmp_error, ping, shares, udp_client
 
 pytestmark = pytest.mark.root
 
@@ -18,6 +20,7 @@ DIRECTIONS = pytest.mark.parametrize("direction", ["up", "down"])
 REQUESTS, MIB, NARROW_MIB, FLOWS = 200, 256, 32, 12
 N_SERVERS = 3
 IP_MTU, IPV6_MTU = 14, 24  # linux/in.h, in6.h
+UNUSED = itertools.count(10_000)  # ports of clients: one that comes again would belong to the session of before
 HEADERS = {4: 28, 6: 48}  # of IP and UDP
 
 
@@ -59,13 +62,46 @@ def test_servers_see_of_a_request_what_the_mode_says(served, family):
         assert at.mode.source or answer.peer == answer.client
 
 
+@FAMILIES
+def test_a_request_arrives_as_it_was_sent_but_for_what_the_mode_changes(served, family):
+    at = served.at
+    with ExitStack() as stack:
+        near = stack.enter_context(capturing(at.client))
+        far = {host.name: stack.enter_context(capturing(host)) for host in at.ground.servers}
+        answer = get(at.client, at.vip(family))
+    sent = packets_between(near.packets(outgoing=True), answer.client, (at.vip(family), WEB))
+    arrived = packets_between(far[answer.server].packets(outgoing=False), answer.peer, answer.local)
+    assert len(sent) >= 4  # SYN, ACK, the request, FIN
+    if at.mode.forward == "dsr":
+        # After the MACs not a byte differs.
+        assert arrived == sent
+    else:
+        assert [but_checksums(data) for data in arrived] == [as_it_arrives(data, at, answer) for data in sent]
+
+
+@FAMILIES
+def test_replies_pass_swlb_where_the_mode_says_and_nowhere_else(served, family):
+    at = served.at
+    before = at.swlb.row("services", service="web")
+    with ExitStack() as stack:
+        doors = [stack.enter_context(capturing(door)) for door in at.ground.doors]
+        answer = get(at.client, at.vip(family))
+        wait_until(lambda: at.swlb.row("services", service="web")["packets_in"] > before["packets_in"], "counted")
+    entered = [frame for door in doors for frame in door.packets(outgoing=True)]
+    replies = packets_between(entered, answer.local, answer.peer)
+    counted = at.swlb.row("services", service="web")["packets_out"] - before["packets_out"]
+    assert (replies == [], counted == 0) == (at.mode.is_direct, at.mode.is_direct)
+
+
 @DIRECTIONS
 @FAMILIES
 def test_256_mib_compare_equal_and_no_checksum_is_wrong(served, family, direction):
     with connected(served, family) as (host, near, far), capturing(host, one_in=64) as capture:
         transfer(near, far, MIB) if direction == "up" else transfer(far, near, MIB)
-    assert len(capture.packets()) > 10
-    assert wrong_checksums(capture.packets()) == []
+    packets = capture.packets()
+    assert len(packets) > 10
+    assert wrong_checksums(packets) == []
+    assert wrong_checksums([unwrapped(frame) for frame in packets]) == []
 
 
 def test_a_server_that_stops_is_left_out_and_comes_back(served):
@@ -96,7 +132,16 @@ def test_a_server_that_is_drained_is_left_out_at_once_and_used_again_at_once(ser
 def test_datagrams_of_many_flows_are_echoed(served, family, size):
     at = served.at
     data = bytes(n % 251 for n in range(size))
-    names = [echoed(at.client, at.vip(family), ECHO, data) for _ in range(FLOWS)]
+    names = []
+    for _ in range(FLOWS):
+        with at.client.socket(family, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(PATIENCE_S)
+            sock.bind(("", next(UNUSED)))
+            sock.connect((at.vip(family), ECHO))
+            sock.send(data)
+            name, _, back = sock.recv(65536).partition(b" ")
+        assert back == data
+        names.append(name.decode())
     assert {names.count(name) for name in ("web1", "web2", "web3")} == {FLOWS // N_SERVERS}
 
 

@@ -197,11 +197,9 @@ def probe_with_ttl(host: Host, address: str, port: int, ttl: int) -> IcmpError:
 def icmp_error(sock: socket.socket, data: bytes) -> IcmpError:
     """The ICMP error that a datagram from a connected socket provokes; in IPv4 it has DF."""
     v4 = sock.family == socket.AF_INET
-    level, recverr, discover = (
-        (socket.IPPROTO_IP, IP_RECVERR, IP_MTU_DISCOVER) if v4 else (socket.IPPROTO_IPV6, IPV6_RECVERR, IPV6_MTU_DISCOVER)
-    )
+    level, recverr = (socket.IPPROTO_IP, IP_RECVERR) if v4 else (socket.IPPROTO_IPV6, IPV6_RECVERR)
     sock.setsockopt(level, recverr, 1)
-    sock.setsockopt(level, discover, PMTUDISC_DO)
+    sock.setsockopt(level, IP_MTU_DISCOVER if v4 else IPV6_MTU_DISCOVER, PMTUDISC_DO)
     sock.send(data)
     with suppress(OSError):
         sock.recv(100)  # returns with the error as soon as it is queued
