@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from ctypes import addressof, create_string_buffer
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import dpkt
 from scapy.utils import checksum
@@ -23,6 +23,9 @@ SO_ATTACH_FILTER, SO_RCVBUFFORCE = 26, 33
 BPF_RANDOM = 0xFFFFF000 + 56  # SKF_AD_OFF + SKF_AD_RANDOM
 FRAMES_MAX = 4096
 FRAME_LEN_MAX = 1 << 17
+
+# EtherTypes of what is in a tunnel, by the protocol that says so.
+INSIDE = {socket.IPPROTO_IPIP: b"\x08\x00", socket.IPPROTO_IPV6: b"\x86\xdd"}
 
 # Which protocols are judged, and whether their checksum covers a pseudo-header.
 PSEUDO_HEADERS = {
@@ -71,16 +74,17 @@ def capturing(host: Host, *, one_in: int = 1) -> Iterator[Capture]:
 
         def take() -> None:
             while len(capture.frames) < FRAMES_MAX:
+                if ending.is_set():
+                    # What passed within the block waits by now. Silence may never come: others are checked, too.
+                    sock.setblocking(False)
                 try:
                     capture.frames.append(_received(sock))
+                except BlockingIOError:
+                    return
                 except OSError as error:
-                    if error.errno == errno.ENETDOWN:
-                        continue  # said once when the device goes down, or is down already; it may come up again
-                    if not isinstance(error, TimeoutError):
+                    # The latter is said once when the device goes down, or is down already; it may come up again.
+                    if not isinstance(error, TimeoutError) and error.errno != errno.ENETDOWN:
                         raise
-                    # Only when nothing waits any more: what passed within the block is all taken.
-                    if ending.is_set():
-                        return
 
         thread = threading.Thread(target=take)
         thread.start()
@@ -95,6 +99,18 @@ def tcp_of(frame: Captured) -> dpkt.tcp.TCP | None:
     """The frame's TCP segment, if it has one."""
     segment = dpkt.ethernet.Ethernet(frame.data).data.data
     return segment if isinstance(segment, dpkt.tcp.TCP) else None
+
+
+def unwrapped(frame: Captured, gue_port: int = 6080) -> Captured:
+    """The frame without the outer headers of IPIP or GUE, or as it is where it has none."""
+    packet = dpkt.ethernet.Ethernet(frame.data).data
+    start = 14 + (packet.hl * 4 if packet.v == 4 else 40)
+    protocol = packet.p if packet.v == 4 else packet.nxt
+    if protocol == socket.IPPROTO_UDP and struct.unpack_from("!H", frame.data, start + 2) == (gue_port,):
+        protocol, start = frame.data[start + 9], start + 12
+    if protocol not in INSIDE:
+        return frame
+    return replace(frame, data=frame.data[:12] + INSIDE[protocol] + frame.data[start:])
 
 
 def _received(sock: socket.socket) -> Captured:
@@ -130,6 +146,8 @@ def _wrong_checksum(frame: Captured) -> str | None:
     if protocol not in PSEUDO_HEADERS[packet.v] or (packet.v == 4 and (packet.mf or packet.offset)):
         return None
     payload = frame.data[start : start + length]
+    if packet.v == 4 and protocol == socket.IPPROTO_UDP and payload[6:8] == bytes(2):
+        return None  # RFC 768: there is none
     # RFC 9293 3.1, RFC 8200 8.1
     numbers = struct.pack("!HH", protocol, length) if packet.v == 4 else struct.pack("!II", length, protocol)
     pseudo = packet.src + packet.dst + numbers if PSEUDO_HEADERS[packet.v][protocol] else b""

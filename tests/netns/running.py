@@ -68,13 +68,17 @@ def made_namespaces() -> Iterator[Callable[[], str]]:
 
 @dataclass(frozen=True)
 class Host:
-    """A station: a namespace, its device, its addresses ("10.0.1.10/24") and its gateways."""
+    """A station: a namespace, its device, its addresses ("10.0.1.10/24") and its gateways.
+
+    `switch`: the bridge of the same namespace that the device is to be a port of; "" is none.
+    """
 
     name: str
     netns: str
     device: str
     addresses: tuple[str, ...]
     gateways: tuple[str, ...] = ()
+    switch: str = ""
 
     @property
     def ipv4(self) -> str:
@@ -98,10 +102,11 @@ class Host:
         return ip(self.netns, command)
 
     def configure(self) -> None:
-        """The device has the host's addresses and gateways; waits until there is a device, and up."""
+        """The device has the host's addresses, gateways and switch; waits until there is a device, and up."""
         lines = [f"address replace {address} dev {self.device} nodad" for address in self.addresses if ":" in address]
         lines += [f"address replace {address} dev {self.device}" for address in self.addresses if ":" not in address]
         lines += [f"route replace default via {gateway} dev {self.device}" for gateway in self.gateways]
+        lines += [f"link set {self.device} master {self.switch} up"] if self.switch else []
         argv = ["ip", "-n", self.netns, "-batch", "-"]
         text = "\n".join(lines)
 

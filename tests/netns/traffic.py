@@ -16,6 +16,7 @@ from netns.running import Host
 PATIENCE_S = 3.0  # how long a client waits for anything
 
 IP_RECVERR, IPV6_RECVERR = 11, 25
+IP_MTU_DISCOVER, IPV6_MTU_DISCOVER, PMTUDISC_DO = 10, 23, 2  # linux/in.h, in6.h
 EXTENDED_ERROR = struct.Struct("=IBBBBII")  # struct sock_extended_err of linux/errqueue.h
 
 
@@ -159,7 +160,8 @@ def ping(host: Host, address: str, *, size: int = 56, patience_s: float = 1.0) -
     request = message(type=8 if v4 else 128, data=message.Echo(id=0x5EED, seq=1, data=bytes(size)))
     with closing(host.socket(family_of(address), socket.SOCK_RAW, protocol)) as sock:
         sock.settimeout(patience_s)
-        sock.setsockopt(*((socket.IPPROTO_IP, 10, 2) if v4 else (socket.IPPROTO_IPV6, 23, 2)))  # MTU_DISCOVER, DO
+        level, discover = (socket.IPPROTO_IP, IP_MTU_DISCOVER) if v4 else (socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER)
+        sock.setsockopt(level, discover, PMTUDISC_DO)
         try:
             sock.sendto(bytes(request), (address, 0))
             while True:
@@ -175,28 +177,36 @@ def ping(host: Host, address: str, *, size: int = 56, patience_s: float = 1.0) -
 
 @dataclass(frozen=True)
 class IcmpError:
-    """An ICMP error as the kernel hands it to the socket it is about."""
+    """An ICMP error as the kernel hands it to the socket it is about; `info` is the MTU of one that tells it."""
 
     type: int
     code: int
+    info: int
     sender: str
 
 
 def probe_with_ttl(host: Host, address: str, port: int, ttl: int) -> IcmpError:
     """The ICMP error that a UDP datagram with that TTL or hop limit provokes."""
     v4 = family_of(address) == 4
-    level = socket.IPPROTO_IP if v4 else socket.IPPROTO_IPV6
-    recverr = IP_RECVERR if v4 else IPV6_RECVERR
     with udp_client(host, address, port) as sock:
-        sock.setsockopt(level, recverr, 1)
-        sock.setsockopt(level, socket.IP_TTL if v4 else socket.IPV6_UNICAST_HOPS, ttl)
-        sock.send(b"traceroute")
-        with suppress(OSError):
-            sock.recv(100)  # returns with the error as soon as it is queued
-        sock.setblocking(False)
-        _, control, _, _ = sock.recvmsg(512, 512, socket.MSG_ERRQUEUE)
-    data = next(data for at, kind, data in control if (at, kind) == (level, recverr))
-    _, _, kind, code, _, _, _ = EXTENDED_ERROR.unpack_from(data)
-    offender = data[EXTENDED_ERROR.size :]
+        sock.setsockopt(socket.IPPROTO_IP if v4 else socket.IPPROTO_IPV6,
+                        socket.IP_TTL if v4 else socket.IPV6_UNICAST_HOPS, ttl)  # fmt: skip
+        return icmp_error(sock, b"traceroute")
+
+
+def icmp_error(sock: socket.socket, data: bytes) -> IcmpError:
+    """The ICMP error that a datagram from a connected socket provokes; in IPv4 it has DF."""
+    v4 = sock.family == socket.AF_INET
+    level, recverr = (socket.IPPROTO_IP, IP_RECVERR) if v4 else (socket.IPPROTO_IPV6, IPV6_RECVERR)
+    sock.setsockopt(level, recverr, 1)
+    sock.setsockopt(level, IP_MTU_DISCOVER if v4 else IPV6_MTU_DISCOVER, PMTUDISC_DO)
+    sock.send(data)
+    with suppress(OSError):
+        sock.recv(100)  # returns with the error as soon as it is queued
+    sock.setblocking(False)
+    _, control, _, _ = sock.recvmsg(65536, 512, socket.MSG_ERRQUEUE)
+    found = next(found for at, kind, found in control if (at, kind) == (level, recverr))
+    _, _, kind, code, _, info, _ = EXTENDED_ERROR.unpack_from(found)
+    offender = found[EXTENDED_ERROR.size :]
     text = socket.inet_ntop(socket.AF_INET, offender[4:8]) if v4 else socket.inet_ntop(socket.AF_INET6, offender[8:24])
-    return IcmpError(kind, code, text)
+    return IcmpError(kind, code, info, text)
