@@ -69,9 +69,13 @@ def test_a_request_arrives_as_it_was_sent_but_for_what_the_mode_changes(served, 
         near = stack.enter_context(capturing(at.client))
         far = {host.name: stack.enter_context(capturing(host)) for host in at.ground.servers}
         answer = get(at.client, at.vip(family))
-    sent = packets_between(near.packets(outgoing=True), answer.client, (at.vip(family), WEB))
-    arrived = packets_between(far[answer.server].packets(outgoing=False), answer.peer, answer.local)
-    assert len(sent) >= 4  # SYN, ACK, the request, FIN
+
+        def both_ends() -> tuple[list[bytes], list[bytes]] | None:
+            sent = packets_between(near.packets(outgoing=True), answer.client, (at.vip(family), WEB))
+            arrived = packets_between(far[answer.server].packets(outgoing=False), answer.peer, answer.local)
+            return (sent, arrived) if len(sent) == len(arrived) >= 4 else None  # SYN, ACK, the request, FIN
+
+        sent, arrived = wait_until(both_ends, "all that was sent arrived")
     if at.mode.forward == "dsr":
         # After the MACs not a byte differs.
         assert arrived == sent
