@@ -19,6 +19,7 @@ SOL_PACKET, PACKET_AUXDATA, PACKET_OUTGOING = 263, 8, 4
 AUXDATA = struct.Struct("=IIIHHHH")
 TP_STATUS_CSUMNOTREADY, TP_STATUS_VLAN_VALID = 8, 16
 ETH_P_ALL = 3
+ARPHRD_NONE = 65534  # linux/if_arp.h: a TUN
 SO_ATTACH_FILTER, SO_RCVBUFFORCE = 26, 33
 BPF_RANDOM = 0xFFFFF000 + 56  # SKF_AD_OFF + SKF_AD_RANDOM
 FRAMES_MAX = 4096
@@ -36,7 +37,7 @@ PSEUDO_HEADERS = {
 
 @dataclass(frozen=True)
 class Captured:
-    """A frame as the kernel showed it; `tag` is the VLAN tag it took off, as (TPID, TCI)."""
+    """A frame as the kernel showed it, with MACs of 0 where it had none; `tag`: the VLAN tag taken off, (TPID, TCI)."""
 
     data: bytes
     outgoing: bool
@@ -118,6 +119,8 @@ def _received(sock: socket.socket) -> Captured:
     status = tci = tpid = 0
     for _level, _kind, auxdata in control:
         status, _len, _snaplen, _mac, _net, tci, tpid = AUXDATA.unpack_from(auxdata)
+    if address[3] == ARPHRD_NONE:
+        data = bytes(12) + address[1].to_bytes(2) + data
     tag = (tpid, tci) if status & TP_STATUS_VLAN_VALID else None
     return Captured(data, address[2] == PACKET_OUTGOING, bool(status & TP_STATUS_CSUMNOTREADY), tag)
 

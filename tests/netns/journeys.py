@@ -23,6 +23,11 @@ def packets_between(frames: list[Captured], source: tuple[str, int], target: tup
     return found
 
 
+def is_last(data: bytes) -> bool:
+    """Whether the TCP packet says that nothing more comes."""
+    return "F" in ip_of(data)["TCP"].flags
+
+
 def as_it_arrives(sent: bytes, at: Standing, answer: Answer) -> bytes:
     """The packet as the server is to see it, `but_checksums`, where all the client sent was `sent`."""
     packet = ip_of(sent)

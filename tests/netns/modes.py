@@ -81,6 +81,7 @@ class Mode:
 POOL = at(0, 9)
 INLINE, BESIDE, DIRECT = {"mode": "routed"}, {"mode": "routed", "topology": "one-arm"}, {"mode": "dsr"}
 IPIP, GUE = {"forward": "ipip"}, {"forward": "gue"}
+ON_WIRES = dict.fromkeys(("client", *SERVERS), "packet")
 
 # A link may be behind swlb and not before it, and carry less. Where servers are beside the client there is none.
 BEFORE_A_LINK = (
@@ -95,11 +96,14 @@ BEFORE_A_LINK = (
     Mode("ipip-in-ipv6", two_legs, DIRECT, IPIP, outer=40, outside=6, unpacks="kernel"),
     Mode("gue", two_legs, DIRECT, GUE, outer=32, outside=4, unpacks="kernel"),
     Mode("gue-in-ipv6", two_legs, DIRECT, GUE, outer=52, outside=6, unpacks="decap"),
+    Mode("packet", partial(routed, kinds=ON_WIRES), INLINE, hops=1),
+    Mode("packet-transparent", partial(transparent, kinds=ON_WIRES), {"mode": "transparent"}),
+    Mode("tun", partial(routed, kinds={"client": "tun"}), INLINE, hops=1),
 )  # fmt: skip
 ON_ONE_SWITCH = (
     Mode("one-arm", beside_switch, {"mode": "transparent", "topology": "one-arm"}, source=at(0, 1)),
     Mode("one-arm-gateway", beside_switch_as_gateway, BESIDE, {"source_nat": "never"}),
-    Mode("one-arm-dsr", beside_switch, {"mode": "dsr", "topology": "one-arm"}, {"forward": "dsr"}),
+    Mode("one-arm-dsr", beside_switch, DIRECT | {"topology": "one-arm"}, {"forward": "dsr"}),
 )
 MODES = (*BEFORE_A_LINK, *ON_ONE_SWITCH)
 
@@ -212,10 +216,10 @@ def serving(at: Standing) -> Iterator[Served]:
 
 
 @contextmanager
-def narrowed(at: Standing) -> Iterator[int]:
-    """Within the block the link behind swlb carries 1400 bytes, and servers do not tell TCP so: what clients have.
+def narrowed(at: Standing) -> Iterator[list[int]]:
+    """Within the block the link behind swlb carries 1400 bytes; what clients are told, at last that.
 
-    Were they to tell, segments would fit by themselves, and nobody would have to discover anything.
+    Servers do not tell TCP so: segments would fit by themselves, and nobody would have to discover anything.
     """
     with ExitStack() as stack:
         stack.callback(_forget_paths, at)
@@ -228,7 +232,9 @@ def narrowed(at: Standing) -> Iterator[int]:
                 via = f"via {found[found.index('via') + 1]}" if "via" in found else ""
                 host.ip(f"-{family} route add {client} {via} dev {host.device} advmss {WIDE_MSS[family]}")
                 stack.callback(host.ip, f"-{family} route delete {client} dev {host.device}")
-        yield NARROW_MTU - at.mode.outer
+        # A link farther away comes to light when a packet fits into the tunnel.
+        first = [] if at.ground.narrow_ports or not at.mode.outer else [WIDE_MTU]
+        yield [mtu - at.mode.outer for mtu in (*first, NARROW_MTU)]
 
 
 def _set_mtu(at: Standing, mtu: int) -> None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from netns.running import Host
 from swlb.bpf import (
+    SKB_LOAD_BYTES,
     Code,
     Op,
     Reg,
@@ -29,7 +30,7 @@ from swlb.bpf import (
 from swlb.namespaces import namespace
 
 SKB_PROTOCOL_OFF = 16  # in struct __sk_buff
-SKB_LOAD_BYTES, SKB_ADJUST_ROOM = 26, 50
+SKB_ADJUST_ROOM = 50  # helper of linux/bpf.h
 ROOM_AT_MAC = 1
 INSIDE_IS = {socket.IPPROTO_IPIP: 1 << 7, socket.IPPROTO_IPV6: 1 << 8}  # BPF_F_ADJ_ROOM_DECAP_L3_IPV4 and _IPV6
 PASS = 0  # TC_ACT_OK
