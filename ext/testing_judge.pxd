@@ -121,7 +121,7 @@ cdef inline void judge_piece(fuzz_t *fuzz, const frame_t *frame) noexcept nogil:
     if not asks_for_nothing(frame):
         fuzz.fault = "a piece left with an offload asked for"
     for i in range(fuzz.got):
-        for n in range(N_OUTERS):
+        for n in range(<uint32_t>N_OUTERS):
             whole.data = slot_data(fuzz, i) - outers[n]
             whole.len = fuzz.lens[i] + outers[n]
             if is_piece_of(frame, &whole):

@@ -20,7 +20,7 @@ from ext.wire.icmp cimport (ICMP_CHECKSUM_OFF, ICMP_ECHO_REPLY, ICMP_LEN, ICMPV6
                             icmpv6_is_error)
 from ext.wire.ipv4 cimport IPV4_LEN, OWN_TTL, PROTO_ICMP, ipv4_build, ipv4_hdr
 from ext.wire.ipv6 cimport IPV6_LEN, PROTO_ICMPV6, ipv6_build
-from ext.wire.rewrite cimport checksum_complete, checksum_fill, restore, ttl_change, ttl_of
+from ext.wire.rewrite cimport checksum_complete, checksum_fill, echo_of_zeros, restore, ttl_change, ttl_of
 
 # What the error says, whatever the family
 cdef enum:
@@ -154,6 +154,7 @@ cdef inline verdict_t icmp_echo(tables_t *tables, frame_t *frame) noexcept nogil
     icmp.type = ICMP_ECHO_REPLY if frame.family == 4 else ICMPV6_ECHO_REPLY
     if not frame.found & FOUND_PARTIAL:
         icmp.checksum = checksum_adjust(icmp.checksum, sum_change(old, load16(icmp)))
+        echo_of_zeros(frame)
     memcpy(address, l3 + at, n)
     memcpy(l3 + at, l3 + at + n, n)
     memcpy(l3 + at + n, address, n)

@@ -30,7 +30,7 @@ cdef inline bint session_crowded(const sessions_t *table, uint32_t hash, ip_t cl
     cdef bint room = False
     cdef session_t *session
     for probe in range(table.probes):
-        for i in range(IN_BUCKET):
+        for i in range(<uint32_t>IN_BUCKET):
             session = &table.buckets[at].sessions[i]
             if session.protocol == 0:
                 room = True
@@ -47,7 +47,7 @@ cdef inline session_t *session_free_place(sessions_t *table, uint32_t hash) noex
     cdef uint32_t home = session_home(table, hash)
     cdef uint32_t i, probe, at = home
     for probe in range(table.probes):
-        for i in range(IN_BUCKET):
+        for i in range(<uint32_t>IN_BUCKET):
             if table.buckets[at].sessions[i].protocol == 0:
                 buckets_passed(table, home, at, 1)
                 return &table.buckets[at].sessions[i]

@@ -9,10 +9,11 @@ Spec: RFC 1624; linux/net/core/utils.c: inet_proto_csum_replace.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from ext.address cimport ip_load, ip_of_v4, ip_store, ip_t, ip_v4
-from ext.debug cimport likely
+from ext.debug cimport likely, unlikely
 from ext.frame cimport FOUND_L4, FOUND_LATER, FOUND_PARTIAL, frame_t, frame_vnet
 from ext.order cimport be16, load32, store32
-from ext.wire.checksum cimport (checksum_adjust, checksum_of, partial_adjust, sum_change, sum_fold, sum_ip)
+from ext.wire.checksum cimport (checksum_adjust, checksum_of, partial_adjust, sum_bytes, sum_change, sum_fold,
+                                sum_ip)
 from ext.wire.icmp cimport icmp_echo_hdr
 from ext.wire.ipv4 cimport PROTO_TCP, PROTO_UDP, ipv4_hdr
 from ext.wire.ipv6 cimport ipv6_hdr
@@ -76,6 +77,18 @@ cdef inline void rewrite_echo(frame_t *frame, uint16_t change, be16 id) noexcept
     else:
         icmp.checksum = checksum_adjust(icmp.checksum, sum_fold(<uint64_t>change + sum_change(icmp.id, id)))
     icmp.id = id
+    echo_of_zeros(frame)
+
+
+cdef inline void echo_of_zeros(frame_t *frame) noexcept nogil:
+    """The adjusted checksum of an echo of nothing but zeros is what it is when they are summed: 0xFFFF.
+
+    Adjusting ends at 0 for them as for all that sums up to 0xFFFF (RFC 1624 section 3). No other message has no bit set:
+    a pseudo-header always has some.
+    """
+    cdef icmp_echo_hdr *icmp = <icmp_echo_hdr *>(frame.data + frame.l4_off)
+    if unlikely(icmp.checksum == 0) and frame.family == 4 and sum_bytes(<uint8_t *>icmp, frame.l4_len, 0) == 0:
+        icmp.checksum = 0xFFFF
 
 
 cdef inline uint8_t ttl_of(const frame_t *frame) noexcept nogil:

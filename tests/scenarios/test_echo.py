@@ -163,3 +163,10 @@ def test_an_echo_in_pieces_is_not_answered_by_its_first_alone():
         client.send(piece)
     net.expect_silence()
     assert net.drops() == {"fragment": 1 + len(later)}
+
+
+def test_an_echo_whose_reply_is_nothing_but_zeros_has_the_checksum_of_zeros():
+    net = router()
+    client = net.station("client", V4.client)
+    client.send(IP(src=V4.client, dst=V4.vip) / ICMP(type=8, id=0, seq=0))
+    client.expect(IP(src=V4.vip, dst=V4.client) / ICMP(type=0, id=0, seq=0))

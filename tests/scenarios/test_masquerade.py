@@ -250,3 +250,10 @@ def test_flush_of_all_sessions_ends_flows_too() -> None:
     scene.leaves(scene.asks("udp"))
     scene.net.worker.flush_sessions()
     assert scene.net.worker.flows(now_ns=scene.net.now_ns) == []
+
+
+def test_echo_reply_of_nothing_but_zeros_has_the_checksum_of_zeros() -> None:
+    scene = Scene()
+    seen = scene.leaves(ip(scene.host, scene.peer) / ICMP(type=8, id=0, seq=0))
+    scene.outside.send(ip(scene.peer, scene.own) / ICMP(type=0, id=port_of(seen), seq=0))
+    scene.inside.expect(ip(scene.peer, scene.host, 63) / ICMP(type=0, id=0, seq=0))
