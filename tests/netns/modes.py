@@ -96,6 +96,7 @@ BEFORE_A_LINK = (
     Mode("ipip-in-ipv6", two_legs, DIRECT, IPIP, outer=40, outside=6, unpacks="kernel"),
     Mode("gue", two_legs, DIRECT, GUE, outer=32, outside=4, unpacks="kernel"),
     Mode("gue-in-ipv6", two_legs, DIRECT, GUE, outer=52, outside=6, unpacks="decap"),
+    Mode("one-arm-ipip", beside_router, DIRECT | {"topology": "one-arm"}, IPIP, outer=20, outside=4, unpacks="decap"),
     Mode("packet", partial(routed, kinds=ON_WIRES), INLINE, hops=1),
     Mode("packet-transparent", partial(transparent, kinds=ON_WIRES), {"mode": "transparent"}),
     Mode("tun", partial(routed, kinds={"client": "tun"}), INLINE, hops=1),

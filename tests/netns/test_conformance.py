@@ -2,6 +2,7 @@
 
 import itertools
 import socket
+import time
 from contextlib import ExitStack, contextmanager
 
 import pytest
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.root
 
 FAMILIES = pytest.mark.parametrize("family", [4, 6])
 DIRECTIONS = pytest.mark.parametrize("direction", ["up", "down"])
-REQUESTS, MIB, NARROW_MIB, FLOWS = 200, 256, 32, 12
+REQUESTS, MIB, NARROW_MIB, FLOWS, IDLE_S = 200, 256, 32, 12, 60
 N_SERVERS = 3
 IP_MTU, IPV6_MTU = 14, 24  # linux/in.h, in6.h
 UNUSED = itertools.count(10_000)  # ports of clients: one that comes again would belong to the session of before
@@ -33,6 +34,23 @@ def served(request, tmp_path_factory):
         serving(at) as served,
     ):
         yield served
+
+
+@pytest.fixture(scope="module", autouse=True)
+def idle(tmp_path_factory):
+    """Connections that bypass swlb on their way back, in which nothing is said from now on; and when that began.
+
+    Beside all other tests of this file, which take longer than the silence.
+    """
+    (dsr,) = (mode for mode in MODES if mode.name == "dsr")
+    with (
+        made_namespaces() as make,
+        standing(dsr, make, tmp_path_factory.mktemp("idle")) as at,
+        serving(at) as served,
+        connected(served, 4) as in_ipv4,
+        connected(served, 6) as in_ipv6,
+    ):
+        yield at, [in_ipv4, in_ipv6], time.monotonic()
 
 
 @contextmanager
@@ -190,3 +208,15 @@ def test_a_transfer_finds_what_the_link_behind_carries(served, narrow, family, d
     with connected(served, family) as (_, near, far), near.dup() as still_open:
         transfer(near, far, NARROW_MIB) if direction == "up" else transfer(far, near, NARROW_MIB)
         assert direction == "down" or still_open.getsockopt(level, option) == narrow[-1]
+
+
+def test_a_direct_connection_that_was_idle_for_a_minute_goes_on(idle):
+    at, connections, since = idle
+    time.sleep(max(0, since + IDLE_S - time.monotonic()))
+    sessions = [row for row in at.swlb.show("sessions") if row["service"] == "bulk"]
+    assert len([row for row in sessions if row["state"] == "ESTABLISHED" and row["idle_s"] >= IDLE_S - 1]) == 2
+    for _, near, far in connections:
+        for sender, receiver in ((near, far), (far, near)):
+            receiver.settimeout(PATIENCE_S)
+            sender.send(b"still here")
+            assert receiver.recv(100) == b"still here"

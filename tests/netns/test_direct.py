@@ -1,6 +1,5 @@
 """Servers that answer clients themselves, once each of them has done what `swlb doctor` says."""
 
-import json
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -9,7 +8,8 @@ import pytest
 
 from netns import arm
 from netns.arm import beside
-from netns.running import Host, Site, Swlb, cli, made_namespaces
+from netns.running import Host, Site, made_namespaces
+from netns.settings import settled
 from netns.sites import Transparent, site
 from netns.traffic import get, http_server
 
@@ -29,15 +29,6 @@ def direct(config: dict[str, Any]) -> None:
         del server["port"]
 
 
-def obey(swlb: Swlb, servers: Iterable[Host]) -> None:
-    """Every server has run the commands that are for its addresses."""
-    for patient in json.loads(cli("doctor", str(swlb.file), "--json").stdout):
-        (host,) = (host for host in servers if patient["address"] in (host.ipv4, host.ipv6))
-        for command in (command for step in patient["steps"] for command in step["commands"]):
-            done = host.run(*command.split())
-            assert done.returncode == 0, done.stderr
-
-
 @contextmanager
 def serving_the_vip(servers: Iterable[Host], port: int) -> Iterator[None]:
     with ExitStack() as stack:
@@ -50,10 +41,13 @@ def serving_the_vip(servers: Iterable[Host], port: int) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def inline(tmp_path_factory) -> Iterator[Site]:
     """swlb is the switch between client and servers."""
-    with made_namespaces() as make, site(Transparent, make, tmp_path_factory.mktemp("direct"), change=direct) as at:
-        obey(at.swlb, at.servers)
-        with serving_the_vip(at.servers, 80):
-            yield at
+    with (
+        made_namespaces() as make,
+        site(Transparent, make, tmp_path_factory.mktemp("direct"), change=direct) as at,
+        settled(at.swlb.file, at.servers),
+        serving_the_vip(at.servers, 80),
+    ):
+        yield at
 
 
 @FAMILIES
@@ -67,8 +61,7 @@ def test_servers_take_turns_and_see_client_and_vip(inline, family) -> None:
 def test_beside_a_switch_no_reply_passes_swlb_and_that_is_no_event(make_netns, tmp_path) -> None:
     with beside(make_netns, tmp_path, forward="dsr", port=arm.PORT) as (swlb, hosts):
         servers = [hosts["web1"], hosts["web2"]]
-        obey(swlb, servers)
-        with serving_the_vip(servers, arm.PORT):
+        with settled(swlb.file, servers), serving_the_vip(servers, arm.PORT):
             for family in (4, 6):
                 answers = [get(hosts["client"], arm.VIPS[family], arm.PORT) for _ in range(2)]
                 assert {answer.server for answer in answers} == {"web1", "web2"}

@@ -203,7 +203,6 @@ def icmp_error(sock: socket.socket, data: bytes) -> IcmpError:
     sock.send(data)
     with suppress(OSError):
         sock.recv(100)  # returns with the error as soon as it is queued
-    sock.setblocking(False)
     _, control, _, _ = sock.recvmsg(65536, 512, socket.MSG_ERRQUEUE)
     found = next(found for at, kind, found in control if (at, kind) == (level, recverr))
     _, _, kind, code, _, info, _ = EXTENDED_ERROR.unpack_from(found)
