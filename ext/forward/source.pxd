@@ -87,11 +87,8 @@ cdef inline bint source_find(tables_t *tables, pool_t *pool, int family, uint8_t
     """
     if likely(pool_find(&tables.sources, pool, family, kind_of(protocol), source, l4_port)):
         return True
-    if (source_free_closed(tables, pool, family, protocol)
-            and pool_find(&tables.sources, pool, family, kind_of(protocol), source, l4_port)):
-        return True
-    pool.exhausted += 1
-    return False
+    return (source_free_closed(tables, pool, family, protocol)
+            and pool_find(&tables.sources, pool, family, kind_of(protocol), source, l4_port))
 
 
 cdef inline bint source_free_closed(tables_t *tables, pool_t *pool, int family, uint8_t protocol) noexcept nogil:

@@ -38,11 +38,9 @@ cdef struct source_t:
 cdef struct pool_t:        # what a service, or a segment that masquerades, may use
     uint16_t sources[POOL_ADDRESSES]
     uint16_t n_sources
-    uint16_t turn          # address that is asked first next time
     uint16_t first         # ports, both inclusive
     uint16_t last
     uint16_t cursor[KINDS] # port given last
-    uint64_t exhausted     # times none was left
 
 cdef struct sources_t:
     source_t sources[SOURCES]
@@ -128,11 +126,14 @@ cdef inline uint32_t held_next(const held_t *held, uint32_t first, uint32_t last
 
 cdef inline bint pool_find(sources_t *table, pool_t *pool, int family, uint32_t kind, uint16_t *source,
                            be16 *l4_port) noexcept nogil:
-    """An address of the family and a free port of it; False when none is left. It is free until `source_hold`."""
+    """The first address of the family with a free port, and that; False: none is left. It is free until `source_hold`.
+
+    So one host keeps one address as long as it has ports (RFC 4787 4.1, REQ-2).
+    """
     cdef uint32_t i, number = 0
     cdef uint16_t index
     for i in range(pool.n_sources):
-        index = pool.sources[(pool.turn + i) % pool.n_sources]
+        index = pool.sources[i]
         if ip_is_v4(table.sources[index].ip) != (family == V4):
             continue
         number = held_next(&table.sources[index].held[kind], pool.cursor[kind] + 1, pool.last)
