@@ -8,7 +8,7 @@ has the address). Who finds the home full lies in one of the next buckets, and t
 goes on only as long as somebody has. A session never moves. What is counted lies apart, in its account.
 
 An IPv4 session takes 32 bytes of account and, with the buckets 70 % full, 30.5 of buckets; an IPv6 one 48 and 30.5.
-Fuller buckets, or two of them fetched at once, made look-ups slower; huge pages made no difference.
+Fetching two buckets at once made look-ups slower; huge pages made no difference.
 Memory is mapped at start for the configured number and touched only as it is used. The number is that of all tables of
 all workers, which count in one place. Full: nothing is evicted, the insert fails; as for whom PROBES buckets are full,
 or whose end point has CROWD sessions, since one client end point may call many ports of a VIP.
