@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from swlb import ports as devices
-from swlb.addresses import Address, mac_text, unpacked
+from swlb.addresses import mac_text, unpacked
 from swlb.api import control_socket, serve
-from swlb.balancer import Balancer, Way, up_at_start
+from swlb.balancer import Balancer, Towards, up_at_start
 from swlb.build import Built, build, host_port_name
 from swlb.clock import Clock, SystemClock
 from swlb.config import Config
@@ -22,6 +22,7 @@ from swlb.errors import SwlbError
 from swlb.events import Events
 from swlb.figures import Row, slices
 from swlb.ports import Ports
+from swlb.probes import Way
 from swlb.surroundings import check_surroundings, kernel_ports
 
 log = logging.getLogger("swlb")
@@ -177,14 +178,15 @@ class _Names:
         return None if index is None else self._segments[index]
 
 
-def _ways(config: Config, ports: Ports) -> dict[str, Way]:
-    """By which device and from which addresses probes leave, by segment."""
-    ways = {}
+def _ways(config: Config, ports: Ports) -> dict[Towards, Way]:
+    """By which device and from which address probes leave, by segment and IP version."""
+    ways: dict[Towards, Way] = {}
     for segment in config.segments.values():
         if segment.addresses:
+            device = ports.opened[host_port_name(segment.name)].device.device
+            ways |= {(segment.name, version): Way(device) for version in (4, 6)}
             # The first address of a family wins, as in a worker.
-            sources: dict[int, Address] = {i.version: i.ip for i in reversed(segment.addresses)}
-            ways[segment.name] = Way(ports.opened[host_port_name(segment.name)].device.device, sources)
+            ways |= {(segment.name, own.version): Way(device, own.ip) for own in reversed(segment.addresses)}
     return ways
 
 

@@ -10,23 +10,17 @@ from swlb.bypass import notice
 from swlb.checks import Checks, CheckStatus, Key
 from swlb.clock import Clock
 from swlb.config import Config, Service
+from swlb.config.check_models import KEYS_OF_TYPE
 from swlb.config.ways import segment_towards
 from swlb.errors import SwlbError
 from swlb.events import Events
 from swlb.health import Transition
-from swlb.probes import Target
+from swlb.probes import Target, Way
 from swlb.servers import ServerState, read_order
 
 NO_CHECK = "no check"
+Towards = tuple[str, int]  # the name of a segment, and an IP version
 BYPASS_GAP_S = 60.0  # a client asks again and again
-
-
-@dataclass(frozen=True)
-class Way:
-    """How probes reach the servers of a segment: by which device, from which address of each family."""
-
-    device: str
-    sources: Mapping[int, Address]
 
 
 @dataclass(frozen=True)
@@ -49,8 +43,8 @@ def up_at_start(config: Config) -> dict[Key, bool]:
 class Balancer:
     """The servers' states. Everything happens in the event loop's thread."""
 
-    def __init__(self, config: Config, built: Built, ways: Mapping[str, Way], clock: Clock, events: Events) -> None:
-        """`ways` by segment."""
+    def __init__(self, config: Config, built: Built, ways: Mapping[Towards, Way], clock: Clock, events: Events) -> None:
+        """`ways` of probes, by segment and IP version."""
         self.config = config
         self.built = built
         self.events = events
@@ -120,14 +114,13 @@ class Balancer:
         assert check is not None
         towards = segment_towards(self.config, state.config.address)
         assert towards is not None, "the configuration's check has let a server through that cannot be reached"
-        way = self._ways[towards.name]
-        l4_port = None if check.type == "icmp" else check.port or state.config.port or state.service.port_first
+        has_port = "port" in KEYS_OF_TYPE[check.type]
+        l4_port = (check.port or state.config.port or state.service.port_first) if has_port else None
         self._checks.start(
             state.key,
             check,
             Target(state.config.address, l4_port),
-            device=way.device,
-            source=way.sources.get(state.config.address.version),
+            self._ways[towards.name, state.config.address.version],
             initial=initial,
             position=position,
         )

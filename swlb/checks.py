@@ -6,15 +6,14 @@ in one event loop; nothing here may be called from another thread.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
-from swlb import probes
 from swlb.clock import Clock
-from swlb.health import CHECKING, UNPROBED, Health, Timers, Transition
-from swlb.probes import Address, Outcome, Target
+from swlb.config import Check
+from swlb.health import CHECKING, UNPROBED, Health, Transition
+from swlb.probes import Outcome, Probe, Target, Way, probe_of
 
 log = logging.getLogger(__name__)
 
@@ -25,24 +24,6 @@ News = TypeVar("News")
 # servers that serve nobody until then wait least.
 SPREAD_S = 1.0
 SPREAD_CHECKING_S = 0.2
-
-
-class Check(Timers, Protocol):
-    """A configured check: the timers, and the kind of probe."""
-
-    @property
-    def type(self) -> str:
-        """A key of the table of probes, such as tcp."""
-
-
-class Probe(Protocol):
-    """One kind of probe; swlb.probes.tcp is one."""
-
-    async def __call__(self, target: Target, *, device: str | None, source: Address | None, response: float) -> Outcome:
-        """How one probe of `target` ended, after at most `response` seconds."""
-
-
-PROBES: Mapping[str, Probe] = MappingProxyType({"tcp": probes.tcp, "icmp": probes.icmp})
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +52,8 @@ class _Server:
     key: Key
     check: Check
     target: Target
-    device: str | None
-    source: Address | None
+    way: Way
+    probe: Probe
     health: Health
     last: Outcome | None = None
 
@@ -96,12 +77,12 @@ class Checks:
         *,
         on_transition: Callable[[Key, Transition], None],
         on_probe: Callable[[Key, Outcome], None],
-        probes: Mapping[str, Probe] = PROBES,
+        probe_of: Callable[[str], Probe] = probe_of,
     ) -> None:
         self._clock = clock
         self._on_transition = on_transition
         self._on_probe = on_probe
-        self._probes = probes
+        self._probe_of = probe_of
         self._servers: dict[Key, _Server] = {}
         self._tasks: dict[_Server, asyncio.Task[None]] = {}  # those stopped stay until they have ended
 
@@ -110,9 +91,8 @@ class Checks:
         key: Key,
         check: Check,
         target: Target,
+        way: Way,
         *,
-        device: str | None = None,
-        source: Address | None = None,
         initial: str | None = None,
         position: tuple[int, int] = (0, 1),
     ) -> None:
@@ -125,7 +105,7 @@ class Checks:
         initial = check.initial if initial is None else initial
         first_at = now + first_delay(check.interval, position=position, initial=initial)
         health = Health(check, now=now, first_probe_at=first_at, initial=initial)
-        server = _Server(key, check, target, device, source, health)
+        server = _Server(key, check, target, way, self._probe_of(check.type), health)
         self._servers[key] = server
         task = asyncio.get_running_loop().create_task(self._run(server), name=f"check {'/'.join(key)}")
         self._tasks[server] = task
@@ -188,11 +168,8 @@ class Checks:
         began = self._clock.now()
         strikes = server.health.timeout_at
         alarm = None if strikes is None else asyncio.create_task(self._strike(server, strikes))
-        probe = self._probes[server.check.type]
         try:
-            return await probe(
-                server.target, device=server.device, source=server.source, response=server.check.response
-            )
+            return await server.probe(server.check, server.target, server.way)
         except Exception as error:
             # A mistake in a probe must not end the task: the server would keep its state for ever.
             log.exception("check %s: the probe failed in itself", "/".join(server.key))

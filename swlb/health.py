@@ -76,8 +76,8 @@ class Verdict(Protocol):
     """What a Health reads of a probe's outcome."""
 
     @property
-    def ok(self) -> bool:
-        """Whether the server answered as it should."""
+    def ok(self) -> bool | None:
+        """Whether the server answered as it should; None where the probe says nothing of it."""
 
     @property
     def status(self) -> str:

@@ -6,23 +6,18 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from swlb.checks import Checks
+from swlb.config import Check
 from swlb.health import Transition
-from swlb.probes import Outcome, Target
+from swlb.probes import Outcome, Target, Way
 from tests.manual_clock import ManualClock
 
 WEB1, WEB2 = ("web", "web1"), ("web", "web2")
 NEVER = float("inf")
 
 
-class Check(NamedTuple):
-    type: str = "fake"
-    interval: float = 2.0
-    response: float = 1.0
-    retries: int = 3
-    timeout: float | None = None
-    dead_interval: float = 10.0
-    rise: int = 2
-    initial: str = "checking"
+def check(*, timeout: float = NEVER, initial: str = "checking", **timers: object) -> Check:
+    """A check without a timeout of its own."""
+    return Check(timeout=timeout, initial=initial, **timers)
 
 
 class Answer(NamedTuple):
@@ -44,12 +39,12 @@ class Bench:
         self.starts: dict[Target, list[float]] = defaultdict(list)
         self.heard: list[tuple[float, tuple[str, str], str]] = []
         self.cancelled = 0
-        self.asked_with: dict[str, object] = {}
+        self.asked_with: list[object] = []
         self.checks = Checks(
             self.clock,
             on_transition=lambda key, change: self.hear_transition(key, change),
             on_probe=lambda key, outcome: self.hear_probe(key, outcome),
-            probes={"fake": self.probe},
+            probe_of=lambda kind: self.probe,
         )
 
     def hear_transition(self, key: tuple[str, str], change: Transition) -> None:
@@ -60,11 +55,11 @@ class Bench:
 
     def start(self, key: tuple[str, str] = WEB1, *, initial: str = "checking", **rules: object) -> Target:
         target = Target(f"address of {key}", 80)
-        self.checks.start(key, Check(initial=initial, **rules), target)
+        self.checks.start(key, check(initial=initial, **rules), target, Way())
         return target
 
-    async def probe(self, target: Target, **asked_with: object) -> Outcome:
-        self.asked_with = asked_with
+    async def probe(self, check: Check, target: Target, way: Way) -> Outcome:
+        self.asked_with.append((check, way))
         self.starts[target].append(self.clock.now())
         answers = self.answers[target]
         answer = answers.pop(0) if len(answers) > 1 else answers[0]

@@ -4,11 +4,12 @@ from dataclasses import dataclass, field
 
 from manual_clock import ManualClock
 
-from swlb.balancer import Balancer, Way, up_at_start
+from swlb.balancer import Balancer, up_at_start
 from swlb.build import Built, Opened, build, host_port_name
 from swlb.config import Config, parse
 from swlb.events import Events
 from swlb.ports import Ports
+from swlb.probes import Way
 
 CONFIG = """\
 mode: routed
@@ -60,5 +61,5 @@ def control(text: str = CONFIG) -> Control:
     names = [*config.ports, *map(host_port_name, config.segments)]
     built = build(config, {name: Opened((), 1500) for name in names}, up_at_start=up_at_start(config))
     events, clock = Events(), ManualClock(100.0)
-    ways = {name: Way("lo", {}) for name in config.segments}
+    ways = {(name, version): Way("lo") for name in config.segments for version in (4, 6)}
     return Control(config, built, events, clock, Balancer(config, built, ways, clock, events))

@@ -6,8 +6,17 @@ import os
 import subprocess
 from collections.abc import Coroutine
 
+from swlb.config import Check
+from swlb.config.values import Address
 from swlb.namespaces import namespace
-from swlb.probes import Outcome
+from swlb.probes import Outcome, Target, Way, probe_of
+
+
+def ask(
+    kind: str, target: Target, *, device: str | None = None, source: Address | None = None, **keys: object
+) -> Coroutine[None, None, Outcome]:
+    """One probe of that kind, with those keys of a check."""
+    return probe_of(kind)(Check(type=kind, **keys), target, Way(device, source))
 
 
 def probed(steps: Coroutine[None, None, Outcome]) -> Outcome:

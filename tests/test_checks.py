@@ -6,8 +6,8 @@ import logging
 import pytest
 
 from swlb.checks import first_delay
-from swlb.probes import Target
-from tests.checks_bench import NEVER, REFUSED, SILENT, UP, WEB1, WEB2, Answer, Check, on_bench
+from swlb.probes import Target, Way
+from tests.checks_bench import NEVER, REFUSED, SILENT, UP, WEB1, WEB2, Answer, check, on_bench
 
 
 def test_probes_start_an_interval_apart_while_up():
@@ -170,7 +170,7 @@ def test_a_server_started_again_starts_afresh():
 
 def test_the_state_a_server_starts_in_can_be_given():
     async def scenario(bench):
-        bench.checks.start(WEB1, Check(initial="down"), Target("any", 80), initial="up")
+        bench.checks.start(WEB1, check(initial="down"), Target("any", 80), Way(), initial="up")
         assert bench.checks.status(WEB1).operational == "up"
 
     on_bench(scenario)
@@ -178,9 +178,10 @@ def test_the_state_a_server_starts_in_can_be_given():
 
 def test_a_probe_is_given_the_way_and_the_time_it_has():
     async def scenario(bench):
-        bench.checks.start(WEB1, Check(response=0.7), Target("any", 80), device="swh0", source="source")
+        asked, way = check(response=0.7), Way("swh0", "source")
+        bench.checks.start(WEB1, asked, Target("any", 80), way)
         await bench.clock.advance_to(0.0)
-        assert bench.asked_with == {"device": "swh0", "source": "source", "response": 0.7}
+        assert bench.asked_with == [(asked, way)]
 
     on_bench(scenario)
 
@@ -283,7 +284,7 @@ def test_first_probes_spread_over_the_interval_or_less(interval, initial, last):
 def test_a_server_started_as_one_of_several_waits_for_its_turn():
     async def scenario(bench):
         target = Target("any", 80)
-        bench.checks.start(WEB1, Check(initial="up", interval=30.0), target, position=(1, 4))
+        bench.checks.start(WEB1, check(initial="up", interval=30.0), target, Way(), position=(1, 4))
         await bench.clock.advance_to(5.0)
         assert bench.starts[target] == [0.25]
 

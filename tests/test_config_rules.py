@@ -90,7 +90,8 @@ CASES = [
          "15: services.web.vip[1]: found fd00:1::100, and no server of the service is IPv6; "
          "expected a server with IPv6"),
     Case("an icmp check with a port", "type: tcp", "type: icmp, port: 80",
-         "17: services.web.check.port: found 80; expected no port, because an icmp check has none"),
+         "17: services.web.check.port: found a key that a check of type icmp does not have; "
+         "expected a type that has it: tcp, http, https, tls, udp, dns, script or agent"),
     Case("a tcp check that has no port to probe", "port: 53, protocol: udp",
          "port: 5-6, check: {}, servers: {a: {address: 10.0.2.9}}",
          "21: services.dns.check: found no port to probe on server a, because the service has many; "

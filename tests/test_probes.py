@@ -1,4 +1,4 @@
-"""swlb/probes.py: tcp against servers on loopback. Hosts and routers in between are in test_probes_hosts.py."""
+"""swlb/probes: tcp against servers on loopback. Hosts and routers in between are in test_probes_hosts.py."""
 
 import asyncio
 import resource
@@ -10,8 +10,8 @@ from ipaddress import ip_address
 
 import pytest
 
-from swlb.probes import Outcome, Target, tcp
-from tests.probing import probed
+from swlb.probes import Outcome, Target
+from tests.probing import ask, probed
 
 HOSTS = ["127.0.0.9", "::1"]
 LISTEN_ONE = 0  # a backlog of 0 holds one connection; what comes after it is silence
@@ -33,17 +33,17 @@ def target_of(sock: socket.socket) -> Target:
 
 
 def test_a_completed_handshake_is_l4ok(listener):
-    outcome = probed(tcp(target_of(listener), response=5.0))
+    outcome = probed(ask("tcp", target_of(listener), response=5.0))
     assert (outcome.ok, outcome.status) == (True, "L4OK")
 
 
 def test_a_good_outcome_names_the_server_and_the_time(listener):
-    outcome = probed(tcp(target_of(listener), response=5.0))
+    outcome = probed(ask("tcp", target_of(listener), response=5.0))
     assert outcome.detail == f"connected to {target_of(listener)} in {outcome.duration_ms:.1f} ms"
 
 
 def test_the_server_sees_an_orderly_end(listener):
-    probed(tcp(target_of(listener), response=5.0))
+    probed(ask("tcp", target_of(listener), response=5.0))
     accepted, _ = listener.accept()
     with accepted:
         assert accepted.recv(1) == b""
@@ -52,21 +52,21 @@ def test_the_server_sees_an_orderly_end(listener):
 def test_a_closed_l4_port_is_l4con(listener):
     target = target_of(listener)
     listener.close()
-    outcome = probed(tcp(target, response=5.0))
+    outcome = probed(ask("tcp", target, response=5.0))
     assert (outcome.ok, outcome.status) == (False, "L4CON")
     assert outcome.detail == f"connection refused by {target} after {outcome.duration_ms:.1f} ms"
 
 
 def test_a_silent_server_is_l4tout_after_response(listener):
     with socket.create_connection(listener.getsockname()[:2]):  # takes the one place in the backlog
-        outcome = probed(tcp(target_of(listener), response=0.2))
+        outcome = probed(ask("tcp", target_of(listener), response=0.2))
     assert (outcome.ok, outcome.status) == (False, "L4TOUT")
     assert 200 <= outcome.duration_ms < 2000
 
 
 def test_a_cancelled_probe_leaves_no_socket(listener):
     async def cancelled() -> Outcome:
-        probe = asyncio.ensure_future(tcp(target_of(listener), response=60.0))
+        probe = asyncio.ensure_future(ask("tcp", target_of(listener), response=60.0))
         await asyncio.sleep(0.05)
         probe.cancel()
         await asyncio.gather(probe, return_exceptions=True)
@@ -80,7 +80,7 @@ def test_a_cancelled_probe_leaves_no_socket(listener):
 def test_an_answer_that_came_during_a_stall_of_ours_counts(listener):
     async def stalled() -> Outcome:
         asyncio.get_running_loop().call_soon(lambda: asyncio.get_running_loop().call_soon(time.sleep, 0.1))
-        return await tcp(target_of(listener), response=0.05)
+        return await ask("tcp", target_of(listener), response=0.05)
 
     outcome = probed(stalled())
     assert outcome.status == "L4OK"
@@ -88,24 +88,24 @@ def test_an_answer_that_came_during_a_stall_of_ours_counts(listener):
 
 def test_a_probe_comes_from_the_source_it_is_given(listener):
     source = ip_address("127.0.0.77" if listener.family == socket.AF_INET else "::1")
-    probed(tcp(target_of(listener), source=source, response=5.0))
+    probed(ask("tcp", target_of(listener), source=source, response=5.0))
     accepted, (address, *_) = listener.accept()
     accepted.close()
     assert address == str(source)
 
 
 def test_a_probe_goes_by_the_device_it_is_given(listener):
-    assert probed(tcp(target_of(listener), device="lo", response=5.0)).status == "L4OK"
+    assert probed(ask("tcp", target_of(listener), device="lo", response=5.0)).status == "L4OK"
 
 
 def test_a_device_that_does_not_exist_is_sockerr(listener):
-    outcome = probed(tcp(target_of(listener), device="swlb-no-such", response=5.0))
+    outcome = probed(ask("tcp", target_of(listener), device="swlb-no-such", response=5.0))
     assert (outcome.ok, outcome.status) == (False, "SOCKERR")
     assert outcome.detail == f"{target_of(listener)} could not be probed from this host: No such device"
 
 
 def test_a_source_that_is_not_ours_is_sockerr():
-    outcome = probed(tcp(Target(ip_address("127.0.0.1"), 9), source=ip_address("198.51.100.1"), response=5.0))
+    outcome = probed(ask("tcp", Target(ip_address("127.0.0.1"), 9), source=ip_address("198.51.100.1"), response=5.0))
     assert outcome.status == "SOCKERR"
 
 
@@ -123,7 +123,7 @@ def no_descriptors_left() -> Iterator[None]:
 def test_no_descriptors_left_is_sockerr():
     async def run() -> Outcome:
         with no_descriptors_left():
-            return await tcp(Target(ip_address("127.0.0.1"), 9), response=5.0)
+            return await ask("tcp", Target(ip_address("127.0.0.1"), 9), response=5.0)
 
     outcome = asyncio.run(run())
     assert outcome.status == "SOCKERR"

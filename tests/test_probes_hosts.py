@@ -1,4 +1,4 @@
-"""swlb/probes.py: icmp on loopback, and both kinds towards hosts and routers in namespaces."""
+"""swlb/probes: icmp on loopback, and both kinds towards hosts and routers in namespaces."""
 
 import asyncio
 import time
@@ -7,8 +7,8 @@ from ipaddress import ip_address
 import pytest
 from scapy.layers.inet import ICMP, IP
 
-from swlb.probes import Outcome, Target, icmp, tcp
-from tests.probing import inside, probed, probed_in
+from swlb.probes import Outcome, Target
+from tests.probing import ask, inside, probed, probed_in
 
 HOSTS = ["127.0.0.9", "::1"]
 
@@ -16,7 +16,7 @@ HOSTS = ["127.0.0.9", "::1"]
 @pytest.mark.root
 @pytest.mark.parametrize("host", HOSTS)
 def test_an_echo_reply_is_l3ok(host):
-    outcome = probed(icmp(Target(ip_address(host)), response=5.0))
+    outcome = probed(ask("icmp", Target(ip_address(host)), response=5.0))
     assert (outcome.ok, outcome.status) == (True, "L3OK")
 
 
@@ -24,7 +24,7 @@ def test_an_echo_reply_is_l3ok(host):
 @pytest.mark.parametrize("host", HOSTS)
 def test_many_probes_at_once_do_not_take_each_others_replies(host):
     async def run() -> list[Outcome]:
-        return await asyncio.gather(*(icmp(Target(ip_address(host)), response=5.0) for _ in range(50)))
+        return await asyncio.gather(*(ask("icmp", Target(ip_address(host)), response=5.0) for _ in range(50)))
 
     assert {outcome.status for outcome in asyncio.run(run())} == {"L3OK"}
 
@@ -34,7 +34,7 @@ def test_many_probes_at_once_do_not_take_each_others_replies(host):
 def test_a_host_that_does_not_echo_is_l3tout(netns, host):
     knob = "ipv6/icmp/echo_ignore_all" if ":" in host else "ipv4/icmp_echo_ignore_all"
     inside(netns, f"sysctl -qw net/{knob}=1")
-    outcome = probed_in(netns, icmp(Target(ip_address(host)), response=0.2))
+    outcome = probed_in(netns, ask("icmp", Target(ip_address(host)), response=0.2))
     assert outcome.status == "L3TOUT"
     assert 200 <= outcome.duration_ms < 2000
 
@@ -51,7 +51,7 @@ def test_a_flood_of_others_replies_does_not_stretch_response(monkeypatch):
             return others_reply, ("127.0.0.9", 0)
 
         monkeypatch.setattr(asyncio.get_running_loop(), "sock_recvfrom", received_at_once)
-        return await icmp(Target(ip_address("127.0.0.9")), response=0.05)
+        return await ask("icmp", Target(ip_address("127.0.0.9")), response=0.05)
 
     assert asyncio.run(run()).status == "L3TOUT"
 
@@ -79,7 +79,7 @@ def behind_router(make_netns) -> str:
     return host
 
 
-PROBES = [tcp, icmp]
+PROBES = ["tcp", "icmp"]
 DEVICES = [None, "dev0"]
 
 
@@ -88,8 +88,8 @@ DEVICES = [None, "dev0"]
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("probe", PROBES)
 def test_a_host_that_answers_no_arp_or_nd_is_l2tout(behind_router, probe, device, address):
-    target = Target(ip_address(address), 80 if probe is tcp else None)
-    outcome = probed_in(behind_router, probe(target, device=device, response=0.2))
+    target = Target(ip_address(address), 80 if probe == "tcp" else None)
+    outcome = probed_in(behind_router, ask(probe, target, device=device, response=0.2))
     assert (outcome.ok, outcome.status) == (False, "L2TOUT")
     asked = "neighbour discovery" if ":" in address else "ARP"
     assert outcome.detail == f"{address} did not answer {asked} within {outcome.duration_ms:.0f} ms"
@@ -97,13 +97,13 @@ def test_a_host_that_answers_no_arp_or_nd_is_l2tout(behind_router, probe, device
 
 @pytest.mark.root
 def test_a_host_without_a_route_is_looked_for_on_the_device_itself(behind_router):
-    outcome = probed_in(behind_router, tcp(Target(ip_address("10.66.0.1"), 80), device="dev0", response=0.2))
+    outcome = probed_in(behind_router, ask("tcp", Target(ip_address("10.66.0.1"), 80), device="dev0", response=0.2))
     assert outcome.status == "L2TOUT"
 
 
 @pytest.mark.root
 def test_a_host_the_kernel_gave_up_on_is_l2tout(behind_router):
-    outcome = probed_in(behind_router, tcp(Target(ip_address("10.77.0.9"), 80), response=10.0))
+    outcome = probed_in(behind_router, ask("tcp", Target(ip_address("10.77.0.9"), 80), response=10.0))
     assert outcome.status == "L2TOUT"
     assert outcome.duration_ms < 5000
 
@@ -111,7 +111,7 @@ def test_a_host_the_kernel_gave_up_on_is_l2tout(behind_router):
 @pytest.mark.root
 @pytest.mark.parametrize("address", ["10.99.0.1", "fd99::1"])
 def test_a_gateway_that_answers_no_arp_or_nd_is_l2tout_and_named(behind_router, address):
-    outcome = probed_in(behind_router, tcp(Target(ip_address(address), 80), device="dev0", response=0.2))
+    outcome = probed_in(behind_router, ask("tcp", Target(ip_address(address), 80), device="dev0", response=0.2))
     gateway = "fd77::9" if ":" in address else "10.77.0.9"
     assert outcome.status == "L2TOUT"
     assert outcome.detail.startswith(f"{gateway}, the gateway towards {address}, did not answer")
@@ -122,8 +122,8 @@ def test_a_gateway_that_answers_no_arp_or_nd_is_l2tout_and_named(behind_router, 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("probe", PROBES)
 def test_a_router_that_knows_no_way_is_l3unr(behind_router, probe, device, address):
-    target = Target(ip_address(address), 80 if probe is tcp else None)
-    outcome = probed_in(behind_router, probe(target, device=device, response=5.0))
+    target = Target(ip_address(address), 80 if probe == "tcp" else None)
+    outcome = probed_in(behind_router, ask(probe, target, device=device, response=5.0))
     assert (outcome.ok, outcome.status) == (False, "L3UNR")
 
 
@@ -131,5 +131,5 @@ def test_a_router_that_knows_no_way_is_l3unr(behind_router, probe, device, addre
 @pytest.mark.parametrize("probe", PROBES)
 def test_no_route_is_l3unr(netns, probe):
     target = Target(ip_address("10.77.0.9"), 80)
-    outcome = probed_in(netns, probe(target, response=5.0))
+    outcome = probed_in(netns, ask(probe, target, response=5.0))
     assert (outcome.status, outcome.detail) == ("L3UNR", f"{target} cannot be reached: Network is unreachable")

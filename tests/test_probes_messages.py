@@ -1,4 +1,4 @@
-"""Which ICMP messages answer an echo request of swlb/probes.py; scapy builds them."""
+"""Which ICMP messages answer an echo request of swlb/probes/icmp.py; scapy builds them."""
 
 import struct
 from ipaddress import ip_address
@@ -10,7 +10,7 @@ from scapy.layers.inet import ICMP, IP, ICMPerror, IPerror
 from scapy.layers.inet6 import ICMPv6DestUnreach, ICMPv6EchoReply, ICMPv6EchoRequest, ICMPv6TimeExceeded, IPv6
 from scapy.packet import Raw
 
-from swlb.echo import Echo
+from swlb.probes.echo import Echo
 
 ECHO4 = Echo(ip_address("10.0.2.11"), id=0x1234, seq=7, token=bytes(range(16)))
 ECHO6 = Echo(ip_address("fd00:2::11"), id=0x1234, seq=7, token=bytes(range(16)))

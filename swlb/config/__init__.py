@@ -13,8 +13,9 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from swlb.config.check_models import Check
 from swlb.config.draft import Draft
-from swlb.config.models import Check, Config, Gue, Limits, Port, Route, Segment, Server, Service, Timeouts
+from swlb.config.models import Config, Gue, Limits, Port, Route, Segment, Server, Service, Timeouts
 from swlb.config.rules import broken_rules, namespaces_exist
 from swlb.config.source import Source, read_yaml
 from swlb.config.values import Address, Interface, Network
@@ -72,6 +73,7 @@ def _parsed(text: str, file: str, namespaces: Collection[str] | None) -> Config:
     draft = Draft(source.data, source.findings)
     draft.refuse_gaps()
     draft.refuse_unknown_keys()
+    draft.refuse_foreign_keys()
     config = draft.config()
     if config is not None:
         draft.findings += list(broken_rules(config, draft.is_sound))

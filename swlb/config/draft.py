@@ -4,13 +4,14 @@ Whatever is wrong is named and taken out of the data, with as little around it a
 become a Config that the rules may judge, and one run names everything.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import takewhile
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from swlb.config.check_models import Check, foreign_keys, keys_of_check, types_with
 from swlb.config.gaps import NOT_BUILT
 from swlb.config.models import PLACES, Config, Service, keys_of
 from swlb.config.source import Finding, Path, show
@@ -44,10 +45,21 @@ class Draft:
         """Keys that the configuration does not have are found, with the nearest that it has."""
         for place, model in PLACES.items():
             for path, mapping in list(_find(self.data, place)):
-                unknown = [key for key in mapping if key not in KEYS[model]] if isinstance(mapping, dict) else []
-                for key in unknown:
-                    known = one_of(KEYS[model], instead_of=key)
+                if not isinstance(mapping, dict):
+                    continue
+                for key in [key for key in mapping if key not in KEYS[model]]:
+                    known = one_of(_keys_at(model, mapping), instead_of=key)
                     self.findings.append(Finding((*path, key), "an unknown key", f"one of {known}"))
+                    self._remove((*path, key))
+
+    def refuse_foreign_keys(self) -> None:
+        """Keys that only checks of another type have are found, with the types that do."""
+        for place in (place for place, model in PLACES.items() if model is Check):
+            for path, check in list(_find(self.data, place)):
+                mapping = check if isinstance(check, dict) else {}
+                for key in foreign_keys(mapping):
+                    found = f"a key that a check of type {mapping.get('type', 'tcp')} does not have"
+                    self.findings.append(Finding((*path, key), found, f"a type that has it: {types_with(key)}"))
                     self._remove((*path, key))
 
     def config(self) -> Config | None:
@@ -127,9 +139,14 @@ def _form_at(path: Path) -> str:
     """What a mapping, a list or a required value at the path looks like."""
     model = _model_at(path)
     if model:
-        return f"a mapping with keys of {', '.join(KEYS[model])}"
+        return f"a mapping with keys of {', '.join(_keys_at(model, {}))}"
     parent = _model_at(path[:-1])
     return KEYS[parent][str(path[-1])] if parent else "another value"
+
+
+def _keys_at(model: type, mapping: dict) -> Iterable[str]:
+    """The keys that this mapping of the model may have."""
+    return keys_of_check(mapping) if model is Check else KEYS[model]
 
 
 def _model_at(path: Path) -> type | None:

@@ -11,8 +11,9 @@ from typing import Annotated, get_type_hints
 from pydantic import BeforeValidator, Field, PlainValidator
 from pydantic.fields import FieldInfo
 
+from swlb.config.check_models import Check, Step
 from swlb.config.forms import Flag, Host, Name, TableSize, named
-from swlb.config.service_models import TIMEOUTS, Check, Gue, Server, Service, Timeouts
+from swlb.config.service_models import TIMEOUTS, Gue, Server, Service, Timeouts
 from swlb.config.values import (
     DEVICE,
     DEVICE_MAX_LEN,
@@ -157,6 +158,7 @@ PLACES: dict[tuple[str, ...], type] = {
     ("services", "*"): Service,
     ("services", "*", "timeouts"): Timeouts,
     ("services", "*", "check"): Check,
+    ("services", "*", "check", "steps", "*"): Step,
     ("services", "*", "gue"): Gue,
     ("services", "*", "servers", "*"): Server,
 }

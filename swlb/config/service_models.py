@@ -5,7 +5,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 
-from swlb.config.forms import Count, Host, IdleTime, L4Port, Name, ProbeTime, Reject, named
+from swlb.config.check_models import Check
+from swlb.config.forms import Host, IdleTime, L4Port, Name, Reject, named
 from swlb.config.values import (
     Address,
     PortRange,
@@ -15,10 +16,8 @@ from swlb.config.values import (
     nonempty,
     read_l4_ports,
     read_mss,
-    seconds,
     whole,
 )
-from swlb.durations import DAY
 
 SOURCE_PORTS = PortRange(1024, 65535)  # those that no server keeps for privileged clients
 TUNNELS = ("ipip", "gue")
@@ -48,22 +47,6 @@ class Timeouts:
 
 
 TIMEOUTS = Timeouts()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Check:
-    """How a service's servers are probed. Without `port`, the server's own."""
-
-    type: Annotated[str, choice("tcp", "icmp")] = "tcp"
-    port: L4Port | None = None
-    via: Annotated[str, choice("server")] = "server"
-    initial: Annotated[str, choice("up", "down", "checking")] = "checking"
-    interval: ProbeTime = 2.0
-    response: ProbeTime = 1.0
-    retries: Count = 3
-    timeout: Annotated[float, seconds(0, DAY)] = 5.0
-    dead_interval: ProbeTime = 10.0
-    rise: Count = 2
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from swlb.config.check_models import KEYS_OF_TYPE
 from swlb.config.models import Config, Server, Service
 from swlb.config.source import Finding, Path
 from swlb.config.values import Address, Network, PortRange
@@ -122,16 +123,14 @@ def services_are_few_enough(config: Config) -> Iterator[Finding]:
 
 
 def checks_know_their_port(config: Config) -> Iterator[Finding]:
-    """A TCP check has one port to probe on every server; an ICMP check has none."""
+    """A check of one port has one to probe on every server."""
     for service in config.services.values():
         check, path = service.check, ("services", service.name, "check")
         if check is None:
             continue
-        if check.type == "icmp" and check.port is not None:
-            yield Finding((*path, "port"), str(check.port), "no port, because an icmp check has none")
         has_range = service.port_first < service.port_last
         without = [server.name for server in service.servers.values() if server.port is None]
-        if check.type == "tcp" and check.port is None and has_range and without:
+        if "port" in KEYS_OF_TYPE[check.type] and check.port is None and has_range and without:
             found = f"no port to probe on server {without[0]}, because the service has many"
             yield Finding(path, found, "a port of the check, or one of each server")
 

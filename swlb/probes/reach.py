@@ -1,0 +1,131 @@
+"""What all kinds of probes share: sockets that leave by the right device, a time limit, and what errors mean.
+
+A probe ends in an Outcome, never in an OSError, and leaves no open socket, not even when it is cancelled. Every socket
+of a probe comes from `opened`.
+"""
+
+import asyncio
+import errno
+import os
+import socket
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pyroute2 import AsyncIPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from swlb.probes.outcome import Address, Outcome, Stopwatch, Target
+
+Result = TypeVar("Result")
+
+# From linux/in.h and linux/neighbour.h; Python's socket module has no names for them.
+IP_BIND_ADDRESS_NO_PORT = 24
+NUD_INCOMPLETE = 0x01
+NUD_FAILED = 0x20
+
+REFUSED = frozenset({errno.ECONNREFUSED, errno.ECONNRESET})
+# EACCES is what ICMPv6 "administratively prohibited" and a prohibiting route become; a lack of rights is EPERM.
+UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EACCES, errno.EHOSTDOWN})
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a probe leaves this host: by which device and from which address; None leaves it to the kernel."""
+
+    device: str | None = None
+    source: Address | None = None
+
+
+def opened(address: Address, kind: int, protocol: int = 0, *, way: Way) -> socket.socket:
+    """A non-blocking socket towards `address`, bound to the device and the source where the way names them."""
+    sock = socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6, kind, protocol)
+    try:
+        sock.setblocking(False)
+        if way.device is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, way.device.encode())
+        if way.source is not None:
+            if kind == socket.SOCK_STREAM:
+                # Without it bind() takes an l4_port for itself alone, and all probes share one range of them.
+                sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+            sock.bind((str(way.source), 0))
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+async def connected(target: Target, way: Way) -> socket.socket:
+    """A TCP connection to the target; the caller closes it. OSError says why there is none."""
+    assert target.l4_port is not None, "a probe over TCP needs an l4_port"
+    sock = opened(target.address, socket.SOCK_STREAM, way=way)
+    try:
+        await asyncio.get_running_loop().sock_connect(sock, (str(target.address), target.l4_port))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+async def within(response: float, steps: Coroutine[Any, Any, Result]) -> Result:
+    """What the steps returned, or TimeoutError after `response` seconds; they have ended either way.
+
+    Not asyncio.timeout: after a stall of this process longer than `response` it cancels steps whose answer has long
+    arrived, and every server would fail a probe for our own lateness. asyncio.wait lets them see the answer first.
+    """
+    task = asyncio.ensure_future(steps)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=response)
+        if not done:
+            raise TimeoutError
+        return task.result()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def failed(error: OSError, target: Target, way: Way, *, silent: str, watch: Stopwatch) -> Outcome:
+    """The Outcome of a probe that ended in an error; of TimeoutError it is `silent`, unless nobody is there at all."""
+    took_ms = watch.ms
+    if isinstance(error, TimeoutError):
+        hop = await _unresolved_hop(target.address, way.device)
+        if hop is not None:
+            return _no_neighbour(hop, target, took_ms)
+        return Outcome(False, silent, f"no answer from {target} within {took_ms:.0f} ms", took_ms, watch.phases)
+    if error.errno in REFUSED:
+        return Outcome(False, "L4CON", f"connection refused by {target} after {took_ms:.1f} ms", took_ms)
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    if error.errno in UNREACHABLE:
+        return await unreachable(target, way, f"{target} cannot be reached: {reason}", duration_ms=took_ms)
+    return Outcome(False, "SOCKERR", f"{target} could not be probed from this host: {reason}", took_ms)
+
+
+async def unreachable(target: Target, way: Way, text: str, *, duration_ms: float) -> Outcome:
+    """The Outcome where something on the way, this host included, says that the target cannot be reached."""
+    hop = await _unresolved_hop(target.address, way.device)
+    return Outcome(False, "L3UNR", text, duration_ms) if hop is None else _no_neighbour(hop, target, duration_ms)
+
+
+def _no_neighbour(hop: str, target: Target, duration_ms: float) -> Outcome:
+    asked = "ARP" if target.address.version == 4 else "neighbour discovery"
+    who = hop if hop == str(target.address) else f"{hop}, the gateway towards {target.address},"
+    return Outcome(False, "L2TOUT", f"{who} did not answer {asked} within {duration_ms:.0f} ms", duration_ms)
+
+
+async def _unresolved_hop(address: Address, device: str | None) -> str | None:
+    """The neighbour on the way to `address` whose MAC the kernel cannot find out; None when that is not the matter.
+
+    The neighbour table is asked and not the socket's error, because the kernel's own report takes three seconds, and
+    loops back through `lo`, where it misses most kinds of socket that are bound to a device.
+    """
+    query: dict[str, str | int] = {"dst": str(address)}
+    try:
+        if device is not None:
+            query["oif"] = socket.if_nametoindex(device)
+        async with AsyncIPRoute() as netlink:
+            route = (await netlink.route("get", **query))[0]
+            hop = route.get("gateway") or str(address)
+            neighbour = (await netlink.neigh("get", dst=hop, ifindex=route.get("oif")))[0]
+    except (OSError, NetlinkError, IndexError):
+        return None
+    return hop if neighbour["state"] & (NUD_INCOMPLETE | NUD_FAILED) else None
