@@ -517,7 +517,9 @@ cdef class Worker:
         cdef server_t *server = &self.w.tables.services.servers[index]
         return {"sessions_active": server.sessions_active, "sessions_inactive": server.sessions_inactive,
                 "sessions_total": server.sessions_total, "packets_in": server.packets[0],
-                "packets_out": server.packets[1], "bytes_in": server.bytes[0], "bytes_out": server.bytes[1]}
+                "packets_out": server.packets[1], "bytes_in": server.bytes[0], "bytes_out": server.bytes[1],
+                "answered": server.evidence.answered, "repeated": server.evidence.repeated,
+                "refused": server.evidence.refused, "unanswered": server.evidence.unanswered}
 
     def fdb(self, segment, *, now_ns=None) -> list[tuple[bytes, int, int, int]]:
         """(MAC, VLAN, port, age in ms) of every station known on the segment; VLAN 0 is none."""

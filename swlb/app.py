@@ -99,6 +99,7 @@ class App:
             case "neighbour_lost":
                 text = f"{address} on segment {segment} does not answer: nothing can be sent to it"
                 self.events.add("neighbour_lost", text, segment=segment, address=address)
+                self.balancer.hear_of_loss(unpacked(event["ip"]))
 
 
 async def run(config: Config, control: Path, *, ring: bool = True) -> None:
@@ -122,7 +123,9 @@ async def run(config: Config, control: Path, *, ring: bool = True) -> None:
         ports.listen(config, built.key)
         app = App(config, built, ports, SystemClock())
         with built.workers.running():
-            async with serve(app, sock), _tasks(app.listen_to_workers(), app.watch_devices()):
+            async with serve(app, sock), _tasks(
+                app.listen_to_workers(), app.watch_devices(), app.balancer.watch_traffic()
+            ):
                 app.balancer.start()
                 counts = f"{len(config.ports)} ports, {len(config.services)} services"
                 app.events.add("config_loaded", f"forwarding: {counts}")

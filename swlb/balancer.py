@@ -15,10 +15,10 @@ from swlb.config.ways import segment_towards
 from swlb.errors import SwlbError
 from swlb.events import Events
 from swlb.health import Transition
-from swlb.probes import Target, Way
+from swlb.probes import Outcome, Target, Way
 from swlb.servers import ServerState, read_order
+from swlb.traffic import Traffic
 
-NO_CHECK = "no check"
 Towards = tuple[str, int]  # the name of a segment, and an IP version
 BYPASS_GAP_S = 60.0  # a client asks again and again
 
@@ -52,7 +52,7 @@ class Balancer:
         self._clock = clock
         self._ways = ways
         self._bypass_told: dict[Key, float] = {}
-        self._checks = Checks(clock, on_transition=self._on_transition, on_probe=lambda _key, _outcome: None)
+        self._checks = Checks(clock, on_transition=self._on_transition, on_probe=self._on_probe)
         for service in config.services.values():
             for server in service.servers.values():
                 self.servers[service.name, server.name] = ServerState(
@@ -61,16 +61,21 @@ class Balancer:
                     index=built.servers[service.name, server.name],
                     weight=server.weight,
                     operational=words.UP if service.check is None else service.check.initial,
-                    reason=NO_CHECK if service.check is None else "INI",
+                    reason=words.NO_CHECK if service.check is None else "INI",
                     since=clock.now(),
                 )
         self._service_is = {service.name: self._service_state(service) for service in config.services.values()}
+        self._traffic = Traffic(self, built.workers.server, clock)
 
     def start(self) -> None:
         """Every server that has a check is probed."""
         checked = [state for state in self.servers.values() if state.service.check is not None]
         for position, state in enumerate(checked):
             self._start_check(state, position=(position, len(checked)))
+
+    async def watch_traffic(self) -> None:
+        """What the services' own traffic says of their servers is acted upon, for ever."""
+        await self._traffic.watch()
 
     async def stop(self) -> None:
         """Nothing is probed, and every probe's socket is closed."""
@@ -139,9 +144,25 @@ class Balancer:
         text = notice(state.service, state.config, client)
         self.events.add("reply_bypasses", text, service=state.key[0], server=state.key[1], client=str(client))
 
+    def hear_of_loss(self, address: Address) -> None:
+        """Nobody answers for the address any more."""
+        self._traffic.hear_of_loss(address)
+
+    def become(self, state: ServerState, new: str, reason: str, detail: str, *, cause: str) -> None:
+        """The server's operational state is new, and told."""
+        transition = Transition(state.operational, new, reason, cause)
+        state.operational, state.reason, state.since = new, reason, self._clock.now()
+        self._publish(state, lambda meant: self._transition_event(state, transition, detail, meant))
+
+    def probe_by(self, key: Key, moment: float) -> None:
+        """The server's next probe begins by that moment, if it is checked."""
+        self._checks.probe_by(key, moment)
+
     def _set_admin(self, state: ServerState, admin: str) -> None:
         """The operator's will is done. Maintenance ends probes; leaving it starts them afresh."""
         before, state.admin = state.admin, admin
+        if admin == words.MAINT:
+            self._traffic.forgive(state)
         if state.service.check is not None and admin == words.MAINT:
             self._checks.stop(state.key)
         elif state.service.check is not None and before == words.MAINT:
@@ -165,17 +186,19 @@ class Balancer:
         self._publish(state, lambda meant: self._weight_event(state, before, meant))
 
     def _on_transition(self, key: Key, transition: Transition) -> None:
-        state = self.servers[key]
-        state.operational = transition.new
-        state.reason = transition.reason
-        state.since = self._clock.now()
-        self._publish(state, lambda meant: self._transition_event(state, transition, meant))
+        state, status = self.servers[key], self.status(key)
+        # While it is held it is down, whatever its check says; that counts when the back-off is over.
+        if state.held_until is None:
+            detail = status.detail if status else ""
+            self.become(state, transition.new, transition.reason, detail, cause=transition.cause)
 
-    def _transition_event(self, state: ServerState, transition: Transition, meant: str) -> None:
-        status = self.status(state.key)
+    def _on_probe(self, key: Key, outcome: Outcome) -> None:
+        self._traffic.hear_of_probe(key, outcome)
+
+    def _transition_event(self, state: ServerState, transition: Transition, detail: str, meant: str) -> None:
         figures = self.built.workers.server(state.index)
         sessions = figures["sessions_active"] + figures["sessions_inactive"]
-        detail = f"{transition.reason}, {status.detail}" if status and status.detail else transition.reason
+        detail = f"{transition.reason}, {detail}" if detail else transition.reason
         text = f"server {'/'.join(state.key)} is {transition.new} (was {transition.old}): {detail}; {transition.cause}"
         if transition.new == words.DOWN:
             text += f"; it has {sessions} session{'' if sessions == 1 else 's'}"
@@ -205,6 +228,8 @@ class Balancer:
         A service that serves as before, but no longer takes new sessions or does again, is told with the server's
         own event: `tell` is given the words. One that begins or ends to serve has an event of its own.
         """
+        # First of all, so that the service does not end in between.
+        self._traffic.spare_the_last(state)
         self.built.workers.set_server(state.index, ready=state.ready_bits, weight=state.weight)
         service = state.service
         before = self._service_is[service.name]

@@ -56,6 +56,7 @@ class _Server:
     probe: Probe
     health: Health
     last: Outcome | None = None
+    rest: asyncio.Task[None] | None = None  # until the next moment at which something happens
 
 
 def first_delay(interval: float, *, position: tuple[int, int], initial: str) -> float:
@@ -117,6 +118,12 @@ class Checks:
         if server in self._tasks:
             self._tasks[server].cancel()
 
+    def probe_by(self, key: Key, moment: float) -> None:
+        """The server's next probe begins by that moment, unless one is in flight: never two at once."""
+        server = self._servers.get(key)
+        if server is not None and server.health.hasten(moment) and server.rest is not None:
+            server.rest.cancel()
+
     async def stop_all(self) -> None:
         """No server is checked, and every probe's socket is closed."""
         for key in list(self._servers):
@@ -155,13 +162,21 @@ class Checks:
         """The moment the next probe is due, once it has come; the timeout may strike before and move it."""
         while True:
             moments = (server.health.next_probe_at, server.health.timeout_at)
-            await self._clock.sleep_until(min(moment for moment in moments if moment is not None))
+            await self._sleep(server, min(moment for moment in moments if moment is not None))
             now = self._clock.now()
             self._tick(server, now)
             due = server.health.next_probe_at
             assert due is not None, "a probe is in flight"
             if now >= due:
                 return now
+
+    async def _sleep(self, server: _Server, moment: float) -> None:
+        """Return at that moment, or as soon as the next probe is brought forward."""
+        server.rest = asyncio.ensure_future(self._clock.sleep_until(moment))
+        try:
+            await asyncio.wait([server.rest])
+        finally:
+            server.rest.cancel()
 
     async def _probe(self, server: _Server) -> Outcome:
         """The outcome of one probe; the timeout strikes at its moment meanwhile."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from ipaddress import IPv6Address
 
 from swlb.config.models import Check, Config, Port, Segment, Server, Service
+from swlb.config.passive_models import Passive
 from swlb.config.source import counted
 from swlb.config.values import ANY_PORT, Address, PortRange
 from swlb.config.ways import is_one_arm, segment_of_vip
@@ -110,6 +111,8 @@ def _service(config: Config, service: Service) -> list[str]:
     for heading, words in journey(config, service):
         lines += _wrapped(f"{heading}: {words}", INDENT)
     lines += _wrapped(_check(service.check), INDENT)
+    if service.passive is not None:
+        lines += _wrapped(_passive(service, service.passive), INDENT)
     return lines + _wrapped(_on_down(service), INDENT)
 
 
@@ -129,6 +132,21 @@ def _check(check: Check | None) -> str:
         f"falls silent is out within {duration_text(worst_time_to_down(check))}. While down every "
         f"{duration_text(check.dead_interval)}; up again after {counted(check.rise, 'success', 'successes')} in a row. "
         f"{INITIAL[check.initial]}"
+    )
+
+
+def _passive(service: Service, passive: Passive) -> str:
+    """What its own traffic may do to a server."""
+    is_tcp = service.protocol == "tcp"
+    failed = "not answered or refused" if is_tcp or passive.one_way else "refused"
+    sessions = counted(passive.failures, "connection" if is_tcp else "session")
+    evidence = f"{sessions} {failed} within {duration_text(passive.within)}"
+    if passive.action == "probe":
+        return f"passive: after {evidence}, and none answered meanwhile, the server is probed at once."
+    return (
+        f"passive: after {evidence}, and none answered meanwhile, the server is down for "
+        f"{duration_text(passive.back_off)}; for twice as long each time it then fails again, "
+        f"{duration_text(passive.back_off_max)} at most. The last server that is left stays."
     )
 
 

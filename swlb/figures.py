@@ -76,6 +76,7 @@ def servers(run: Running) -> list[Row]:
                 "operational": state.operational,
                 "reason": state.reason,
                 "since_s": round(run.clock.now() - state.since, 3),
+                "held_s": None if state.held_until is None else round(max(0.0, state.held_until - run.clock.now()), 3),
                 "check_status": status.check_status if status else None,
                 "check_duration_ms": _rounded(status.check_duration_ms) if status else None,
                 **run.built.workers.server(state.index),

@@ -132,6 +132,13 @@ class Health:
         self._began = now
         self.next_probe_at = None
 
+    def hasten(self, moment: float) -> bool:
+        """The next probe is due by that moment; True when it was due later, False also while one is in flight."""
+        if self.next_probe_at is None or self.next_probe_at <= moment:
+            return False
+        self.next_probe_at = moment
+        return True
+
     def tick(self, now: float) -> Transition | None:
         """The timeout has struck if its moment has come: the Transition to down, else None."""
         if self.timeout_at is None or now < self.timeout_at:

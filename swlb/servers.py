@@ -6,6 +6,7 @@ from swlb.config import Server, Service
 
 READY, DRAIN, MAINT = "ready", "drain", "maint"
 UP, DOWN, CHECKING = "up", "down", "checking"
+NO_CHECK = "no check"  # the reason of a server that is up without one
 
 # ext/tables/service.pxd: server_t.ready
 READY_UP, READY_DRAIN, READY_MAINT = 1, 2, 4
@@ -15,7 +16,10 @@ WEIGHT_MAX = 65535
 
 @dataclass(slots=True)
 class ServerState:
-    """A server as it is now. `index` is the worker's; moments are the clock's."""
+    """A server as it is now. `index` is the worker's; moments are the clock's.
+
+    Until `held_until` it is down on passive evidence, whatever its check says.
+    """
 
     service: Service
     config: Server
@@ -25,6 +29,7 @@ class ServerState:
     reason: str
     since: float
     admin: str = READY
+    held_until: float | None = None
 
     @property
     def key(self) -> tuple[str, str]:

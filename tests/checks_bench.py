@@ -53,9 +53,11 @@ class Bench:
     def hear_probe(self, key: tuple[str, str], outcome: Outcome) -> None:
         pass
 
-    def start(self, key: tuple[str, str] = WEB1, *, initial: str = "checking", **rules: object) -> Target:
+    def start(
+        self, key: tuple[str, str] = WEB1, *, initial: str = "checking", position: tuple[int, int] = (0, 1), **rules: object
+    ) -> Target:
         target = Target(f"address of {key}", 80)
-        self.checks.start(key, check(initial=initial, **rules), target, Way())
+        self.checks.start(key, check(initial=initial, **rules), target, Way(), position=position)
         return target
 
     async def probe(self, check: Check, target: Target, way: Way) -> Outcome:

@@ -289,3 +289,84 @@ def test_a_server_started_as_one_of_several_waits_for_its_turn():
         assert bench.starts[target] == [0.25]
 
     on_bench(scenario)
+
+
+def test_a_probe_can_be_brought_forward_and_the_next_is_an_interval_later():
+    async def scenario(bench):
+        target = bench.start(initial="up", interval=30.0)
+        await bench.clock.advance_to(10.0)
+        bench.checks.probe_by(WEB1, 12.0)
+        await bench.clock.advance_to(45.0)
+        assert bench.starts[target] == [0.0, 12.0, 42.0]
+
+    on_bench(scenario)
+
+
+def test_a_probe_that_is_due_sooner_is_not_put_off():
+    async def scenario(bench):
+        target = bench.start(initial="up", interval=2.0)
+        await bench.clock.advance_to(1.0)
+        bench.checks.probe_by(WEB1, 3.0)
+        await bench.clock.advance_to(4.0)
+        assert bench.starts[target] == [0.0, 2.0, 4.0]
+
+    on_bench(scenario)
+
+
+def test_a_probe_in_flight_is_the_one_that_was_wanted():
+    async def scenario(bench):
+        target = bench.start(initial="up", interval=30.0)
+        bench.answers[target] = [SILENT]
+        await bench.clock.advance_to(0.5)
+        bench.checks.probe_by(WEB1, 0.5)
+        await bench.clock.advance_to(29.0)
+        assert bench.starts[target] == [0.0]
+
+    on_bench(scenario)
+
+
+def test_wanting_a_probe_again_and_again_makes_it_one():
+    async def scenario(bench):
+        target = bench.start(initial="up", interval=30.0)
+        await bench.clock.advance_to(10.0)
+        for moment in (20.0, 15.0, 12.0, 12.0, 18.0):
+            bench.checks.probe_by(WEB1, moment)
+        await bench.clock.advance_to(41.0)
+        assert bench.starts[target] == [0.0, 12.0]
+
+    on_bench(scenario)
+
+
+def test_a_probe_may_be_wanted_before_the_first_and_of_nobody():
+    async def scenario(bench):
+        target = bench.start(position=(1, 2), interval=30.0)
+        bench.checks.probe_by(WEB1, 0.0)
+        bench.checks.probe_by(WEB2, 0.0)
+        await bench.clock.advance_to(1.0)
+        assert bench.starts[target] == [0.0]
+
+    on_bench(scenario)
+
+
+def test_a_listener_may_want_the_next_probe_soon():
+    async def scenario(bench):
+        target = bench.start(initial="up", interval=30.0, retries=3)
+        bench.answers[target] = [REFUSED]
+        bench.hear_probe = lambda key, outcome: bench.checks.probe_by(key, bench.clock.now() + 1.0)
+        await bench.clock.advance_to(2.5)
+        assert bench.starts[target] == [0.0, 1.0, 2.0]
+        assert bench.heard == [(2.0, WEB1, "down")]
+
+    on_bench(scenario)
+
+
+def test_a_server_that_is_stopped_as_its_probe_is_wanted_is_not_probed():
+    async def scenario(bench):
+        target = bench.start(initial="up", interval=30.0)
+        await bench.clock.advance_to(10.0)
+        bench.checks.probe_by(WEB1, 10.0)
+        bench.checks.stop(WEB1)
+        await bench.clock.advance_to(20.0)
+        assert bench.starts[target] == [0.0]
+
+    on_bench(scenario)

@@ -18,12 +18,14 @@ from ext.frame cimport FOUND_FRAGMENT, FOUND_L4, FOUND_LATER, frame_t
 from ext.order cimport be16
 from ext.schedule.rr cimport rr_choose
 from ext.tables.event cimport EVENT_REPLY_BYPASSES
+from ext.tables.evidence cimport evidence_of_repeat
 from ext.tables.route cimport is_directed_broadcast, route_lookup, route_t
 from ext.tables.segment cimport segment_t
 from ext.tables.service cimport (ANSWER_RESET, DOWN_DEFAULT, DOWN_DROP, DOWN_KEEP, DOWN_RESET, FORWARD_NAT, NO_SOURCE, V4,
                                  V6, server_serves, server_t, service_find, service_t, vip_t)
 from ext.tables.session cimport session_of_reply, session_of_request, session_t, sessions_t
-from ext.tables.session_life cimport session_crowded, session_expired, session_insert, session_remove, session_take_source
+from ext.tables.session_life cimport (session_crowded, session_expired, session_give_way, session_insert, session_remove,
+                                      session_take_source)
 from ext.tables.state cimport ESTABLISHED, FROM_SERVER, is_closing
 from ext.tables.tables cimport is_time_to_report, report, report_full, tables_t
 from ext.verdict cimport (DROP_BAD_ADDRESS, DROP_ECHO_SILENT, DROP_FRAGMENT, DROP_NO_ROUTE, DROP_NO_SERVER, DROP_NO_SERVICE, DROP_ORPHAN,
@@ -51,12 +53,19 @@ cdef inline verdict_t balance(tables_t *tables, segment_t *segment, frame_t *fra
     if likely(session is not NULL):
         if likely(session_goes_on(tables, session, frame, now_ms)):
             if unlikely(frame.protocol == PROTO_TCP and is_new_connection(frame.tcp_flags)):
-                report_bypass(tables, frame, session)
+                asked_again(tables, frame, session, now_ms)
             return request(tables, frame, session, now_ms)
         if session_ended_badly(tables, session, frame, now_ms):
             return session_down(tables, session, frame, family, now_ms)
-        session_remove(&tables.sessions[family], &tables.services, session)
+        session_give_way(&tables.sessions[family], &tables.services, session, now_ms)
     return balance_new(tables, frame, vip, family, now_ms)
+
+
+cdef inline void asked_again(tables_t *tables, const frame_t *frame, const session_t *session,
+                             uint32_t now_ms) noexcept nogil:
+    """The client of the session has sent its SYN again: it has not been answered, or the answer was lost."""
+    evidence_of_repeat(&tables.services, session, account_of(tables, frame, session), now_ms)
+    report_bypass(tables, frame, session)
 
 
 cdef inline void report_bypass(tables_t *tables, const frame_t *frame, const session_t *session) noexcept nogil:
@@ -169,7 +178,7 @@ cdef inline bint server_can_tell(tables_t *tables, const frame_t *frame, const s
         return True
     if not is_closing(session.state) and not session_expired(&tables.services, session, now_ms):
         return False
-    session_remove(&tables.sessions[family], &tables.services, session)
+    session_give_way(&tables.sessions[family], &tables.services, session, now_ms)
     return True
 
 

@@ -11,6 +11,7 @@ from ext.forward.bridge cimport bridge
 from ext.forward.clamp cimport clamp
 from ext.forward.output cimport route_out
 from ext.frame cimport FOUND_FRAGMENT, frame_t
+from ext.tables.evidence cimport evidence_of_change
 from ext.tables.fragment cimport DST_END, SRC_END, fragment_note, fragment_t
 from ext.tables.neighbour cimport REACHABLE, STALE, neighbour_find, neighbour_t
 from ext.tables.segment cimport segment_t
@@ -34,6 +35,7 @@ cdef inline void session_follow(tables_t *tables, session_t *session, const fram
     else:
         state = udp_state(session.state, direction)
     if state != session.state:
+        evidence_of_change(&tables.services, session, account_of(tables, frame, session), state, direction)
         session_set_state(&tables.services, session, state)
     session_count(sessions_of(tables, frame), &tables.services, session,
                   FROM_SERVER if direction == FROM_SERVER else FROM_CLIENT, frame.l4_off - frame.l3_off + frame.l4_len,

@@ -8,11 +8,12 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from ext.address cimport ip_equal, ip_load, ip_of_v4, ip_t
 from ext.forward.handover cimport hand_over, is_of_another, is_reply_of_another
-from ext.forward.nat cimport reply_out
+from ext.forward.nat cimport account_of, reply_out
 from ext.forward.output cimport route_out
 from ext.forward.request cimport is_translated, untouched_out
 from ext.frame cimport FOUND_PARTIAL, frame_t
 from ext.order cimport be16, load16, ntohs, store16
+from ext.tables.evidence cimport evidence_of_refusal
 from ext.tables.route cimport address_find
 from ext.tables.segment cimport segment_t
 from ext.tables.service cimport FORWARD_NAT, SERVICE_NONE, V4, V6, server_t, service_find, service_t, services_t, vip_find
@@ -24,7 +25,7 @@ from ext.verdict cimport DROP_BAD_ICMP, DROP_ICMP_NO_SESSION, GO_ON, verdict_t
 from ext.wire.checksum cimport checksum_adjust, sum_bytes, sum_change, sum_fold
 from ext.wire.ethernet cimport eth_hdr, mac_load
 from ext.wire.icmp cimport (ECHO_ID_OFF, ICMP_CHECKSUM_OFF, ICMP_ECHO, ICMP_ECHO_REPLY, ICMP_LEN, ICMPV6_ECHO,
-                            ICMPV6_ECHO_REPLY, icmp_hdr)
+                            ICMPV6_ECHO_REPLY, icmp_hdr, icmp_is_refusal)
 from ext.wire.ipv4 cimport IPV4_LEN, IPV4_OFFSET, PROTO_ICMP, PROTO_TCP, PROTO_UDP, ipv4_hdr
 from ext.wire.ipv6 cimport IPV6_LEN, PROTO_ICMPV6, ipv6_hdr
 from ext.wire.rewrite cimport DST, SRC, rewrite_address
@@ -228,8 +229,15 @@ cdef inline verdict_t quote_to_client(tables_t *tables, segment_t *segment, fram
     vip = tables.services.services[server.service].vip[family]
     quote_rewrite(frame, &quote, DST, vip, session.vip_port)
     if ip_equal(frame.src, server.ip):
+        server_complains(tables, frame, session)
         error_rewrite(frame, SRC, vip)
     return reply_out(tables, segment, frame, now_ms)
+
+
+cdef inline void server_complains(tables_t *tables, const frame_t *frame, const session_t *session) noexcept nogil:
+    """The session's server itself sent the error: evidence, where it says that there is nobody."""
+    if icmp_is_refusal(<const icmp_hdr *>(frame.data + frame.l4_off), frame.family):
+        evidence_of_refusal(&tables.services, session, account_of(tables, frame, session))
 
 
 cdef inline verdict_t quote_of_source(tables_t *tables, frame_t *frame, uint16_t source, uint32_t now_ms) noexcept nogil:
@@ -257,5 +265,6 @@ cdef inline verdict_t quote_of_source(tables_t *tables, frame_t *frame, uint16_t
     quote_rewrite(frame, &quote, DST, vip, session.vip_port)
     error_rewrite(frame, DST, client)
     if ip_equal(frame.src, server.ip):
+        server_complains(tables, frame, session)
         error_rewrite(frame, SRC, vip)
     return route_out(tables, frame, client, False, now_ms)

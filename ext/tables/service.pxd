@@ -49,6 +49,12 @@ cdef enum:
     ANNOUNCEMENTS = 3      # of a VIP that became active, one a second
     DEFEND_MS = 10000      # one announcement against a rival in this time (RFC 5227 2.4 c)
 
+cdef struct evidence_t:    # sessions; what they mean is said in evidence.pxd
+    uint64_t answered
+    uint64_t repeated
+    uint64_t refused
+    uint64_t unanswered
+
 cdef struct server_t:
     ip_t ip
     be16 l4_port           # 0: the port the client used
@@ -65,6 +71,7 @@ cdef struct server_t:
     uint64_t sessions_total
     uint64_t packets[2]    # by direction: FROM_CLIENT, FROM_SERVER
     uint64_t bytes[2]
+    evidence_t evidence
 
 cdef struct service_t:
     ip_t vip[2]            # by family; zero when it has none

@@ -8,6 +8,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from ext.address cimport ip_store, ip_t
 from ext.order cimport be16, load64
 from ext.sync cimport add_shared
+from ext.tables.evidence cimport evidence_of_end
 from ext.tables.service cimport V6, server_t, services_t
 from ext.tables.session cimport (CROWD, IN_BUCKET, PAGE, account_at, account_t, bucket_after, bucket_t,
                                  session_account, session_at, session_client, session_hash, session_home, session_t,
@@ -148,6 +149,14 @@ cdef inline void session_remove(sessions_t *table, services_t *services, session
     add_shared(table.open, <uint32_t>-1)
 
 
+cdef inline void session_give_way(sessions_t *table, services_t *services, session_t *session,
+                                  uint32_t now_ms) noexcept nogil:
+    """It is gone; one that had expired says what it knows of its server."""
+    if session_expired(services, session, now_ms):
+        evidence_of_end(services, session, session_account(table, session))
+    session_remove(table, services, session)
+
+
 cdef inline uint32_t session_timeout_ms(const services_t *services, const session_t *session) noexcept nogil:
     """The idle time its state is allowed."""
     return services.services[services.servers[session.server].service].timeout_ms[session.state]
@@ -177,7 +186,7 @@ cdef inline uint32_t page_sweep(sessions_t *table, services_t *services, uint32_
         session = session_at(table, place)
         # One in S_NONE does not outlive the frame that made it.
         if session.protocol and session.state != S_NONE and session_expired(services, session, now_ms):
-            session_remove(table, services, session)
+            session_give_way(table, services, session, now_ms)
             removed += 1
     return removed
 

@@ -49,3 +49,10 @@ cdef inline bint icmp_is_error(uint8_t type) noexcept nogil:
 
 cdef inline bint icmpv6_is_error(uint8_t type) noexcept nogil:
     return type <= ICMPV6_LAST_ERROR or type == 137
+
+
+cdef inline bint icmp_is_refusal(const icmp_hdr *icmp, int version) noexcept nogil:
+    """Whether its sender says that nobody is there, or nobody may be spoken to: not that a packet was too big."""
+    if version == 4:
+        return icmp.type == ICMP_UNREACHABLE and icmp.code != ICMP_TOO_BIG_CODE
+    return icmp.type == ICMPV6_UNREACHABLE

@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 
 from swlb.config.check_models import Check, Step
 from swlb.config.forms import Flag, Host, Name, TableSize, named
+from swlb.config.passive_models import Passive
 from swlb.config.service_models import TIMEOUTS, Gue, Server, Service, Timeouts
 from swlb.config.values import (
     DEVICE,
@@ -159,6 +160,7 @@ PLACES: dict[tuple[str, ...], type] = {
     ("services", "*", "timeouts"): Timeouts,
     ("services", "*", "check"): Check,
     ("services", "*", "check", "steps", "*"): Step,
+    ("services", "*", "passive"): Passive,
     ("services", "*", "gue"): Gue,
     ("services", "*", "servers", "*"): Server,
 }

@@ -17,6 +17,12 @@ from swlb.config.forward_rules import (
 )
 from swlb.config.mode_rules import mode_is_true, services_are_of_the_mode, some_reply_comes_back, topology_is_true
 from swlb.config.models import Config
+from swlb.config.passive_rules import (
+    back_offs_grow,
+    passive_has_a_check_to_ask,
+    passive_has_evidence,
+    passive_takes_out_on_sure_evidence,
+)
 from swlb.config.service_rules import (
     checks_know_their_port,
     l4_ports_of_a_vip_are_served_once,
@@ -227,6 +233,10 @@ RULES = (
     Rule(servers_are_few_enough),
     Rule(services_are_few_enough),
     Rule(checks_know_their_port, ("services",)),
+    Rule(passive_has_evidence),
+    Rule(passive_has_a_check_to_ask, ("services",)),
+    Rule(passive_takes_out_on_sure_evidence),
+    Rule(back_offs_grow),
     Rule(ports_are_kept_by_direct_services, ("services",)),
     Rule(direct_servers_are_neighbours, ("segments", "routes")),
     Rule(tunnels_have_room),

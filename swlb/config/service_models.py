@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 
 from swlb.config.check_models import Check
 from swlb.config.forms import Host, IdleTime, L4Port, Name, Reject, named
+from swlb.config.passive_models import Passive
 from swlb.config.values import (
     Address,
     PortRange,
@@ -97,6 +98,7 @@ class Service:
     gue: Gue = Gue()
     scheduler: Annotated[str, choice("rr")] = "rr"
     check: Check | None = None
+    passive: Passive | None = None
     servers: Annotated[
         dict[Name, Server], BeforeValidator(named), Field(description="a mapping of names to servers")
     ] = field(default_factory=dict)

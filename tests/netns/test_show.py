@@ -39,7 +39,7 @@ FIELDS = {
 
 KINDS = {"server_up", "server_down", "admin", "weight", "service_up", "service_down", "config_loaded", "config_refused",
          "port_up", "port_down", "mac_moved", "address_conflict", "vip_conflict", "reply_bypasses", "table_full",
-         "neighbour_lost"}  # fmt: skip
+         "neighbour_lost", "passive"}  # fmt: skip
 TCP_STATES = {"SYN_SENT", "SYN_RECV", "ESTABLISHED", "FIN_WAIT", "CLOSE_WAIT", "LAST_ACK", "TIME_WAIT", "CLOSED"}
 MAC = re.compile("([0-9a-f]{2}:){5}[0-9a-f]{2}")
 ENDPOINT_V4 = re.compile(r"(\d+\.){3}\d+:\d+")

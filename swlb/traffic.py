@@ -1,0 +1,209 @@
+"""Passive evidence that runs: the workers' counters joined with a Passive for every server whose service wants it.
+
+What a server is and what happens to it is the balancer's; this says what its traffic tells. One event loop's thread.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from swlb.addresses import Address
+from swlb.checks import CheckStatus, Key
+from swlb.clock import Clock
+from swlb.config import Service
+from swlb.config.passive_models import Passive as Rules
+from swlb.durations import duration_text
+from swlb.events import Events
+from swlb.passive import Evidence, Passive, Seen
+from swlb.probes import Outcome
+from swlb.servers import DOWN, NO_CHECK, UP, ServerState
+
+LOOK_GAP_S = 0.2  # between two looks at the workers' counters
+TELL_GAP_S = 60.0  # clients fail again and again
+# A session that has expired is found within a second (SWEEP_MS of ext/forward/upkeep.pxd), and here by the next look.
+FOUND_S = 1.0 + 2 * LOOK_GAP_S
+
+Figures = dict[str, int]
+
+
+class Servers(Protocol):
+    """What this does things to: the balancer."""
+
+    servers: dict[Key, ServerState]
+    events: Events
+
+    def status(self, key: Key) -> CheckStatus | None:
+        """What the server's check says; None when it is not checked."""
+
+    def become(self, state: ServerState, new: str, reason: str, detail: str, *, cause: str) -> None:
+        """The server's operational state is new, and told."""
+
+    def probe_by(self, key: Key, moment: float) -> None:
+        """The server's next probe begins by that moment, if it is checked."""
+
+
+@dataclass(slots=True)
+class _Watched:
+    """A server, what is thought of it, and the figures that were seen last; moments are the clock's.
+
+    `told_at` is when it was last told that the server is suspect, `probed_at` when its last probe began.
+    """
+
+    state: ServerState
+    rules: Rules
+    passive: Passive
+    figures: Figures
+    told_at: float = -math.inf
+    probed_at: float = -math.inf
+
+
+class Traffic:
+    """Passive evidence against servers, as long as somebody looks."""
+
+    def __init__(self, balancer: Servers, figures_of: Callable[[int], Figures], clock: Clock) -> None:
+        """`figures_of` gives the workers' figures of a server by its index."""
+        self._balancer = balancer
+        self._figures_of = figures_of
+        self._clock = clock
+        self._watched: dict[Key, _Watched] = {}
+        for key, state in balancer.servers.items():
+            if (rules := state.service.passive) is not None:
+                passive = _blank(state.service, rules, clock.now())
+                self._watched[key] = _Watched(state, rules, passive, figures_of(state.index))
+
+    async def watch(self) -> None:
+        """Looks for ever; at once back where no service wants it."""
+        while self._watched:
+            await self._clock.sleep_until(self._clock.now() + LOOK_GAP_S)
+            self.look()
+
+    def look(self) -> None:
+        """What the traffic has said since the last look has been acted upon."""
+        now = self._clock.now()
+        for watched in self._watched.values():
+            figures = self._figures_of(watched.state.index)
+            seen = _seen(watched, figures)
+            watched.figures = figures
+            if (evidence := watched.passive.look(seen, now)) is not None:
+                self._act(watched, evidence)
+            if watched.passive.tick(now):
+                back_off = duration_text(watched.passive.back_off)
+                self._bring_back(watched, f"its back-off of {back_off} is over")
+
+    def hear_of_loss(self, address: Address) -> None:
+        """Nobody answers for the address any more: evidence against the servers that have it."""
+        for watched in self._watched.values():
+            if watched.state.config.address == address:
+                self._act(watched, Evidence(lost=True))
+
+    def hear_of_probe(self, key: Key, outcome: Outcome) -> None:
+        """A suspect that its probe has not cleared is probed on, until its check has decided."""
+        if (watched := self._watched.get(key)) is None:
+            return
+        watched.probed_at = self._clock.now() - outcome.duration_ms / 1000
+        if outcome.ok:
+            watched.passive.suspect = False
+        elif watched.passive.suspect:
+            self._probe_soon(watched)
+
+    def forgive(self, state: ServerState) -> None:
+        """Nothing is held against the server any more, as on the first day; without a check it is up."""
+        if (watched := self._watched.get(state.key)) is not None:
+            watched.passive = _blank(state.service, watched.rules, self._clock.now())
+        if state.held_until is not None and state.service.check is None:
+            state.operational, state.reason, state.since = UP, NO_CHECK, self._clock.now()
+        state.held_until = None
+
+    def spare_the_last(self, state: ServerState) -> None:
+        """None of the servers that this one's clients may be given is held, if no other is left to them."""
+        group = self._group(state)
+        if any(other.effective_weight for other in group):
+            return
+        for other in group:
+            if other.held_until is not None:
+                self._watched[other.key].passive.release(self._clock.now())
+                self._bring_back(self._watched[other.key], "no other server is left")
+
+    def _act(self, watched: _Watched, evidence: Evidence) -> None:
+        """A server that takes no sessions anyway is left alone."""
+        state, passive, now = watched.state, watched.passive, self._clock.now()
+        if not state.effective_weight:
+            return
+        text, passive.suspect = words(evidence, state), True
+        if watched.rules.action == "down" and any(other.effective_weight for other in self._others(state)):
+            passive.hold(now)
+            state.held_until = passive.held_until
+            text += f"; tried again after {duration_text(passive.back_off)}"
+            self._balancer.become(state, DOWN, evidence.reason, text, cause="passive")
+        elif now - watched.told_at >= TELL_GAP_S:
+            watched.told_at = now
+            stays = "it stays, as its clients have no other server to go to"
+            self._tell(state, f"{text}; {'it is probed at once' if watched.rules.action == 'probe' else stays}")
+        self._probe_soon(watched)
+
+    def _bring_back(self, watched: _Watched, why: str) -> None:
+        """The server is what its check says, or up: its hold has ended."""
+        state, status = watched.state, self._balancer.status(watched.state.key)
+        state.held_until = None
+        if status is None:
+            self._balancer.become(state, UP, NO_CHECK, why, cause="passive")
+        elif status.operational == UP:
+            self._balancer.become(state, UP, status.reason, why, cause="passive")
+        else:
+            state.reason = status.reason
+            self._tell(state, f"{why}; it stays down, as its check says: {status.reason}")
+
+    def _tell(self, state: ServerState, text: str) -> None:
+        service, server = state.key
+        self._balancer.events.add("passive", f"server {service}/{server}: {text}", service=service, server=server)
+
+    def _probe_soon(self, watched: _Watched) -> None:
+        """The server is probed now, but no sooner than its last probe might have ended."""
+        check, status = watched.state.service.check, self._balancer.status(watched.state.key)
+        if check is not None and status is not None and status.operational == UP:
+            earliest = watched.probed_at + min(check.response, check.interval)
+            self._balancer.probe_by(watched.state.key, max(self._clock.now(), earliest))
+
+    def _group(self, state: ServerState) -> list[ServerState]:
+        """The servers that this one's clients may be given, itself among them."""
+        service, version = state.service, state.config.address.version
+        servers = [self._balancer.servers[service.name, name] for name in service.servers]
+        return [other for other in servers if service.is_tunnel or other.config.address.version == version]
+
+    def _others(self, state: ServerState) -> list[ServerState]:
+        return [other for other in self._group(state) if other is not state]
+
+
+def words(evidence: Evidence, state: ServerState) -> str:
+    """What was seen: "5 connections within 10s were not answered"."""
+    if evidence.lost:
+        protocol = "ARP" if state.config.address.version == 4 else "neighbour discovery"
+        return f"nobody answers {protocol} for {state.config.address}"
+    count = evidence.silent + evidence.refused
+    noun = "connection" if state.service.protocol == "tcp" else "session"
+    within = f" within {duration_text(evidence.within)}" if evidence.within else ""
+    many = f"{count} {noun}{'' if count == 1 else 's'}{within}"
+    were = "was" if count == 1 else "were"
+    if not evidence.refused:
+        return f"{many} {were} not answered"
+    if not evidence.silent:
+        return f"{many} {were} refused"
+    return f"{many} failed: {evidence.silent} not answered, {evidence.refused} refused"
+
+
+def _blank(service: Service, rules: Rules, now: float) -> Passive:
+    """What is thought of a server of which nothing was seen yet."""
+    # A session that ended unanswered was last asked for at most so long before it was found.
+    idle = service.timeouts.tcp_syn if service.protocol == "tcp" else service.timeouts.udp
+    return Passive(rules, late_after=idle + FOUND_S, now=now)
+
+
+def _seen(watched: _Watched, figures: Figures) -> Seen:
+    """What has happened between two readings of a server's figures."""
+    grown = {name: figures[name] - watched.figures[name] for name in figures}
+    if watched.state.service.protocol == "tcp":
+        return Seen(grown["answered"], grown["repeated"], grown["refused"], grown["unanswered"])
+    # Every datagram of the server's is an answer to somebody, also in a session that was answered long ago.
+    late = grown["unanswered"] if watched.rules.one_way else 0
+    return Seen(grown["packets_out"], 0, grown["refused"], late)
