@@ -40,8 +40,8 @@ from ext.tables.mailbox cimport mailbox_t
 from ext.tables.neighbour cimport N_FREE, neighbour_t, neighbours_t
 from ext.tables.route cimport route_add, route_t
 from ext.tables.segment cimport segment_t
-from ext.tables.service cimport (FORWARD_NAT, MSS_AUTO, MSS_OFF, NO_POOL, NO_SOURCE, SERVICE_NONE, V4, V6, is_tunnel,
-                                 server_add, server_t, service_add_vip, service_recount, service_t, services_t, vip_add,
+from ext.tables.service cimport (FORWARD_NAT, MSS_AUTO, MSS_OFF, NO_POOL, NO_SOURCE, SERVICE_NONE, V4, V6, evidence_t,
+                                 is_tunnel, server_add, server_t, service_add_vip, service_recount, service_t, services_t, vip_add,
                                  vip_announce)
 from ext.tables.session cimport IN_BUCKET, PAGE, account_t, session_server_port, session_t
 from ext.tables.session_life cimport session_expired, session_timeout_ms
@@ -515,11 +515,12 @@ cdef class Worker:
     def server(self, index) -> dict:
         """The server's counters; packets and bytes as seen from it: in is from clients."""
         cdef server_t *server = &self.w.tables.services.servers[index]
+        cdef evidence_t *evidence = &self.w.tables.services.evidence[index]
         return {"sessions_active": server.sessions_active, "sessions_inactive": server.sessions_inactive,
                 "sessions_total": server.sessions_total, "packets_in": server.packets[0],
                 "packets_out": server.packets[1], "bytes_in": server.bytes[0], "bytes_out": server.bytes[1],
-                "answered": server.evidence.answered, "repeated": server.evidence.repeated,
-                "refused": server.evidence.refused, "unanswered": server.evidence.unanswered}
+                "answered": evidence.answered, "repeated": evidence.repeated, "refused": evidence.refused,
+                "unanswered": evidence.unanswered}
 
     def fdb(self, segment, *, now_ns=None) -> list[tuple[bytes, int, int, int]]:
         """(MAC, VLAN, port, age in ms) of every station known on the segment; VLAN 0 is none."""

@@ -54,7 +54,12 @@ class Bench:
         pass
 
     def start(
-        self, key: tuple[str, str] = WEB1, *, initial: str = "checking", position: tuple[int, int] = (0, 1), **rules: object
+        self,
+        key: tuple[str, str] = WEB1,
+        *,
+        initial: str = "checking",
+        position: tuple[int, int] = (0, 1),
+        **rules: object,
     ) -> Target:
         target = Target(f"address of {key}", 80)
         self.checks.start(key, check(initial=initial, **rules), target, Way(), position=position)

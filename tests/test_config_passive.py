@@ -122,5 +122,5 @@ def test_being_taken_out_is_explained() -> None:
     ("false", "3 sessions refused within"), ("true", "3 sessions not answered or refused within"),
 ])  # fmt: skip
 def test_what_counts_of_datagrams_is_explained(one_way: str, words: str) -> None:
-    text = changed("protocol: udp", "protocol: udp, passive: {action: down, one_way: %s}" % one_way)
+    text = changed("protocol: udp", f"protocol: udp, passive: {{action: down, one_way: {one_way}}}")
     assert words in explained(text)

@@ -6,7 +6,7 @@ from traffic_bench import Bench, on_bench
 
 WEB1 = "10.0.2.11"
 # One probe at 100, and none by itself for an hour.
-CHECK = "check: {type: tcp, initial: up, interval: 1h, response: 1s, retries: 3, timeout: 1h, dead_interval: 10s}\n"
+CHECK = "type: tcp, initial: up, interval: 1h, response: 1s, retries: 3, timeout: 1h"
 NO_CHECK = CONFIG.replace("    check: {type: tcp, initial: up}\n", "")
 DOWN = "{failures: 3, within: 10s, action: down, back_off: 5s, back_off_max: 1m}"
 PROBE = "{failures: 3, within: 10s}"
@@ -17,11 +17,10 @@ def passive(keys: str, text: str = NO_CHECK) -> str:
     return text.replace("    port: 80\n", f"    port: 80\n    passive: {keys}\n")
 
 
-def checked(keys: str, **check: str) -> str:
-    text = CHECK
-    for name, value in check.items():
-        text = text.replace(f"{name}: {CHECK.partition(name + ': ')[2].partition(',')[0]}", f"{name}: {value}")
-    return passive(keys, CONFIG.replace("check: {type: tcp, initial: up}\n", text))
+def checked(keys: str, *, dead_interval: str = "10s") -> str:
+    """The same beside a check."""
+    check = f"{CHECK}, dead_interval: {dead_interval}"
+    return passive(keys, CONFIG.replace("type: tcp, initial: up", check))
 
 
 # ---- taken out ----
@@ -163,7 +162,7 @@ def test_how_long_it_is_held_is_shown():
 def test_evidence_has_the_server_probed_at_once_and_then_on_until_its_check_has_decided():
     async def scenario(bench: Bench) -> None:
         bench.ok[WEB1], bench.takes[WEB1] = False, 1.0
-        await bench.until(110.0)
+        await bench.until(110.1)
         bench.count("web1", repeated=3)
         await bench.until(120.0)
         # The first was at the start; the third failure in a row decides.
@@ -180,7 +179,7 @@ def test_evidence_has_the_server_probed_at_once_and_then_on_until_its_check_has_
 
 def test_probes_that_fail_at_once_still_leave_each_other_time():
     async def scenario(bench: Bench) -> None:
-        await bench.until(110.0)
+        await bench.until(110.1)
         bench.ok[WEB1] = False
         bench.count("web1", refused=3)
         await bench.until(120.0)

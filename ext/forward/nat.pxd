@@ -25,6 +25,16 @@ from ext.wire.ethernet cimport eth_hdr, mac_load, mac_store
 from ext.wire.ipv4 cimport PROTO_TCP
 from ext.wire.rewrite cimport DST, SRC, rewrite
 
+ctypedef void (*change_fn)(tables_t *tables, session_t *session, const frame_t *frame, uint8_t state,
+                           int direction) noexcept nogil
+
+cdef extern from * nogil:
+    """
+    /* The function, hidden from the compiler, which would else put it where it is called. */
+    #define swlb_apart(f) ({ __typeof__(&f) hidden = &f; __asm__("" : "+r"(hidden)); hidden; })
+    """
+    change_fn session_change_apart "swlb_apart"(change_fn function)
+
 
 cdef inline void session_follow(tables_t *tables, session_t *session, const frame_t *frame, int direction,
                                 uint32_t now_ms) noexcept nogil:
@@ -34,12 +44,19 @@ cdef inline void session_follow(tables_t *tables, session_t *session, const fram
         state = tcp_state(session.state, direction, frame.tcp_flags)
     else:
         state = udp_state(session.state, direction)
-    if state != session.state:
-        evidence_of_change(&tables.services, session, account_of(tables, frame, session), state, direction)
-        session_set_state(&tables.services, session, state)
     session_count(sessions_of(tables, frame), &tables.services, session,
                   FROM_SERVER if direction == FROM_SERVER else FROM_CLIENT, frame.l4_off - frame.l3_off + frame.l4_len,
                   now_ms)
+    # Few packets change anything: last and apart, so that the others save no registers for it.
+    if unlikely(state != session.state):
+        session_change_apart(session_change)(tables, session, frame, state, direction)
+
+
+cdef inline void session_change(tables_t *tables, session_t *session, const frame_t *frame, uint8_t state,
+                                int direction) noexcept nogil:
+    """The session is in state, and what that says of its server is counted, as is the packet already."""
+    evidence_of_change(&tables.services, session, account_of(tables, frame, session), state, direction)
+    session_set_state(&tables.services, session, state)
 
 
 cdef inline verdict_t nat_request(tables_t *tables, frame_t *frame, session_t *session, uint32_t now_ms) noexcept nogil:

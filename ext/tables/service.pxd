@@ -49,12 +49,6 @@ cdef enum:
     ANNOUNCEMENTS = 3      # of a VIP that became active, one a second
     DEFEND_MS = 10000      # one announcement against a rival in this time (RFC 5227 2.4 c)
 
-cdef struct evidence_t:    # sessions; what they mean is said in evidence.pxd
-    uint64_t answered
-    uint64_t repeated
-    uint64_t refused
-    uint64_t unanswered
-
 cdef struct server_t:
     ip_t ip
     be16 l4_port           # 0: the port the client used
@@ -71,7 +65,6 @@ cdef struct server_t:
     uint64_t sessions_total
     uint64_t packets[2]    # by direction: FROM_CLIENT, FROM_SERVER
     uint64_t bytes[2]
-    evidence_t evidence
 
 cdef struct service_t:
     ip_t vip[2]            # by family; zero when it has none
@@ -112,11 +105,18 @@ cdef struct match_t:
     uint16_t l4_last
     uint8_t protocol
 
+cdef struct evidence_t:    # of a server, in sessions; what they mean is said in evidence.pxd
+    uint64_t answered
+    uint64_t repeated
+    uint64_t refused
+    uint64_t unanswered
+
 cdef struct services_t:
     vip_t *vips
     match_t *matches
     service_t *services
     server_t *servers
+    evidence_t *evidence   # by server: apart from what every packet needs
     uint32_t n_vips
     uint32_t n_matches
     uint32_t n_services
@@ -137,7 +137,9 @@ cdef inline int services_init(services_t *table, uint32_t n_services, uint32_t n
     table.matches = <match_t *>calloc(2 * n_services + 1, sizeof(match_t))
     table.services = <service_t *>calloc(n_services + 1, sizeof(service_t))
     table.servers = <server_t *>calloc(n_servers + 1, sizeof(server_t))
-    if table.vips is NULL or table.matches is NULL or table.services is NULL or table.servers is NULL:
+    table.evidence = <evidence_t *>calloc(n_servers + 1, sizeof(evidence_t))
+    if (table.vips is NULL or table.matches is NULL or table.services is NULL or table.servers is NULL
+            or table.evidence is NULL):
         services_free(table)
         return -1
     return 0
@@ -148,10 +150,12 @@ cdef inline void services_free(services_t *table) noexcept nogil:
     free(table.matches)
     free(table.services)
     free(table.servers)
+    free(table.evidence)
     table.vips = NULL
     table.matches = NULL
     table.services = NULL
     table.servers = NULL
+    table.evidence = NULL
 
 
 cdef inline uint16_t vip_index(const services_t *table, ip_t ip) noexcept nogil:
