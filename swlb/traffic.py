@@ -201,9 +201,10 @@ def _blank(service: Service, rules: Rules, now: float) -> Passive:
 
 def _seen(watched: _Watched, figures: Figures) -> Seen:
     """What has happened between two readings of a server's figures."""
-    grown = {name: figures[name] - watched.figures[name] for name in figures}
+    before = watched.figures
+    refused, late = figures["refused"] - before["refused"], figures["unanswered"] - before["unanswered"]
     if watched.state.service.protocol == "tcp":
-        return Seen(grown["answered"], grown["repeated"], grown["refused"], grown["unanswered"])
+        return Seen(figures["answered"] - before["answered"], figures["repeated"] - before["repeated"], refused, late)
     # Every datagram of the server's is an answer to somebody, also in a session that was answered long ago.
-    late = grown["unanswered"] if watched.rules.one_way else 0
-    return Seen(grown["packets_out"], 0, grown["refused"], late)
+    answered = figures["packets_out"] - before["packets_out"]
+    return Seen(answered, 0, refused, late if watched.rules.one_way else 0)

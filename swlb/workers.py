@@ -148,6 +148,8 @@ class _Echoes:
 
 
 def _sums(rows: Sequence[dict[str, int]]) -> dict[str, int]:
+    if len(rows) == 1:
+        return rows[0]
     return {name: sum(row[name] for row in rows) for name in rows[0]}
 
 
