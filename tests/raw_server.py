@@ -21,6 +21,16 @@ class Served:
         self.target = Target(ip_address("127.0.0.1"), 0)
         self.connections = 0
         self.descriptors: set[str] = set()
+        self._before: set[str] = set()
+
+    def remember(self) -> None:
+        """What is open now may be open later."""
+        gc.collect()  # what earlier tests left may be closed at any time
+        self._before = _descriptors()
+
+    def is_left_alone(self) -> bool:
+        """Whether nothing is open that was not, the server's own apart."""
+        return _descriptors() - self._before <= self.descriptors
 
 
 async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -75,11 +85,14 @@ async def serving(talk: Talk, *, host: str = "127.0.0.1", tls: ssl.SSLContext | 
 
 async def asked(served: Served, kind: str, **keys: object) -> Outcome:
     """The outcome of one probe of the server; it has left no descriptor open that is not the server's."""
-    gc.collect()  # what earlier tests left may be closed at any time
-    before = set(os.listdir("/proc/self/fd"))
+    served.remember()
     outcome = await ask(kind, served.target, **{"response": 5.0, **keys})
-    assert set(os.listdir("/proc/self/fd")) - before <= served.descriptors
+    assert served.is_left_alone()
     return outcome
+
+
+def _descriptors() -> set[str]:
+    return set(os.listdir("/proc/self/fd"))
 
 
 def outcome_of(talk: Talk, kind: str = "http", *, tls: ssl.SSLContext | None = None, **keys: object) -> Outcome:
