@@ -11,6 +11,7 @@ from swlb.config.values import ANY_PORT, Address, PortRange
 from swlb.config.ways import is_one_arm, segment_of_vip
 from swlb.durations import duration_text
 from swlb.journey import journey
+from swlb.questions import question
 
 WIDTH = 100  # columns
 INDENT = "  "
@@ -124,8 +125,8 @@ def _check(check: Check | None) -> str:
     port = f" to port {check.port}" if check.port else ""
     return (
         f"check {check.type}{port} every {duration_text(check.interval)}, answered within "
-        f"{duration_text(check.response)}. Down after {counted(check.retries, 'failure')} in a row, or "
-        f"{duration_text(check.timeout)} after the first failed probe began, whichever comes first: a server that "
+        f"{duration_text(check.response)}{question(check)}. Down after {counted(check.retries, 'failure')} in a row, "
+        f"or {duration_text(check.timeout)} after the first failed probe began, whichever comes first: a server that "
         f"falls silent is out within {duration_text(worst_time_to_down(check))}. While down every "
         f"{duration_text(check.dead_interval)}; up again after {counted(check.rise, 'success', 'successes')} in a row. "
         f"{INITIAL[check.initial]}"

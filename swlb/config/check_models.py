@@ -18,6 +18,7 @@ from swlb.config.check_values import (
 )
 from swlb.config.forms import Count, Flag, L4Port, ProbeTime, TextLine
 from swlb.config.values import choice, expected, one_of, seconds
+from swlb.config.web_values import Authority, host_of, read_ca, read_host_port, read_server_name
 from swlb.durations import DAY
 
 GOOD_STATUS = (StatusRange(200, 399),)
@@ -82,7 +83,7 @@ class Check:
     # http, https
     method: Annotated[str, choice("GET", "HEAD", "OPTIONS", "POST")] = "GET"
     path: Annotated[str, PlainValidator(read_path)] = "/"
-    host: TextLine | None = None
+    host: Annotated[str, PlainValidator(read_host_port)] | None = None
     headers: Annotated[tuple[tuple[str, str], ...], PlainValidator(read_headers)] = ()
     status: Annotated[tuple[StatusRange, ...], PlainValidator(read_status)] = GOOD_STATUS
     content: Annotated[Pattern, PlainValidator(read_pattern)] | None = None
@@ -90,8 +91,8 @@ class Check:
     body_limit: Annotated[int, PlainValidator(read_size)] = 65536
     # https, tls
     verify: Flag = True
-    server_name: TextLine | None = None
-    ca: TextLine | None = None
+    server_name: Annotated[str, PlainValidator(read_server_name)] | None = None
+    ca: Annotated[Authority, PlainValidator(read_ca)] | None = None
     expiry_warning: Annotated[float, seconds(0, 3650 * DAY)] = 14 * DAY
     # udp, agent
     send: Annotated[bytes, PlainValidator(read_payload)] | None = None
@@ -114,6 +115,11 @@ class Check:
         speaks_for_itself = self.type == "agent"
         object.__setattr__(self, "retries", self.retries or (1 if speaks_for_itself else 3))
         object.__setattr__(self, "rise", self.rise or (1 if speaks_for_itself else 2))
+
+    @property
+    def certificate_name(self) -> str | None:
+        """Whose certificate a server must have; None is that of its own address."""
+        return self.server_name or (host_of(self.host) if self.host else None)
 
 
 def foreign_keys(check: dict) -> list[str]:

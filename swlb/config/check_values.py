@@ -11,6 +11,8 @@ SIZE = re.compile(r"([0-9]{1,9}) ?(KiB|MiB)?")
 PERCENT = re.compile(r"([0-9]{1,3})%")
 STATUS = re.compile(r"([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?")
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
+# Whoever sends a body needs these, and a probe sends none.
+FRAMING = frozenset({"content-length", "transfer-encoding", "expect"})
 HEX = "hex:"
 MAX_PAYLOAD = 1400
 
@@ -29,7 +31,7 @@ class Pattern:
     text: str
     regex: re.Pattern[bytes] | None = None
 
-    def is_in(self, data: bytes) -> bool:
+    def is_in(self, data: bytes | bytearray) -> bool:
         """Whether it is found anywhere in the data."""
         return bool(self.regex.search(data)) if self.regex else self.text.encode() in data
 
@@ -92,13 +94,15 @@ def read_headers(value: object) -> tuple[tuple[str, str], ...]:
         good = isinstance(name, str) and TOKEN.fullmatch(name) and isinstance(text, str) and text.isprintable()
         if not good:
             raise expected(what)
+        if name.lower() in FRAMING:
+            raise expected(f"{what}, and no {name}: a probe sends no body")
     return tuple(value.items())
 
 
 def read_path(value: object) -> str:
     """The target of a request: a path, with a query where it has one."""
-    if not isinstance(value, str) or not re.fullmatch(r"/[!-~]*", value):
-        raise expected("a path such as /healthz, without spaces")
+    if not isinstance(value, str) or not re.fullmatch(r"/[!-\"$-~]*", value):
+        raise expected("a path such as /healthz, without spaces and '#'")
     return value
 
 

@@ -135,6 +135,17 @@ def checks_know_their_port(config: Config) -> Iterator[Finding]:
             yield Finding(path, found, "a port of the check, or one of each server")
 
 
+def checks_look_into_bodies_that_there_are(config: Config) -> Iterator[Finding]:
+    """Content is looked for only in answers that have a body."""
+    for service in config.services.values():
+        if service.check is None or service.check.method != "HEAD":
+            continue
+        for key in ("content", "content_not"):
+            if getattr(service.check, key) is not None:
+                found = "content of an answer to HEAD, which has no body"
+                yield Finding(("services", service.name, "check", key), found, "method GET, OPTIONS or POST")
+
+
 def _vips(config: Config) -> Iterator[tuple[Path, Address]]:
     for name, service in config.services.items():
         for index, vip in enumerate(service.vips):

@@ -84,14 +84,19 @@ async def within(response: float, steps: Coroutine[Any, Any, Result]) -> Result:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def failed(error: OSError, target: Target, way: Way, *, silent: str, watch: Stopwatch) -> Outcome:
-    """The Outcome of a probe that ended in an error; of TimeoutError it is `silent`, unless nobody is there at all."""
+async def failed(
+    error: OSError, target: Target, way: Way, *, silent: str, watch: Stopwatch, awaited: str = "answer"
+) -> Outcome:
+    """The Outcome of a probe that ended in an error; of TimeoutError it is `silent`, unless nobody is there at all.
+
+    `awaited` is what did not come then.
+    """
     took_ms = watch.ms
     if isinstance(error, TimeoutError):
         hop = await _unresolved_hop(target.address, way.device)
         if hop is not None:
             return _no_neighbour(hop, target, took_ms)
-        return Outcome(False, silent, f"no answer from {target} within {took_ms:.0f} ms", took_ms, watch.phases)
+        return Outcome(False, silent, f"no {awaited} from {target} within {took_ms:.0f} ms", took_ms, watch.phases)
     if error.errno in REFUSED:
         return Outcome(False, "L4CON", f"connection refused by {target} after {took_ms:.1f} ms", took_ms)
     reason = os.strerror(error.errno) if error.errno else str(error)
