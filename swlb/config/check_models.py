@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, PlainValidator
 
 from swlb.config.check_values import (
+    DOMAIN,
     Pattern,
     StatusRange,
     read_command,
@@ -17,7 +18,7 @@ from swlb.config.check_values import (
     read_status,
 )
 from swlb.config.forms import Count, Flag, L4Port, ProbeTime, TextLine
-from swlb.config.values import choice, expected, one_of, seconds
+from swlb.config.values import choice, expected, matching, one_of, seconds
 from swlb.durations import DAY
 
 GOOD_STATUS = (StatusRange(200, 399),)
@@ -60,6 +61,13 @@ def _one_key_each(steps: tuple[Step, ...]) -> tuple[Step, ...]:
     return steps
 
 
+def _bars_have_an_end(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    looks = [step for step in steps if step.send is None]
+    if looks and looks[-1].expect_not is not None:
+        raise expected("an expect behind each expect_not, to say how far to look")
+    return steps
+
+
 @dataclass(frozen=True, kw_only=True)
 class Check:
     """How a service's servers are probed. Without `port`, the server's own. Durations in seconds.
@@ -97,7 +105,7 @@ class Check:
     send: Annotated[bytes, PlainValidator(read_payload)] | None = None
     expect: Annotated[Pattern, PlainValidator(read_pattern)] | None = None
     # dns
-    query: TextLine = "."
+    query: Annotated[str, matching(DOMAIN, "a domain name such as example.org, or . for the root")] = "."
     record: Annotated[str, choice(*RECORDS)] = "SOA"
     rcode: Annotated[str, choice(*RCODES)] = "NOERROR"
     answer: Annotated[Pattern, PlainValidator(read_pattern)] | None = None
@@ -105,6 +113,7 @@ class Check:
     steps: Annotated[
         tuple[Step, ...],
         AfterValidator(_one_key_each),
+        AfterValidator(_bars_have_an_end),
         Field(description="a list of {send: ...}, {expect: ...} and {expect_not: ...}"),
     ] = ()
     # exec

@@ -8,7 +8,7 @@ import asyncio
 import errno
 import os
 import socket
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 from swlb.probes.outcome import Address, Outcome, Stopwatch, Target
 
 Result = TypeVar("Result")
+Option = tuple[int, int, int | bytes]  # of a socket: level, name, value
 
 # From linux/in.h and linux/neighbour.h; Python's socket module has no names for them.
 IP_BIND_ADDRESS_NO_PORT = 24
@@ -55,11 +56,16 @@ def opened(address: Address, kind: int, protocol: int = 0, *, way: Way) -> socke
     return sock
 
 
-async def connected(target: Target, way: Way) -> socket.socket:
-    """A TCP connection to the target; the caller closes it. OSError says why there is none."""
+async def connected(target: Target, way: Way, *, options: Iterable[Option] = ()) -> socket.socket:
+    """A TCP connection to the target, with those options from before SYN on; the caller closes it.
+
+    OSError says why there is none.
+    """
     assert target.l4_port is not None, "a probe over TCP needs an l4_port"
     sock = opened(target.address, socket.SOCK_STREAM, way=way)
     try:
+        for option in options:
+            sock.setsockopt(*option)
         await asyncio.get_running_loop().sock_connect(sock, (str(target.address), target.l4_port))
     except BaseException:
         sock.close()
