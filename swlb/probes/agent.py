@@ -50,11 +50,11 @@ async def _listen(asked: bytes | None, talk: Talk) -> Outcome:
 
 
 def _judged(line: bytes, talk: Talk) -> Outcome:
-    heard = read_line(line)
-    detail = f"the agent at {talk.target} said {excerpt(line, SHOWN)} after {talk.watch.ms:.1f} ms"
+    heard, took_ms = read_line(line), talk.watch.ms
+    detail = f"the agent at {talk.target} said {excerpt(line, SHOWN)} after {took_ms:.1f} ms"
     if heard.unknown is not None:
-        detail += f"; {heard.unknown!r} is no word of an agent and changes nothing"
+        detail += f"; {excerpt(heard.unknown.encode())} is no word of an agent and changes nothing"
         if not heard.understood:
-            return talk.outcome(None, "L7RSP", detail)
+            return Outcome(None, "L7RSP", detail, took_ms, talk.watch.phases)
     ok, status = VERDICTS[heard.report.health]
-    return replace(talk.outcome(ok, status, detail), report=heard.report)
+    return Outcome(ok, status, detail, took_ms, talk.watch.phases, heard.report)

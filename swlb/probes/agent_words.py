@@ -22,6 +22,8 @@ WEIGHT = re.compile(r"(?:weight:)?([0-9]{1,5})%|weight:([0-9]{1,5})")
 MAXCONN = re.compile(r"maxconn:([0-9]{1,5})")
 NUMBER_MAX = 65535  # the heaviest weight
 SEPARATORS = re.compile(r"[ \t,]+")
+NO_TEXT = re.compile("[^!-~]+")
+DESCRIPTION_LEN = 200
 
 
 class Heard(NamedTuple):
@@ -35,7 +37,8 @@ class Heard(NamedTuple):
 def read_line(line: bytes) -> Heard:
     """What the line says, its end left out."""
     words, _, description = line.decode("ascii", "replace").partition("#")
-    said: dict[str, str | int | bool] = {"description": description.strip()}
+    shown = NO_TEXT.sub(" ", description).strip()[:DESCRIPTION_LEN]  # people read it on their terminals
+    said: dict[str, str | int | bool] = {"description": shown}
     understood, unknown = 0, None
     for word in filter(None, SEPARATORS.split(words)):
         meant = _meaning(word.lower())

@@ -36,10 +36,12 @@ async def _walk(steps: tuple[Step, ...], talk: Talk) -> Outcome:
             talk.waiting_for = f"send {step.expect} (step {number})"
             found = await _take(talk, step.expect, barred)
             if found is not None:
-                return talk.outcome(False, "L7STS", f"{talk.target} sent {found}")
+                return Outcome(False, "L7STS", f"{talk.target} sent {found}", talk.watch.ms, talk.watch.phases)
             barred.clear()
         talk.watch.lap(f"step {number}")
-    return talk.outcome(True, "L7OK", f"{talk.target} did all {len(steps)} steps in {talk.watch.ms:.1f} ms")
+    took_ms = talk.watch.ms
+    detail = f"{talk.target} did all {len(steps)} steps in {took_ms:.1f} ms"
+    return Outcome(True, "L7OK", detail, took_ms, talk.watch.phases)
 
 
 async def _take(talk: Talk, expect: Pattern, barred: Iterable[tuple[int, Pattern]]) -> str | None:

@@ -47,10 +47,6 @@ class Talk:
         # sock_recv does not suspend while data waits: a server that drips fast enough would be all that runs.
         await asyncio.sleep(0)
 
-    def outcome(self, ok: bool | None, status: str, detail: str) -> Outcome:
-        """How the talk ended, after what it took until now."""
-        return Outcome(ok, status, detail, self.watch.ms, self.watch.phases)
-
     async def broken_off(self, error: OSError | BrokenOffError, way: Way) -> Outcome:
         """How a talk ended that ended in an error: L7TOUT after silence, L7RSP when the server ended it."""
         took_ms = self.watch.ms
@@ -59,11 +55,12 @@ class Talk:
         if isinstance(error, ConnectionResetError | BrokenPipeError):
             error = BrokenOffError("reset the connection")
         if isinstance(error, BrokenOffError):
-            return self.outcome(False, "L7RSP", f"{missed} but {error} after {took_ms:.1f} ms; {sent}")
+            detail = f"{missed} but {error} after {took_ms:.1f} ms; {sent}"
+            return Outcome(False, "L7RSP", detail, took_ms, self.watch.phases)
         outcome = await failed(error, self.target, way, silent="L7TOUT", watch=self.watch)
         if outcome.status != "L7TOUT":
             return outcome
-        return replace(outcome, detail=f"{missed} within {took_ms:.0f} ms; {sent}")
+        return replace(outcome, detail=f"{missed} within {outcome.duration_ms:.0f} ms; {sent}")
 
 
 async def talked(
