@@ -1,4 +1,4 @@
-"""swlb/probes: icmp on loopback, and both kinds towards hosts and routers in namespaces."""
+"""swlb/probes: icmp on loopback, and kinds of every layer towards hosts and routers in namespaces."""
 
 import asyncio
 import time
@@ -79,7 +79,7 @@ def behind_router(make_netns) -> str:
     return host
 
 
-PROBES = ["tcp", "icmp"]
+PROBES = ["tcp", "icmp", "udp"]
 DEVICES = [None, "dev0"]
 
 
@@ -88,7 +88,7 @@ DEVICES = [None, "dev0"]
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("probe", PROBES)
 def test_a_host_that_answers_no_arp_or_nd_is_l2tout(behind_router, probe, device, address):
-    target = Target(ip_address(address), 80 if probe == "tcp" else None)
+    target = Target(ip_address(address), None if probe == "icmp" else 80)
     outcome = probed_in(behind_router, ask(probe, target, device=device, response=0.2))
     assert (outcome.ok, outcome.status) == (False, "L2TOUT")
     asked = "neighbour discovery" if ":" in address else "ARP"
@@ -122,7 +122,7 @@ def test_a_gateway_that_answers_no_arp_or_nd_is_l2tout_and_named(behind_router, 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("probe", PROBES)
 def test_a_router_that_knows_no_way_is_l3unr(behind_router, probe, device, address):
-    target = Target(ip_address(address), 80 if probe == "tcp" else None)
+    target = Target(ip_address(address), None if probe == "icmp" else 80)
     outcome = probed_in(behind_router, ask(probe, target, device=device, response=5.0))
     assert (outcome.ok, outcome.status) == (False, "L3UNR")
 
@@ -133,3 +133,9 @@ def test_no_route_is_l3unr(netns, probe):
     target = Target(ip_address("10.77.0.9"), 80)
     outcome = probed_in(netns, ask(probe, target, response=5.0))
     assert (outcome.status, outcome.detail) == ("L3UNR", f"{target} cannot be reached: Network is unreachable")
+
+
+@pytest.mark.root
+def test_an_agent_on_a_host_that_is_gone_says_nothing_of_its_server(behind_router):
+    outcome = probed_in(behind_router, ask("agent", Target(ip_address("10.77.0.9"), 80), response=0.2))
+    assert (outcome.ok, outcome.status) == (None, "L2TOUT")

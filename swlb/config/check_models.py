@@ -25,6 +25,8 @@ GOOD_STATUS = (StatusRange(200, 399),)
 RCODES = ("NOERROR", "NXDOMAIN", "SERVFAIL", "REFUSED", "any")
 RECORDS = ("A", "AAAA", "CNAME", "MX", "NS", "PTR", "SOA", "SRV", "TXT")
 
+ONE_KEY_EACH = "steps with one key each: send, expect or expect_not"
+
 HTTP_KEYS = ("method", "path", "host", "headers", "status", "content", "content_not", "body_limit")
 TLS_KEYS = ("verify", "server_name", "ca", "expiry_warning")
 
@@ -54,10 +56,15 @@ class Step:
     expect_not: Annotated[Pattern, PlainValidator(read_pattern)] | None = None
 
 
+    @property
+    def keys(self) -> int:
+        """How many of them it has: one, which a rule sees to where it is none."""
+        return sum(value is not None for value in (self.send, self.expect, self.expect_not))
+
+
 def _one_key_each(steps: tuple[Step, ...]) -> tuple[Step, ...]:
-    for step in steps:
-        if sum(value is not None for value in (step.send, step.expect, step.expect_not)) != 1:
-            raise expected("steps with one key each: send, expect or expect_not")
+    if any(step.keys > 1 for step in steps):
+        raise expected(ONE_KEY_EACH)
     return steps
 
 

@@ -14,7 +14,7 @@ TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 HEX = "hex:"
 MAX_PAYLOAD = 1400
 LABEL = r"[A-Za-z0-9_*/-]{1,63}"
-DOMAIN = re.compile(rf"\.|(?=.{{1,254}}\Z){LABEL}(?:\.{LABEL})*\.?")  # RFC 1035 section 2.3.4
+DOMAIN = re.compile(rf"\.|(?=.{{1,253}}\.?\Z){LABEL}(?:\.{LABEL})*\.?")  # RFC 1035 section 2.3.4
 
 
 class StatusRange(NamedTuple):

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 
-from swlb.config.check_models import Check
+from swlb.config.check_models import ONE_KEY_EACH, Check
 from swlb.config.models import Config
 from swlb.config.source import Finding, Path, show
 
@@ -15,12 +15,15 @@ NEEDS = {
 
 
 def checks_ask_something(config: Config) -> Iterator[Finding]:
-    """A script has steps, and an exec check a command."""
+    """A script has steps, each with a key, and an exec check has a command."""
     for path, check in _checks(config):
         if check.type in NEEDS:
             key, example = NEEDS[check.type]
             if not getattr(check, key):
                 yield Finding(path, f"a check of type {check.type} without {key}", f"{key}, such as {example}")
+        for index, step in enumerate(check.steps):
+            if not step.keys:
+                yield Finding((*path, "steps", index), "a step without a key", ONE_KEY_EACH)
 
 
 def programs_can_be_run(config: Config) -> Iterator[Finding]:

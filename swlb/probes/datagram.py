@@ -10,13 +10,17 @@ from swlb.probes.reach import Way, failed, opened
 
 MAX_DATAGRAM = 65535
 
+# From linux/in.h and linux/in6.h; Python's socket module has no names for them.
+RECVERR = {socket.AF_INET: (socket.IPPROTO_IP, 11), socket.AF_INET6: (socket.IPPROTO_IPV6, 25)}
+
 
 @contextmanager
 def asked(target: Target, way: Way, payload: bytes) -> Iterator[socket.socket]:
     """A UDP socket that has sent the payload to the target, and hears of nobody else; closed after the block."""
     assert target.l4_port is not None, "a probe over UDP needs an l4_port"
     with opened(target.address, socket.SOCK_DGRAM, way=way) as sock:
-        # Only a connected socket is told of ICMP errors without more ado. Neither call can block.
+        # A connected socket is told that the port is unreachable, but of hosts and networks only if it asks for it.
+        sock.setsockopt(*RECVERR[sock.family], 1)
         sock.connect((str(target.address), target.l4_port))
         sock.send(payload)
         yield sock
