@@ -27,7 +27,8 @@ def targets(check: str, config: str = CHECKED) -> list[Target]:
 
 
 @pytest.mark.parametrize(
-    ("check", "l4_port"), [("{type: udp}", 8080), ("{type: agent, port: 99}", 99), ("{type: icmp}", None), (PROGRAM, 8080)]
+    ("check", "l4_port"),
+    [("{type: udp}", 8080), ("{type: agent, port: 99}", 99), ("{type: icmp}", None), (PROGRAM, 8080)],
 )
 def test_a_probe_is_about_the_checks_l4_port_or_the_servers_own(check, l4_port):
     assert targets(check)[0] == Target(ip_address("10.0.2.11"), l4_port, "web", "web1")

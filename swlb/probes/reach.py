@@ -23,6 +23,8 @@ Option = tuple[int, int, int | bytes]  # of a socket: level, name, value
 # From linux/in.h and linux/neighbour.h; Python's socket module has no names for them.
 IP_BIND_ADDRESS_NO_PORT = 24
 NUD_INCOMPLETE = 0x01
+NUD_BELIEVED = 0x02 | 0x04 | 0x08  # reachable, stale, delay
+NUD_PROBE = 0x10
 NUD_FAILED = 0x20
 
 REFUSED = frozenset({errno.ECONNREFUSED, errno.ECONNRESET})
@@ -122,7 +124,8 @@ async def _unresolved_hop(address: Address, device: str | None) -> str | None:
     """The neighbour on the way to `address` whose MAC the kernel cannot find out; None when that is not the matter.
 
     The neighbour table is asked and not the socket's error, because the kernel's own report takes three seconds, and
-    loops back through `lo`, where it misses most kinds of socket that are bound to a device.
+    loops back through `lo`, where it misses most kinds of socket that are bound to a device. A MAC that the kernel
+    knows it would believe for up to a minute; it is made to ask again, so that a host that is gone is soon known to be.
     """
     query: dict[str, str | int] = {"dst": str(address)}
     try:
@@ -132,6 +135,8 @@ async def _unresolved_hop(address: Address, device: str | None) -> str | None:
             route = (await netlink.route("get", **query))[0]
             hop = route.get("gateway") or str(address)
             neighbour = (await netlink.neigh("get", dst=hop, ifindex=route.get("oif")))[0]
+            if neighbour["state"] & NUD_BELIEVED:
+                await netlink.neigh("change", dst=hop, ifindex=route.get("oif"), state=NUD_PROBE)
     except (OSError, NetlinkError, IndexError):
         return None
     return hop if neighbour["state"] & (NUD_INCOMPLETE | NUD_FAILED) else None
