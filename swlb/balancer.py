@@ -9,7 +9,7 @@ from swlb.build import Built
 from swlb.bypass import notice
 from swlb.checks import Checks, CheckStatus, Key
 from swlb.clock import Clock
-from swlb.config import Config, Service
+from swlb.config import Check, Config, Server, Service
 from swlb.config.check_models import KEYS_OF_TYPE
 from swlb.config.ways import segment_towards
 from swlb.errors import SwlbError
@@ -38,6 +38,16 @@ def up_at_start(config: Config) -> dict[Key, bool]:
         for service in config.services.values()
         for server in service.servers.values()
     }
+
+
+def _l4_port(service: Service, server: Server, check: Check) -> int | None:
+    """The l4_port that a probe of the server is about; None when there is none."""
+    if "port" in KEYS_OF_TYPE[check.type]:
+        return check.port or server.port or service.port_first
+    if check.type != "exec":
+        return None
+    # A program is told of the server's; where clients choose among many there is none to tell.
+    return server.port or (service.port_first if service.port_first == service.port_last else None)
 
 
 class Balancer:
@@ -114,12 +124,10 @@ class Balancer:
         assert check is not None
         towards = segment_towards(self.config, state.config.address)
         assert towards is not None, "the configuration's check has let a server through that cannot be reached"
-        has_port = "port" in KEYS_OF_TYPE[check.type]
-        l4_port = (check.port or state.config.port or state.service.port_first) if has_port else None
         self._checks.start(
             state.key,
             check,
-            Target(state.config.address, l4_port),
+            Target(state.config.address, _l4_port(state.service, state.config, check), *state.key),
             self._ways[towards.name, state.config.address.version],
             initial=initial,
             position=position,

@@ -5,6 +5,7 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv6Address
 
+from swlb.asks import asks, hears_silence
 from swlb.config.models import Check, Config, Port, Segment, Server, Service
 from swlb.config.source import counted
 from swlb.config.values import ANY_PORT, Address, PortRange
@@ -123,13 +124,16 @@ def _check(check: Check | None) -> str:
     if check is None:
         return "no check: servers always count as up."
     port = f" to port {check.port}" if check.port else ""
+    worst = duration_text(worst_time_to_down(check))
+    silent = "whose program does not end" if check.type == "exec" else "that falls silent"
+    out = f": a server {silent} is out within {worst}" if hears_silence(check) else ""
+    rise = counted(check.rise, "success", "successes")
     return (
         f"check {check.type}{port} every {duration_text(check.interval)}, answered within "
         f"{duration_text(check.response)}{question(check)}. Down after {counted(check.retries, 'failure')} in a row, "
-        f"or {duration_text(check.timeout)} after the first failed probe began, whichever comes first: a server that "
-        f"falls silent is out within {duration_text(worst_time_to_down(check))}. While down every "
-        f"{duration_text(check.dead_interval)}; up again after {counted(check.rise, 'success', 'successes')} in a row. "
-        f"{INITIAL[check.initial]}"
+        f"or {duration_text(check.timeout)} after the first failed probe began, whichever comes first{out}. While down "
+        f"every {duration_text(check.dead_interval)}; up again after {rise} in a row. "
+        f"{INITIAL[check.initial]} {asks(check)}"
     )
 
 

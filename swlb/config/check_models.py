@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, PlainValidator
 
 from swlb.config.check_values import (
+    DOMAIN,
     Pattern,
     StatusRange,
     read_command,
@@ -16,14 +17,16 @@ from swlb.config.check_values import (
     read_size,
     read_status,
 )
-from swlb.config.forms import Count, Flag, L4Port, ProbeTime, TextLine
-from swlb.config.values import choice, expected, one_of, seconds
+from swlb.config.forms import Count, Flag, L4Port, ProbeTime
+from swlb.config.values import choice, expected, matching, one_of, seconds
 from swlb.config.web_values import Authority, host_of, read_ca, read_host_port, read_server_name
 from swlb.durations import DAY
 
 GOOD_STATUS = (StatusRange(200, 399),)
 RCODES = ("NOERROR", "NXDOMAIN", "SERVFAIL", "REFUSED", "any")
 RECORDS = ("A", "AAAA", "CNAME", "MX", "NS", "PTR", "SOA", "SRV", "TXT")
+
+ONE_KEY_EACH = "steps with one key each: send, expect or expect_not"
 
 HTTP_KEYS = ("method", "path", "host", "headers", "status", "content", "content_not", "body_limit")
 TLS_KEYS = ("verify", "server_name", "ca", "expiry_warning")
@@ -54,10 +57,22 @@ class Step:
     expect_not: Annotated[Pattern, PlainValidator(read_pattern)] | None = None
 
 
+    @property
+    def keys(self) -> int:
+        """How many of them it has: one, which a rule sees to where it is none."""
+        return sum(value is not None for value in (self.send, self.expect, self.expect_not))
+
+
 def _one_key_each(steps: tuple[Step, ...]) -> tuple[Step, ...]:
-    for step in steps:
-        if sum(value is not None for value in (step.send, step.expect, step.expect_not)) != 1:
-            raise expected("steps with one key each: send, expect or expect_not")
+    if any(step.keys > 1 for step in steps):
+        raise expected(ONE_KEY_EACH)
+    return steps
+
+
+def _bars_have_an_end(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    looks = [step for step in steps if step.send is None]
+    if looks and looks[-1].expect_not is not None:
+        raise expected("an expect behind each expect_not, to say how far to look")
     return steps
 
 
@@ -98,7 +113,7 @@ class Check:
     send: Annotated[bytes, PlainValidator(read_payload)] | None = None
     expect: Annotated[Pattern, PlainValidator(read_pattern)] | None = None
     # dns
-    query: TextLine = "."
+    query: Annotated[str, matching(DOMAIN, "a domain name such as example.org, or . for the root")] = "."
     record: Annotated[str, choice(*RECORDS)] = "SOA"
     rcode: Annotated[str, choice(*RCODES)] = "NOERROR"
     answer: Annotated[Pattern, PlainValidator(read_pattern)] | None = None
@@ -106,6 +121,7 @@ class Check:
     steps: Annotated[
         tuple[Step, ...],
         AfterValidator(_one_key_each),
+        AfterValidator(_bars_have_an_end),
         Field(description="a list of {send: ...}, {expect: ...} and {expect_not: ...}"),
     ] = ()
     # exec

@@ -15,6 +15,8 @@ TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 FRAMING = frozenset({"content-length", "transfer-encoding", "expect"})
 HEX = "hex:"
 MAX_PAYLOAD = 1400
+LABEL = r"[A-Za-z0-9_*/-]{1,63}"
+DOMAIN = re.compile(rf"\.|(?=.{{1,253}}\.?\Z){LABEL}(?:\.{LABEL})*\.?")  # RFC 1035 section 2.3.4
 
 
 class StatusRange(NamedTuple):
@@ -33,7 +35,16 @@ class Pattern:
 
     def is_in(self, data: bytes | bytearray) -> bool:
         """Whether it is found anywhere in the data."""
-        return bool(self.regex.search(data)) if self.regex else self.text.encode() in data
+        return self.end_in(data) is not None
+
+    def end_in(self, data: bytes) -> int | None:
+        """Where it ends in the data, the first time that it is found; None when it is not."""
+        if self.regex:
+            match = self.regex.search(data)
+            return match.end() if match else None
+        wanted = self.text.encode()
+        start = data.find(wanted)
+        return start + len(wanted) if start >= 0 else None
 
     def __str__(self) -> str:
         return self.text if self.regex else repr(self.text)

@@ -43,10 +43,7 @@ NOT_BUILT = (
     Gap("services.*.scheduler", "rr", _any_of("wrr", "lc", "wlc", "hash", "maglev")),
     Gap("services.*.hash_key", LEFT_OUT),
     Gap("services.*.persistence", LEFT_OUT),
-    Gap("services.*.check.type", "tcp, icmp, http, https or tls", _any_of("udp", "dns", "script")),
-    Gap("services.*.check.type", "tcp, icmp, http, https or tls", _any_of("exec", "agent")),
     Gap("services.*.check.via", "server", _any_of("vip")),
-    Gap("services.*.check.half_open", LEFT_OUT),
     Gap("services.*.servers.*.backup", LEFT_OUT),
     Gap("services.*.servers.*.max_connections", LEFT_OUT),
 )

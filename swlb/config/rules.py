@@ -1,7 +1,8 @@
 """What must hold between the values of a configuration: ports, segments and routes; and the list of all rules.
 
-The others are in mode_rules, service_rules, forward_rules and source_rules. A rule that finds something missing is
-only asked where the sections it relies on are sound: what was taken out of a draft must not be missed a second time.
+The others are in mode_rules, service_rules, probe_rules, forward_rules and source_rules. A rule that finds something
+missing is only asked where the sections it relies on are sound: what was taken out of a draft must not be missed a
+second time.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -17,6 +18,7 @@ from swlb.config.forward_rules import (
 )
 from swlb.config.mode_rules import mode_is_true, services_are_of_the_mode, some_reply_comes_back, topology_is_true
 from swlb.config.models import Config
+from swlb.config.probe_rules import checks_ask_something, programs_can_be_run
 from swlb.config.service_rules import (
     checks_know_their_port,
     checks_look_into_bodies_that_there_are,
@@ -229,6 +231,8 @@ RULES = (
     Rule(services_are_few_enough),
     Rule(checks_know_their_port, ("services",)),
     Rule(checks_look_into_bodies_that_there_are),
+    Rule(checks_ask_something, ("services",)),
+    Rule(programs_can_be_run),
     Rule(ports_are_kept_by_direct_services, ("services",)),
     Rule(direct_servers_are_neighbours, ("segments", "routes")),
     Rule(tunnels_have_room),

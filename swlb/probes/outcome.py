@@ -28,10 +28,12 @@ Address = IPv4Address | IPv6Address
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is probed: an address, and an l4_port where the kind of probe needs one."""
+    """What is probed: an address, and an l4_port where the kind of probe needs one. The names are for programs."""
 
     address: Address
     l4_port: int | None = None
+    service: str = ""
+    server: str = ""
 
     def __str__(self) -> str:
         if self.l4_port is None:

@@ -8,7 +8,7 @@ import asyncio
 import errno
 import os
 import socket
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -18,10 +18,13 @@ from pyroute2.netlink.exceptions import NetlinkError
 from swlb.probes.outcome import Address, Outcome, Stopwatch, Target
 
 Result = TypeVar("Result")
+Option = tuple[int, int, int | bytes]  # of a socket: level, name, value
 
 # From linux/in.h and linux/neighbour.h; Python's socket module has no names for them.
 IP_BIND_ADDRESS_NO_PORT = 24
 NUD_INCOMPLETE = 0x01
+NUD_BELIEVED = 0x02 | 0x04 | 0x08  # reachable, stale, delay
+NUD_PROBE = 0x10
 NUD_FAILED = 0x20
 
 REFUSED = frozenset({errno.ECONNREFUSED, errno.ECONNRESET})
@@ -55,11 +58,16 @@ def opened(address: Address, kind: int, protocol: int = 0, *, way: Way) -> socke
     return sock
 
 
-async def connected(target: Target, way: Way) -> socket.socket:
-    """A TCP connection to the target; the caller closes it. OSError says why there is none."""
+async def connected(target: Target, way: Way, *, options: Iterable[Option] = ()) -> socket.socket:
+    """A TCP connection to the target, with those options from before SYN on; the caller closes it.
+
+    OSError says why there is none.
+    """
     assert target.l4_port is not None, "a probe over TCP needs an l4_port"
     sock = opened(target.address, socket.SOCK_STREAM, way=way)
     try:
+        for option in options:
+            sock.setsockopt(*option)
         await asyncio.get_running_loop().sock_connect(sock, (str(target.address), target.l4_port))
     except BaseException:
         sock.close()
@@ -121,7 +129,8 @@ async def _unresolved_hop(address: Address, device: str | None) -> str | None:
     """The neighbour on the way to `address` whose MAC the kernel cannot find out; None when that is not the matter.
 
     The neighbour table is asked and not the socket's error, because the kernel's own report takes three seconds, and
-    loops back through `lo`, where it misses most kinds of socket that are bound to a device.
+    loops back through `lo`, where it misses most kinds of socket that are bound to a device. A MAC that the kernel
+    knows it would believe for up to a minute; it is made to ask again, so that a host that is gone is soon known to be.
     """
     query: dict[str, str | int] = {"dst": str(address)}
     try:
@@ -131,6 +140,8 @@ async def _unresolved_hop(address: Address, device: str | None) -> str | None:
             route = (await netlink.route("get", **query))[0]
             hop = route.get("gateway") or str(address)
             neighbour = (await netlink.neigh("get", dst=hop, ifindex=route.get("oif")))[0]
+            if neighbour["state"] & NUD_BELIEVED:
+                await netlink.neigh("change", dst=hop, ifindex=route.get("oif"), state=NUD_PROBE)
     except (OSError, NetlinkError, IndexError):
         return None
     return hop if neighbour["state"] & (NUD_INCOMPLETE | NUD_FAILED) else None
