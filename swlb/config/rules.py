@@ -19,6 +19,8 @@ from swlb.config.mode_rules import mode_is_true, services_are_of_the_mode, some_
 from swlb.config.models import Config
 from swlb.config.service_rules import (
     checks_know_their_port,
+    fail_open_has_a_check,
+    fast_intervals_are_fast,
     l4_ports_of_a_vip_are_served_once,
     server_addresses_are_their_own,
     servers_and_vips_share_families,
@@ -227,6 +229,8 @@ RULES = (
     Rule(servers_are_few_enough),
     Rule(services_are_few_enough),
     Rule(checks_know_their_port, ("services",)),
+    Rule(fast_intervals_are_fast, ("services",)),
+    Rule(fail_open_has_a_check, ("services",)),
     Rule(ports_are_kept_by_direct_services, ("services",)),
     Rule(direct_servers_are_neighbours, ("segments", "routes")),
     Rule(tunnels_have_room),
