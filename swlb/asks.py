@@ -1,6 +1,6 @@
 """What a probe of each type asks, and what it takes for a good answer: sentences of `swlb check`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from swlb.config.check_models import Check, Step
 from swlb.durations import duration_text
@@ -11,7 +11,7 @@ LISTED_STEPS = 8
 
 def asks(check: Check) -> str:
     """What one probe of the check does, in a sentence or two."""
-    return SENTENCES[check.type](check) if check.type in SENTENCES else ""
+    return SENTENCES[check.type](check)
 
 
 def hears_silence(check: Check) -> bool:
@@ -29,6 +29,46 @@ def _tcp(check: Check) -> str:
 
 def _icmp(check: Check) -> str:
     return "A probe is one echo request."
+
+
+def status_text(check: Check) -> str:
+    """The statuses that an HTTP check takes: 200, 300-399."""
+    ranges = [f"{good.first}-{good.last}" if good.first < good.last else f"{good.first}" for good in check.status]
+    return " or ".join(ranges)
+
+
+def _http(check: Check) -> str:
+    return f"A probe is {', '.join(_exchange(check))}."
+
+
+def _exchange(check: Check) -> Iterator[str]:
+    yield f"{check.method} {check.type}://ADDRESS:{check.port or 'PORT'}{check.path}"
+    if check.host:
+        yield f"Host {check.host}"
+    if check.headers:
+        # Not their values: passwords are among them.
+        yield f"with {' and '.join(name for name, _ in check.headers)}"
+    yield f"status {status_text(check)}"
+    if check.content:
+        yield f"body contains {check.content}"
+    if check.content_not:
+        yield f"body does not contain {check.content_not}"
+    if check.type == "https":
+        yield from _certificate(check)
+
+
+def _tls(check: Check) -> str:
+    return f"A probe is {', '.join(['a TLS handshake', *_certificate(check)])}."
+
+
+def _certificate(check: Check) -> Iterator[str]:
+    if check.verify:
+        by = check.ca or "an authority that this host trusts"
+        yield f"certificate for {check.certificate_name or 'ADDRESS'} by {by}"
+    else:
+        yield "any certificate"
+    if check.expiry_warning:
+        yield f"a warning {duration_text(check.expiry_warning)} before its end"
 
 
 def _udp(check: Check) -> str:
@@ -82,6 +122,9 @@ def _agent(check: Check) -> str:
 SENTENCES: dict[str, Callable[[Check], str]] = {
     "tcp": _tcp,
     "icmp": _icmp,
+    "http": _http,
+    "https": _http,
+    "tls": _tls,
     "udp": _udp,
     "dns": _dns,
     "script": _script,

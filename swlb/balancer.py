@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from swlb import fail_open
 from swlb import servers as words
 from swlb.addresses import Address
 from swlb.build import Built
@@ -25,10 +26,11 @@ BYPASS_GAP_S = 60.0  # a client asks again and again
 
 @dataclass(frozen=True)
 class _ServiceState:
-    """Whether a service serves anybody, and whether it takes new sessions."""
+    """Whether a service serves anybody, whether it takes new sessions, and whether it ignores its servers' health."""
 
     serves: bool
     takes: bool
+    ignores_health: bool
 
 
 def up_at_start(config: Config) -> dict[Key, bool]:
@@ -92,6 +94,10 @@ class Balancer:
             return self._checks.status(key)
         except KeyError:
             return None
+
+    def ignores_health(self, service: str) -> bool:
+        """Whether the service's `fail_open` is at work."""
+        return self._service_is[service].ignores_health
 
     def order(self, name: str, order: str) -> str:
         """The order ("drain", "weight=3" ...) is carried out on SERVICE/SERVER; a sentence that says so.
@@ -187,6 +193,8 @@ class Balancer:
         text = f"server {'/'.join(state.key)} is {transition.new} (was {transition.old}): {detail}; {transition.cause}"
         if transition.new == words.DOWN:
             text += f"; it has {sessions} session{'' if sessions == 1 else 's'}"
+        if transition.held_s:
+            text += f"; hold_down has held it for {transition.held_s:.1f} s"
         self.events.add(
             "server_up" if transition.new == words.UP else "server_down",
             text + meant,
@@ -211,22 +219,53 @@ class Balancer:
         """The workers know the server's state; `tell` says what happened, and what it meant for the service follows.
 
         A service that serves as before, but no longer takes new sessions or does again, is told with the server's
-        own event: `tell` is given the words. One that begins or ends to serve has an event of its own.
+        own event: `tell` is given the words. One that begins or ends to serve, or to ignore health, has an event of
+        its own.
         """
-        self.built.workers.set_server(state.index, ready=state.ready_bits, weight=state.weight)
         service = state.service
         before = self._service_is[service.name]
-        now = self._service_is[service.name] = self._service_state(service)
+        now = self._service_is[service.name] = self._decide_fail_open(state, before)
         gone_on = now.serves and before.serves and now.takes != before.takes
         what = "takes new sessions again" if now.takes else "takes no new sessions"
         tell(f"; service {service.name} {what}" if gone_on else "")
+        self._tell_fail_open(service, before, now)
         if now.serves and not before.serves:
             how = "can serve" if now.takes else "can serve the sessions it has, and takes no new ones"
             self.events.add("service_up", f"service {service.name} {how}", service=service.name)
         elif before.serves and not now.serves:
             self.events.add("service_down", f"service {service.name} has no server left", service=service.name)
 
-    def _service_state(self, service: Service) -> "_ServiceState":
-        servers = [self.servers[service.name, name] for name in service.servers]
+    def _decide_fail_open(self, changed: ServerState, before: _ServiceState) -> _ServiceState:
+        """The service's state now that one server's has changed; the workers know all of it.
+
+        They are told once all is decided, and first of servers that serve: no session ever sees its server down, or
+        nobody to take it, for a state that is already past.
+        """
+        service = changed.service
+        servers = self._servers_of(service)
+        ignored = fail_open.ignores_health(service.fail_open, servers, did=before.ignores_health)
+        told = [changed]
+        if ignored != before.ignores_health:
+            told = servers
+            for server in servers:
+                server.health_ignored = ignored
+        for server in sorted(told, key=lambda server: not server.serves):
+            self.built.workers.set_server(server.index, ready=server.ready_bits, weight=server.weight)
+        return self._service_state(service)
+
+    def _tell_fail_open(self, service: Service, before: _ServiceState, now: _ServiceState) -> None:
+        servers = self._servers_of(service)
+        if now.ignores_health and not before.ignores_health:
+            text = fail_open.begun(service.name, service.fail_open, servers)
+            self.events.add("fail_open", text, service=service.name)
+        elif before.ignores_health and not now.ignores_health:
+            self.events.add("fail_open_over", fail_open.ended(service.name, servers), service=service.name)
+
+    def _service_state(self, service: Service) -> _ServiceState:
+        servers = self._servers_of(service)
         takes = any(server.effective_weight for server in servers)
-        return _ServiceState(any(server.serves for server in servers), takes)
+        ignored = any(server.health_ignored for server in servers)
+        return _ServiceState(any(server.serves for server in servers), takes, ignored)
+
+    def _servers_of(self, service: Service) -> list[ServerState]:
+        return [self.servers[service.name, name] for name in service.servers]

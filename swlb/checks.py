@@ -6,6 +6,7 @@ in one event loop; nothing here may be called from another thread.
 
 import asyncio
 import logging
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -21,9 +22,11 @@ Key = tuple[str, str]  # the names of a service and of a server of it
 News = TypeVar("News")
 
 # First probes are spread so that many servers are not asked in one burst, but nobody waits long for the first answer;
-# servers that serve nobody until then wait least.
+# servers that serve nobody until then wait least. The distance they start with stays, so it must be enough for the one
+# event loop: a probe costs it some half a millisecond.
 SPREAD_S = 1.0
 SPREAD_CHECKING_S = 0.2
+SPACING_S = 0.002
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,8 @@ class _Server:
 def first_delay(interval: float, *, position: tuple[int, int], initial: str) -> float:
     """Seconds until the first probe of server k of n, given as (k, n) with k from 0: none for the first of them."""
     k, n = position
-    return min(interval, SPREAD_CHECKING_S if initial == CHECKING else SPREAD_S) * k / n
+    spread = max(SPREAD_CHECKING_S if initial == CHECKING else SPREAD_S, n * SPACING_S)
+    return min(interval, spread) * k / n
 
 
 class Checks:
@@ -78,11 +82,13 @@ class Checks:
         on_transition: Callable[[Key, Transition], None],
         on_probe: Callable[[Key, Outcome], None],
         probe_of: Callable[[str], Probe] = probe_of,
+        draw: Callable[[], float] = random.random,
     ) -> None:
         self._clock = clock
         self._on_transition = on_transition
         self._on_probe = on_probe
         self._probe_of = probe_of
+        self._draw = draw
         self._servers: dict[Key, _Server] = {}
         self._tasks: dict[_Server, asyncio.Task[None]] = {}  # those stopped stay until they have ended
 
@@ -104,7 +110,7 @@ class Checks:
         now = self._clock.now()
         initial = check.initial if initial is None else initial
         first_at = now + first_delay(check.interval, position=position, initial=initial)
-        health = Health(check, now=now, first_probe_at=first_at, initial=initial)
+        health = Health(check, now=now, first_probe_at=first_at, initial=initial, draw=self._draw)
         server = _Server(key, check, target, way, self._probe_of(check.type), health)
         self._servers[key] = server
         task = asyncio.get_running_loop().create_task(self._run(server), name=f"check {'/'.join(key)}")
@@ -152,9 +158,9 @@ class Checks:
                 self._tell(server, self._on_transition, transition)
 
     async def _rest(self, server: _Server) -> float:
-        """The moment the next probe is due, once it has come; the timeout may strike before and move it."""
+        """The moment the next probe is due, once it has come; a change that falls due before may move it."""
         while True:
-            moments = (server.health.next_probe_at, server.health.timeout_at)
+            moments = (server.health.next_probe_at, server.health.strikes_at)
             await self._clock.sleep_until(min(moment for moment in moments if moment is not None))
             now = self._clock.now()
             self._tick(server, now)
@@ -164,10 +170,9 @@ class Checks:
                 return now
 
     async def _probe(self, server: _Server) -> Outcome:
-        """The outcome of one probe; the timeout strikes at its moment meanwhile."""
+        """The outcome of one probe; a change that falls due meanwhile happens at its moment."""
         began = self._clock.now()
-        strikes = server.health.timeout_at
-        alarm = None if strikes is None else asyncio.create_task(self._strike(server, strikes))
+        alarm = None if server.health.strikes_at is None else asyncio.create_task(self._strike(server))
         try:
             return await server.probe(server.check, server.target, server.way)
         except Exception as error:
@@ -179,9 +184,10 @@ class Checks:
             if alarm is not None:
                 alarm.cancel()
 
-    async def _strike(self, server: _Server, moment: float) -> None:
-        await self._clock.sleep_until(moment)
-        self._tick(server, self._clock.now())
+    async def _strike(self, server: _Server) -> None:
+        while (moment := server.health.strikes_at) is not None:
+            await self._clock.sleep_until(moment)
+            self._tick(server, self._clock.now())
 
     def _tick(self, server: _Server, now: float) -> None:
         transition = server.health.tick(now)

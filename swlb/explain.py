@@ -1,6 +1,5 @@
 """A good configuration in plain words: what `swlb check` prints."""
 
-import math
 import textwrap
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv6Address
@@ -12,11 +11,10 @@ from swlb.config.values import ANY_PORT, Address, PortRange
 from swlb.config.ways import is_one_arm, segment_of_vip
 from swlb.durations import duration_text
 from swlb.journey import journey
-from swlb.questions import question
+from swlb.timing import bounds
 
 WIDTH = 100  # columns
 INDENT = "  "
-ROUNDING = 1e-6  # of intervals: 0.3s / 0.1s is a little more than 3 in floats
 
 SCHEDULERS = {"rr": "scheduler rr: servers take turns, whatever their weight"}
 KINDS = {
@@ -39,14 +37,6 @@ def explain(config: Config) -> str:
         blocks.append(["routes", *_table([(f"{route.to}", f"via {route.via}") for route in config.routes])])
     blocks += [_service(config, service) for service in config.services.values()]
     return "\n\n".join("\n".join(block) for block in blocks) + "\n"
-
-
-def worst_time_to_down(check: Check) -> float:
-    """Seconds until a server that falls silent right after a probe is called down."""
-    # Never two probes at once: a start that falls into a probe waits for the next whole interval (swlb.health).
-    gap = max(1, math.ceil(check.response / check.interval - ROUNDING)) * check.interval
-    by_retries = (check.retries - 1) * gap + check.response
-    return check.interval + min(by_retries, max(check.timeout, check.response))
 
 
 def _summary(config: Config) -> str:
@@ -112,6 +102,7 @@ def _service(config: Config, service: Service) -> list[str]:
     for heading, words in journey(config, service):
         lines += _wrapped(f"{heading}: {words}", INDENT)
     lines += _wrapped(_check(service.check), INDENT)
+    lines += _wrapped(_fail_open(service), INDENT)
     return lines + _wrapped(_on_down(service), INDENT)
 
 
@@ -124,17 +115,35 @@ def _check(check: Check | None) -> str:
     if check is None:
         return "no check: servers always count as up."
     port = f" to port {check.port}" if check.port else ""
-    worst = duration_text(worst_time_to_down(check))
+    every = duration_text(check.interval)
+    if check.fast_interval:
+        every += f", while failing or coming back every {duration_text(check.fast_interval)}"
+    worst = duration_text(bounds(check, "silent").detect_worst)
     silent = "whose program does not end" if check.type == "exec" else "that falls silent"
     out = f": a server {silent} is out within {worst}" if hears_silence(check) else ""
     rise = counted(check.rise, "success", "successes")
     return (
-        f"check {check.type}{port} every {duration_text(check.interval)}, answered within "
-        f"{duration_text(check.response)}{question(check)}. Down after {counted(check.retries, 'failure')} in a row, "
-        f"or {duration_text(check.timeout)} after the first failed probe began, whichever comes first{out}. While down "
+        f"check {check.type}{port} every {every}, answered within "
+        f"{duration_text(check.response)}. Down after {counted(check.retries, 'failure')} in a row, or "
+        f"{duration_text(check.timeout)} after the first failed probe began, whichever comes first{out}. While down "
         f"every {duration_text(check.dead_interval)}; up again after {rise} in a row. "
-        f"{INITIAL[check.initial]} {asks(check)}"
+        f"{INITIAL[check.initial]}{_steadied(check)} {asks(check)}"
     )
+
+
+def _steadied(check: Check) -> str:
+    steadied = f" Each wait is up to {check.jitter:.0%} longer or shorter, at random." if check.jitter else ""
+    if check.hold_down:
+        apart = duration_text(check.hold_down)
+        steadied += f" Changes are at least {apart} apart: one that falls due sooner is held until then."
+    return steadied
+
+
+def _fail_open(service: Service) -> str:
+    if not service.fail_open:
+        return ""
+    few = f"fewer than {service.fail_open:.0%} of those servers are up that are not drained and weigh something"
+    return f"fail_open: while {few}, health is ignored and all of them take sessions."
 
 
 def _on_down(service: Service) -> str:

@@ -15,7 +15,10 @@ WEIGHT_MAX = 65535
 
 @dataclass(slots=True)
 class ServerState:
-    """A server as it is now. `index` is the worker's; moments are the clock's."""
+    """A server as it is now. `index` is the worker's; moments are the clock's.
+
+    `health_ignored` is the service's `fail_open` at work: it counts as up, whatever `operational` says.
+    """
 
     service: Service
     config: Server
@@ -25,15 +28,21 @@ class ServerState:
     reason: str
     since: float
     admin: str = READY
+    health_ignored: bool = False
 
     @property
     def key(self) -> tuple[str, str]:
         return (self.service.name, self.config.name)
 
     @property
+    def counts_as_up(self) -> bool:
+        """Whether its health lets it serve."""
+        return self.operational == UP or self.health_ignored
+
+    @property
     def ready_bits(self) -> int:
         """What the worker is told."""
-        bits = READY_UP if self.operational == UP else 0
+        bits = READY_UP if self.counts_as_up else 0
         if self.admin == DRAIN:
             bits |= READY_DRAIN
         if self.admin == MAINT:
@@ -43,12 +52,12 @@ class ServerState:
     @property
     def serves(self) -> bool:
         """Whether it may be sent packets at all."""
-        return self.operational == UP and self.admin != MAINT
+        return self.counts_as_up and self.admin != MAINT
 
     @property
     def effective_weight(self) -> int:
         """What it weighs for new sessions now."""
-        return self.weight if self.operational == UP and self.admin == READY else 0
+        return self.weight if self.counts_as_up and self.admin == READY else 0
 
 
 def read_order(words: str, configured_weight: int) -> tuple[str | None, int | None]:

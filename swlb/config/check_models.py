@@ -11,6 +11,7 @@ from swlb.config.check_values import (
     StatusRange,
     read_command,
     read_headers,
+    read_jitter,
     read_path,
     read_pattern,
     read_payload,
@@ -93,6 +94,9 @@ class Check:
     timeout: Annotated[float, seconds(0, DAY)] = 5.0
     dead_interval: ProbeTime = 10.0
     rise: Count = 0
+    fast_interval: ProbeTime | None = None
+    jitter: Annotated[float, PlainValidator(read_jitter)] = 0.0
+    hold_down: Annotated[float, seconds(0, DAY)] = 0.0
     # tcp
     half_open: Flag = False
     # http, https

@@ -1,8 +1,11 @@
 """The single values of a check, read as swlb.config.values reads those of the rest."""
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
+
+from pydantic_core import PydanticCustomError
 
 from swlb.config.values import expected
 
@@ -37,7 +40,7 @@ class Pattern:
         """Whether it is found anywhere in the data."""
         return self.end_in(data) is not None
 
-    def end_in(self, data: bytes) -> int | None:
+    def end_in(self, data: bytes | bytearray) -> int | None:
         """Where it ends in the data, the first time that it is found; None when it is not."""
         if self.regex:
             match = self.regex.search(data)
@@ -123,6 +126,14 @@ def read_percent(value: object) -> float:
     if not match or int(match[1]) > 100:
         raise expected("a percentage from 0% to 100%")
     return int(match[1]) / 100
+
+
+def read_jitter(value: object) -> float:
+    """A share from 0 to a half: more would let probes follow each other at once."""
+    with suppress(PydanticCustomError):
+        if (share := read_percent(value)) <= 0.5:
+            return share
+    raise expected("a percentage from 0% to 50%")
 
 
 def read_command(value: object) -> tuple[str, ...]:

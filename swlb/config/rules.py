@@ -22,6 +22,8 @@ from swlb.config.probe_rules import checks_ask_something, programs_can_be_run
 from swlb.config.service_rules import (
     checks_know_their_port,
     checks_look_into_bodies_that_there_are,
+    fail_open_has_a_check,
+    fast_intervals_are_fast,
     l4_ports_of_a_vip_are_served_once,
     server_addresses_are_their_own,
     servers_and_vips_share_families,
@@ -233,6 +235,8 @@ RULES = (
     Rule(checks_look_into_bodies_that_there_are),
     Rule(checks_ask_something, ("services",)),
     Rule(programs_can_be_run),
+    Rule(fast_intervals_are_fast, ("services",)),
+    Rule(fail_open_has_a_check, ("services",)),
     Rule(ports_are_kept_by_direct_services, ("services",)),
     Rule(direct_servers_are_neighbours, ("segments", "routes")),
     Rule(tunnels_have_room),

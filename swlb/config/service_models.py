@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 
 from swlb.config.check_models import Check
+from swlb.config.check_values import read_percent
 from swlb.config.forms import Host, IdleTime, L4Port, Name, Reject, named
 from swlb.config.values import (
     Address,
@@ -72,7 +73,7 @@ class Service:
 
     So are `source_nat` and `mss`: what is left out is `auto` where `forward` has a use for it. An empty
     `source_pool` is the address of the segment towards the server. Without `on_down`, the policy: UDP and closing
-    TCP are rescheduled, established TCP is reset.
+    TCP are rescheduled, established TCP is reset. `fail_open` is a share: 0 is off.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Service:
     gue: Gue = Gue()
     scheduler: Annotated[str, choice("rr")] = "rr"
     check: Check | None = None
+    fail_open: Annotated[float, PlainValidator(read_percent)] = 0.0
     servers: Annotated[
         dict[Name, Server], BeforeValidator(named), Field(description="a mapping of names to servers")
     ] = field(default_factory=dict)

@@ -7,6 +7,7 @@ from swlb.config.models import Config, Server, Service
 from swlb.config.source import Finding, Path
 from swlb.config.values import Address, Network, PortRange
 from swlb.config.ways import as_end_of_subnet, subnets_of
+from swlb.durations import duration_text
 
 MAX_SERVERS = 65535  # an index of 16 bits names a server in a session
 MAX_SERVICES = 32767  # with two VIPs each; an index of 16 bits names them, and its last value none
@@ -144,6 +145,24 @@ def checks_look_into_bodies_that_there_are(config: Config) -> Iterator[Finding]:
             if getattr(service.check, key) is not None:
                 found = "content of an answer to HEAD, which has no body"
                 yield Finding(("services", service.name, "check", key), found, "method GET, OPTIONS or POST")
+
+
+def fast_intervals_are_fast(config: Config) -> Iterator[Finding]:
+    """No check is slower where it has reason to hurry."""
+    for service in config.services.values():
+        check = service.check
+        if check and check.fast_interval and check.fast_interval > check.interval:
+            found = f"{duration_text(check.fast_interval)}, longer than the interval of {duration_text(check.interval)}"
+            yield Finding(("services", service.name, "check", "fast_interval"), found, "at most the interval")
+
+
+def fail_open_has_a_check(config: Config) -> Iterator[Finding]:
+    """Health that is to be ignored is known."""
+    for service in config.services.values():
+        if service.fail_open and service.check is None:
+            path = ("services", service.name, "fail_open")
+            found = f"{service.fail_open:.0%} of servers that always count as up, because there is no check"
+            yield Finding(path, found, "a check beside it, or the key left out")
 
 
 def _vips(config: Config) -> Iterator[tuple[Path, Address]]:

@@ -11,13 +11,13 @@ from aiohttp import ClientError
 from aiohttp.http_exceptions import HttpProcessingError
 
 from swlb import __version__
+from swlb.asks import status_text
 from swlb.config import Check
 from swlb.probes.answer import Answer
 from swlb.probes.conversation import Attempt, ending, talking
 from swlb.probes.outcome import Outcome, Stopwatch, Target
 from swlb.probes.reach import Way, failed, within
 from swlb.probes.tls import certificate_of, not_secured, security_of, warning_of, with_warning
-from swlb.questions import status_text
 
 DEFAULT_L4_PORTS = {"http": 80, "https": 443}
 TLS_ALERT = b"\x15\x03"
