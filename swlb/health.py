@@ -13,6 +13,7 @@ at `timeout_at`. swlb/checks.py does so; swlb/probes.py carries the probes out.
 | down | a probe fails | down; earlier successes are forgotten |
 | down | a probe succeeds, fewer than `rise` in a row | down |
 | down | the `rise`th success in a row | up |
+| any | a probe that says nothing of the server (an agent that is not there) | as it was; what was counted stays |
 
 The next probe starts, never beside another one:
 
@@ -156,6 +157,8 @@ class Health:
         return transition
 
     def _count(self, outcome: Verdict, began: float, now: float) -> Transition | None:
+        if outcome.ok is None:
+            return None
         if self.operational == CHECKING:
             return self._change(UP if outcome.ok else DOWN, reason=outcome.status, cause="first probe", now=now)
         if outcome.ok == (self.operational == UP):

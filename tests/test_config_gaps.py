@@ -6,8 +6,6 @@ from swlb.config.gaps import NOT_BUILT
 from tests.config_text import BASE, Case, changed, problems, problems_of
 
 CASES = [
-    Case("checks at the top", "mode: routed", "mode: routed\nchecks: {}",
-         "2: checks: found an empty mapping, not built yet; expected the key left out"),
     Case("a VLAN of a port as member", "[client]", "[client.5]",
          '9: segments.outside.ports[0]: found "client.5", not built yet; expected the name of a port'),
     Case("scheduler wrr", "port: 80\n", "port: 80\n    scheduler: wrr\n",

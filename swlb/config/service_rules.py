@@ -125,14 +125,14 @@ def services_are_few_enough(config: Config) -> Iterator[Finding]:
 def checks_know_their_port(config: Config) -> Iterator[Finding]:
     """A check of one port has one to probe on every server."""
     for service in config.services.values():
-        check, path = service.check, ("services", service.name, "check")
-        if check is None:
-            continue
         has_range = service.port_first < service.port_last
         without = [server.name for server in service.servers.values() if server.port is None]
-        if "port" in KEYS_OF_TYPE[check.type] and check.port is None and has_range and without:
-            found = f"no port to probe on server {without[0]}, because the service has many"
-            yield Finding(path, found, "a port of the check, or one of each server")
+        for index, check in enumerate(service.checks):
+            if "port" in KEYS_OF_TYPE[check.type] and check.port is None and has_range and without:
+                found = f"no port to probe on server {without[0]}, because the service has many"
+                place: Path = (service.need, index) if len(service.checks) > 1 else ()
+                path = ("services", service.name, "check", *place)
+                yield Finding(path, found, "a port of the check, or one of each server")
 
 
 def _vips(config: Config) -> Iterator[tuple[Path, Address]]:

@@ -60,7 +60,8 @@ class Outcome:
     """How one probe ended: `detail` is a sentence for people, `duration_ms` what it took, a silent one included.
 
     `ok` is None where the probe says nothing of the server: an agent that is not there. `phases` are the
-    milliseconds of its steps by name (connect, tls, first_byte, body ...), in their order.
+    milliseconds of its steps by name (connect, tls, first_byte, body ...), in their order. `warning` is what will be
+    wrong soon: a certificate that expires.
     """
 
     ok: bool | None
@@ -69,6 +70,7 @@ class Outcome:
     duration_ms: float
     phases: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     report: Report | None = None
+    warning: str = ""
 
 
 class Stopwatch:
