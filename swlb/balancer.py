@@ -17,7 +17,7 @@ from swlb.config.ways import segment_towards
 from swlb.errors import SwlbError
 from swlb.events import Events
 from swlb.health import Transition
-from swlb.probes import Outcome, Target, Way
+from swlb.probes import Outcome, Probe, Target, Way, probe_of
 from swlb.server_events import AGENT, OPERATOR, ServerEvents
 from swlb.servers import Key, ServerState, Standing, initial_state, read_order
 from swlb.why import Known, why
@@ -46,7 +46,16 @@ def up_at_start(config: Config) -> dict[Key, bool]:
 class Balancer:
     """The servers' states. Everything happens in the event loop's thread."""
 
-    def __init__(self, config: Config, built: Built, ways: Mapping[Towards, Way], clock: Clock, events: Events) -> None:
+    def __init__(
+        self,
+        config: Config,
+        built: Built,
+        ways: Mapping[Towards, Way],
+        clock: Clock,
+        events: Events,
+        *,
+        probe_of: Callable[[str], Probe] = probe_of,
+    ) -> None:
         """`ways` of probes, by segment and IP version."""
         self.config = config
         self.built = built
@@ -56,7 +65,9 @@ class Balancer:
         self._ways = ways
         self._bypass_told: dict[Key, float] = {}
         self._tell = ServerEvents(events)
-        self._checks = Checks(clock, on_transition=self._on_transition, on_probe=self._on_probe)
+        self._checks = Checks(
+            clock, on_transition=self._on_transition, on_probe=self._on_probe, probe_of=probe_of
+        )
         for service in config.services.values():
             for server in service.servers.values():
                 key = (service.name, server.name)

@@ -37,6 +37,8 @@ def explain(config: Config) -> str:
     if config.routes:
         blocks.append(["routes", *_table([(f"{route.to}", f"via {route.via}") for route in config.routes])])
     blocks += [_service(config, service) for service in config.services.values()]
+    if idle := [name for name in config.checks if not _is_used(config, name)]:
+        blocks.append(_wrapped(f"checks that no service names: {', '.join(idle)}"))
     return "\n\n".join("\n".join(block) for block in blocks) + "\n"
 
 
@@ -126,6 +128,10 @@ def _checks(service: Service) -> Iterator[str]:
     if len(service.checks) > 1:
         yield f"{len(service.checks)} checks: a server is up {NEEDS[service.need]}."
     yield from map(_check, service.checks)
+
+
+def _is_used(config: Config, name: str) -> bool:
+    return any(check.name == name for service in config.services.values() for check in service.checks)
 
 
 def _check(check: Check) -> str:

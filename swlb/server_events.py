@@ -21,7 +21,9 @@ class ServerEvents:
         """The server is not `old` any more; `status` is that of the check that decided, `figures` are the server's."""
         last = status.history[-1].outcome if status and status.history else None
         detail = f"{state.reason}, {last.detail}" if last and last.detail else state.reason
-        text = f"server {_name(state)} is {state.operational} (was {old}): {detail}; {cause}"
+        check = state.check_name
+        which = f"check {check}: " if len(state.service.checks) > 1 else ""
+        text = f"server {_name(state)} is {state.operational} (was {old}): {which}{detail}; {cause}"
         effect = effect_of(state.service, figures) if state.operational != words.UP else {}
         if state.operational != words.UP:
             text += f"; {effect_text(effect)}"
@@ -33,7 +35,7 @@ class ServerEvents:
             new=state.operational,
             reason=state.reason,
             cause=cause,
-            check=status.check.name or state.decider if status else None,
+            check=check,
             detail=last.detail if last else "",
             phases=dict(last.phases) if last else {},
             sessions=figures["sessions_active"] + figures["sessions_inactive"],

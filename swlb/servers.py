@@ -68,6 +68,13 @@ class ServerState:
         return (self.service.name, self.config.name)
 
     @property
+    def check_name(self) -> str | None:
+        """What `swlb show health` calls the check that decides: its name, or its number; None without a check."""
+        if not self.service.checks:
+            return None
+        return self.service.checks[self.decider].name or str(self.decider)
+
+    @property
     def effective_admin(self) -> str:
         """The stronger of what the operator and the agent want."""
         return stronger(self.admin, self.agent.admin if self.agent else None)

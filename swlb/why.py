@@ -6,10 +6,12 @@ or nothing where it does not apply. All that apply must go before it takes some.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from swlb.ahead import seconds, what_next
-from swlb.check_status import CheckStatus
+from swlb.check_status import KEPT, CheckStatus
+from swlb.combined import NO_WORD
 from swlb.health import CHECKING, UP
 from swlb.servers import ServerState
 from swlb.spoken import DRAIN, MAINT
@@ -35,6 +37,13 @@ class Known:
         """The check that made it what it is; None where none is asked."""
         return self.statuses.get(self.state.decider)
 
+    @property
+    def threat(self) -> int | None:
+        """The number of a check whose failures are about to take it out: one that is up, and needed."""
+        failing = [number for number, status in self.statuses.items() if status.operational == UP and status.streak]
+        needed = self.state.service.need == "all" or len(self.statuses) == 1
+        return failing[0] if failing and needed and self.state.operational == UP else None
+
 
 def why(known: Known) -> dict[str, Any]:
     """The sentence, and what it is made of."""
@@ -42,7 +51,8 @@ def why(known: Known) -> dict[str, Any]:
     against = [words for reason in REASONS if (words := reason(known))]
     takes = not against
     because = against or [_for_it(known)]
-    ahead = what_next(known.decider, known.now) if known.decider else ""
+    next_of = known.decider if known.threat is None else known.statuses[known.threat]
+    ahead = what_next(next_of, known.now) if next_of else ""
     return {
         "server": known.name,
         "takes_new_sessions": takes,
@@ -68,7 +78,10 @@ def _for_it(known: Known) -> str:
     weight = f"its weight is {known.state.effective_weight}"
     if known.decider is None:
         return f"it has no check and always counts as up; {weight}"
-    return f"its {_check(known, known.state.decider)} is up ({_last(known, True)}) for {_since(known)}; {weight}"
+    number = known.state.decider if known.threat is None else known.threat
+    status = known.statuses[number]
+    doubt = f", but fails now ({_last(status, False)}{_in_a_row(status)})" if known.threat is not None else ""
+    return f"its {_check(known, number)} is up ({_last(status, True)}) for {_since(known)}{doubt}; {weight}"
 
 
 def _by_order(known: Known) -> str:
@@ -102,12 +115,14 @@ def _by_check(known: Known) -> str:
         return ""
     check = _check(known, state.decider)
     if state.operational == CHECKING:
-        return f"its {check} is not decided yet"
+        silent = state.standings[state.decider].state == NO_WORD
+        return "its agent has never answered" if silent else f"its {check} is not decided yet"
     asked = known.decider
     if asked is not None and asked.check.type == "agent" and state.agent:
-        return f"its agent says {state.agent.health} ({_last(known, False)}) for {_since(known)}; only it can undo that"
+        return f"its agent says {state.agent.health} ({_last(asked, False)}) for {_since(known)}; only it can undo that"
     wins = "; its agent says up, and the check wins" if state.agent and state.agent.health == UP else ""
-    return f"its {check} fails ({_last(known, False)}{_in_a_row(known)}) for {_since(known)}{wins}"
+    last = f"{_last(asked, False)}{_in_a_row(asked)}" if asked else state.reason
+    return f"its {check} fails ({last}) for {_since(known)}{wins}"
 
 
 REASONS: tuple[Callable[[Known], str], ...] = (_by_order, _by_agent, _by_weight, _by_check)
@@ -122,23 +137,21 @@ def _check(known: Known, number: int) -> str:
     return f"check {checks[number].name or f'{number} ({checks[number].type})'}, one of {len(checks)} ({need}),"
 
 
-def _last(known: Known, ok: bool) -> str:
+def _last(status: CheckStatus, ok: bool) -> str:
     """The verdict and the detail of the last probe that ended well, or that did not."""
-    history = known.decider.history if known.decider else ()
-    outcome = next((past.outcome for past in reversed(history) if past.outcome.ok is ok), None)
+    outcome = next((past.outcome for past in reversed(status.history) if past.outcome.ok is ok), None)
     if outcome is None:
-        return known.state.reason
+        return status.reason
     return f"{outcome.status}, {outcome.detail}" if outcome.detail else outcome.status
 
 
-def _in_a_row(known: Known) -> str:
+def _in_a_row(status: CheckStatus) -> str:
     """How many of its last probes failed, where it is more than one."""
-    count = 0
-    for past in reversed(known.decider.history if known.decider else ()):
-        if past.outcome.ok is not False:
-            break
-        count += 1
-    return f", {count} in a row" if count > 1 else ""
+    failures = [past.outcome.ok is False for past in reversed(status.history)]
+    count = len(list(takewhile(bool, failures)))
+    if count < 2:
+        return ""
+    return f", {count}{' or more' if count == KEPT else ''} in a row"
 
 
 def _since(known: Known) -> str:

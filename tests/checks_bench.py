@@ -38,6 +38,7 @@ class Bench:
         self.answers: dict[Target, list[Answer]] = defaultdict(lambda: [UP])
         self.starts: dict[Target, list[float]] = defaultdict(list)
         self.heard: list[tuple[float, CheckKey, str]] = []
+        self.detail = ""
         self.cancelled = 0
         self.asked_with: list[object] = []
         self.checks = Checks(
@@ -68,7 +69,8 @@ class Bench:
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
-        return Outcome(answer.ok, "L4OK" if answer.ok else "L4CON", f"took {answer.takes} s", answer.takes * 1000)
+        detail = self.detail or f"took {answer.takes} s"
+        return Outcome(answer.ok, "L4OK" if answer.ok else "L4CON", detail, answer.takes * 1000)
 
 
 def on_bench(scenario: Callable[[Bench], Awaitable[None]]) -> None:
