@@ -140,7 +140,8 @@ def test_wrong_words_are_wrong_words_at_the_other_end(app, path):
 @pytest.mark.parametrize(
     ("method", "target", "body"),
     [("POST", "/set/server", {"server": "no/body", "order": "drain"}), ("GET", "/show/weather", None),
-     ("GET", "/nowhere", None), ("GET", "/why/no/body", None), ("POST", "/flush/weather", {}), ("POST", "/flush/fdb", {"segment": "nosuch"}),
+     ("GET", "/why/no/body", None),
+     ("GET", "/nowhere", None), ("POST", "/flush/weather", {}), ("POST", "/flush/fdb", {"segment": "nosuch"}),
      ("GET", "/set/server", None)],
 )  # fmt: skip
 def test_what_is_not_there_is_refused_with_a_sentence(app, path, method, target, body):
