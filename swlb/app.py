@@ -51,6 +51,10 @@ class App:
         """The order is carried out; a sentence that says so."""
         return self.balancer.order(server, order)
 
+    def why(self, server: str) -> dict[str, Any]:
+        """Why SERVICE/SERVER takes new sessions, or none; SwlbError for an unknown one."""
+        return self.balancer.why(server)
+
     def flush(self, what: str, *, segment: str | None, service: str | None, server: str | None) -> int:
         """The table is empty, or what of it belongs to the segment, service or server; how many entries went."""
         workers = self.built.workers

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from swlb import fail_open
 from swlb import servers as words
 from swlb.addresses import Address
 from swlb.build import Built
 from swlb.bypass import notice
-from swlb.checks import Checks, CheckStatus, Key
+from swlb.check_status import CheckStatus
+from swlb.checks import CheckKey, Checks
 from swlb.clock import Clock
 from swlb.config import Check, Config, Server, Service
 from swlb.config.check_models import KEYS_OF_TYPE
@@ -16,10 +18,11 @@ from swlb.config.ways import segment_towards
 from swlb.errors import SwlbError
 from swlb.events import Events
 from swlb.health import Transition
-from swlb.probes import Target, Way
-from swlb.servers import ServerState, read_order
+from swlb.probes import Outcome, Probe, Target, Way, probe_of
+from swlb.server_events import AGENT, OPERATOR, ServerEvents
+from swlb.servers import Key, ServerState, Standing, initial_state, read_order
+from swlb.why import Known, why
 
-NO_CHECK = "no check"
 Towards = tuple[str, int]  # the name of a segment, and an IP version
 BYPASS_GAP_S = 60.0  # a client asks again and again
 
@@ -36,7 +39,7 @@ class _ServiceState:
 def up_at_start(config: Config) -> dict[Key, bool]:
     """Whether each server serves before its first probe: yes without a check, else as `initial` says."""
     return {
-        (service.name, server.name): service.check is None or service.check.initial == words.UP
+        (service.name, server.name): initial_state(service) == words.UP
         for service in config.services.values()
         for server in service.servers.values()
     }
@@ -55,7 +58,16 @@ def _l4_port(service: Service, server: Server, check: Check) -> int | None:
 class Balancer:
     """The servers' states. Everything happens in the event loop's thread."""
 
-    def __init__(self, config: Config, built: Built, ways: Mapping[Towards, Way], clock: Clock, events: Events) -> None:
+    def __init__(
+        self,
+        config: Config,
+        built: Built,
+        ways: Mapping[Towards, Way],
+        clock: Clock,
+        events: Events,
+        *,
+        probe_of: Callable[[str], Probe] = probe_of,
+    ) -> None:
         """`ways` of probes, by segment and IP version."""
         self.config = config
         self.built = built
@@ -64,36 +76,39 @@ class Balancer:
         self._clock = clock
         self._ways = ways
         self._bypass_told: dict[Key, float] = {}
-        self._checks = Checks(clock, on_transition=self._on_transition, on_probe=lambda _key, _outcome: None)
+        self._tell = ServerEvents(events)
+        self._checks = Checks(
+            clock, on_transition=self._on_transition, on_probe=self._on_probe, probe_of=probe_of
+        )
         for service in config.services.values():
             for server in service.servers.values():
-                self.servers[service.name, server.name] = ServerState(
-                    service=service,
-                    config=server,
-                    index=built.servers[service.name, server.name],
-                    weight=server.weight,
-                    operational=words.UP if service.check is None else service.check.initial,
-                    reason=NO_CHECK if service.check is None else "INI",
-                    since=clock.now(),
-                )
+                key = (service.name, server.name)
+                self.servers[key] = ServerState.begun(service, server, built.servers[key], clock.now())
         self._service_is = {service.name: self._service_state(service) for service in config.services.values()}
 
     def start(self) -> None:
-        """Every server that has a check is probed."""
-        checked = [state for state in self.servers.values() if state.service.check is not None]
-        for position, state in enumerate(checked):
-            self._start_check(state, position=(position, len(checked)))
+        """Every server that has checks is probed."""
+        checked = [(state, number) for state in self.servers.values() for number in range(len(state.service.checks))]
+        for position, (state, number) in enumerate(checked):
+            self._start_check(state, number, position=(position, len(checked)))
 
     async def stop(self) -> None:
         """Nothing is probed, and every probe's socket is closed."""
         await self._checks.stop_all()
 
     def status(self, key: Key) -> CheckStatus | None:
-        """What the server's check says; None when it has none or is in maintenance."""
-        try:
-            return self._checks.status(key)
-        except KeyError:
-            return None
+        """What the server's check says, of several the one that decides; None when it has none or is in maintenance."""
+        return self.statuses(key).get(self.servers[key].decider)
+
+    def statuses(self, key: Key) -> dict[int, CheckStatus]:
+        """What each check of the server says, by its number; none in maintenance."""
+        numbers = range(len(self.servers[key].service.checks))
+        return {number: self._checks.status((*key, number)) for number in numbers if (*key, number) in self._checks}
+
+    def why(self, name: str) -> dict[str, Any]:
+        """Why SERVICE/SERVER takes new sessions now, or none; SwlbError for an unknown one."""
+        state = self._find(name)
+        return why(Known(state, self.statuses(state.key), self._clock.now()))
 
     def ignores_health(self, service: str) -> bool:
         """Whether the service's `fail_open` is at work."""
@@ -125,19 +140,28 @@ class Balancer:
             raise SwlbError(f"no server {name!r}; there are: {known}")
         return state
 
-    def _start_check(self, state: ServerState, *, position: tuple[int, int], initial: str | None = None) -> None:
-        check = state.service.check
-        assert check is not None
+    def _start_check(
+        self, state: ServerState, number: int, *, position: tuple[int, int], initial: str | None = None
+    ) -> None:
+        check = state.service.checks[number]
         towards = segment_towards(self.config, state.config.address)
         assert towards is not None, "the configuration's check has let a server through that cannot be reached"
         self._checks.start(
-            state.key,
+            (*state.key, number),
             check,
             Target(state.config.address, _l4_port(state.service, state.config, check), *state.key),
             self._ways[towards.name, state.config.address.version],
             initial=initial,
             position=position,
         )
+        self._learn(state, number)
+
+    def _learn(self, state: ServerState, number: int) -> None:
+        """The server knows what its check knew when it was started: a shared one may know everything."""
+        status = self._checks.status((*state.key, number))
+        state.standings[number] = Standing(status.operational, status.reason)
+        for past in status.history[-1:]:
+            state.hear(number, past.outcome, past.at)
 
     def hear_of_bypass(self, index: int, client: Address) -> None:
         """A client of the server of that index asked again and was never answered: told where the server counts as up.
@@ -156,64 +180,54 @@ class Balancer:
     def _set_admin(self, state: ServerState, admin: str) -> None:
         """The operator's will is done. Maintenance ends probes; leaving it starts them afresh."""
         before, state.admin = state.admin, admin
-        if state.service.check is not None and admin == words.MAINT:
-            self._checks.stop(state.key)
-        elif state.service.check is not None and before == words.MAINT:
-            state.operational, state.reason = words.CHECKING, "INI"
-            state.since = self._clock.now()
-            self._start_check(state, position=(0, 1), initial=words.CHECKING)
+        numbers = range(len(state.service.checks))
+        if admin == words.MAINT:
+            for number in numbers:
+                self._checks.stop((*state.key, number))
+        elif before == words.MAINT and numbers:
+            state.forget(self._clock.now())
+            for number in numbers:
+                self._start_check(state, number, position=(number, len(numbers)), initial=words.CHECKING)
+        self._tell_admin(state, before, new=admin, by=OPERATOR)
+        if before == words.MAINT and numbers:
+            self._settle(state, 0, "a check that others share")
+
+    def _tell_admin(self, state: ServerState, before: str, *, new: str, by: str) -> None:
+        figures = self.built.workers.server(state.index)
         self._publish(
-            state,
-            lambda meant: self.events.add(
-                "admin",
-                f"server {'/'.join(state.key)} is {admin} (was {before}){meant}",
-                service=state.key[0],
-                server=state.key[1],
-                old=before,
-                new=admin,
-            ),
+            state, lambda meant: self._tell.admin(state, before, new=new, by=by, figures=figures, meant=meant)
         )
 
     def _set_weight(self, state: ServerState, weight: int) -> None:
-        before, state.weight = state.weight, weight
-        self._publish(state, lambda meant: self._weight_event(state, before, meant))
+        before, state.weight = state.wanted_weight, weight
+        self._publish(state, lambda meant: self._tell.weight(state, before, by=OPERATOR, meant=meant))
 
-    def _on_transition(self, key: Key, transition: Transition) -> None:
-        state = self.servers[key]
-        state.operational = transition.new
-        state.reason = transition.reason
-        state.since = self._clock.now()
-        self._publish(state, lambda meant: self._transition_event(state, transition, meant))
+    def _on_probe(self, key: CheckKey, outcome: Outcome) -> None:
+        """What an agent said is done; a probe that says nothing of the server may leave the others to decide."""
+        state, number = self.servers[key[:2]], key[2]
+        agent, weight = state.agent, state.wanted_weight
+        state.hear(number, outcome, self._clock.now())
+        if state.agent and state.agent.admin != (agent.admin if agent else None):
+            before = (agent and agent.admin) or words.READY
+            self._tell_admin(state, before, new=state.agent.admin or words.READY, by=AGENT)
+        if state.wanted_weight != weight:
+            self._publish(state, lambda meant: self._tell.weight(state, weight, by=AGENT, meant=meant))
+        if outcome.ok is None:
+            self._settle(state, number, "its agent")
 
-    def _transition_event(self, state: ServerState, transition: Transition, meant: str) -> None:
-        status = self.status(state.key)
-        figures = self.built.workers.server(state.index)
-        sessions = figures["sessions_active"] + figures["sessions_inactive"]
-        detail = f"{transition.reason}, {status.detail}" if status and status.detail else transition.reason
-        text = f"server {'/'.join(state.key)} is {transition.new} (was {transition.old}): {detail}; {transition.cause}"
-        if transition.new == words.DOWN:
-            text += f"; it has {sessions} session{'' if sessions == 1 else 's'}"
-        if transition.held_s:
-            text += f"; hold_down has held it for {transition.held_s:.1f} s"
-        self.events.add(
-            "server_up" if transition.new == words.UP else "server_down",
-            text + meant,
-            service=state.key[0],
-            server=state.key[1],
-            reason=transition.reason,
-            cause=transition.cause,
-            sessions=sessions,
-        )
+    def _on_transition(self, key: CheckKey, transition: Transition) -> None:
+        state, number = self.servers[key[:2]], key[2]
+        state.standings[number] = Standing(transition.new, transition.reason)
+        held = f"; hold_down has held it for {transition.held_s:.1f} s" if transition.held_s else ""
+        self._settle(state, number, transition.cause + held)
 
-    def _weight_event(self, state: ServerState, before: int, meant: str) -> None:
-        self.events.add(
-            "weight",
-            f"server {'/'.join(state.key)} weighs {state.weight} (was {before}){meant}",
-            service=state.key[0],
-            server=state.key[1],
-            old=before,
-            new=state.weight,
-        )
+    def _settle(self, state: ServerState, number: int, cause: str) -> None:
+        """The server is what its checks say together, the one of that number last; a change is told with its cause."""
+        before = state.operational
+        if not state.combine(number, self._clock.now()):
+            return
+        status, figures = self.status(state.key), self.built.workers.server(state.index)
+        self._publish(state, lambda meant: self._tell.transition(state, before, cause, status, figures, meant))
 
     def _publish(self, state: ServerState, tell: Callable[[str], None]) -> None:
         """The workers know the server's state; `tell` says what happened, and what it meant for the service follows.
@@ -250,7 +264,7 @@ class Balancer:
             for server in servers:
                 server.health_ignored = ignored
         for server in sorted(told, key=lambda server: not server.serves):
-            self.built.workers.set_server(server.index, ready=server.ready_bits, weight=server.weight)
+            self.built.workers.set_server(server.index, ready=server.ready_bits, weight=server.wanted_weight)
         return self._service_state(service)
 
     def _tell_fail_open(self, service: Service, before: _ServiceState, now: _ServiceState) -> None:

@@ -1,4 +1,4 @@
-"""The command line: `swlb check|doctor|run|show|set|flush|lab|bench|decap`.
+"""The command line: `swlb check|doctor|run|show|why|set|flush|lab|bench|decap`.
 
 Exit codes: 0 done, 1 not done, 2 wrong words, 3 not running.
 """
@@ -42,6 +42,7 @@ def cli() -> None:
       swlb doctor FILE        what its servers must have set
       swlb run FILE           balance (root); "ready" is printed when it does
       swlb show servers       who serves
+      swlb why web/web1       why this server takes new sessions, or none
     """
 
 
@@ -135,6 +136,24 @@ def show(noun: str, as_json: bool, control: Path) -> None:
     from swlb.tables import print_table
 
     print_table(noun, rows)
+
+
+@cli.command()
+@click.argument("server", metavar="SERVICE/SERVER")
+@click.option("--json", "as_json", is_flag=True, help="One object, for programs.")
+@control_option
+def why(server: str, as_json: bool, control: Path) -> None:
+    """Say in one sentence why a server takes new sessions now, or takes none.
+
+    Told are its admin state, its weight, its agent's words and its checks, as far as each keeps it from new sessions,
+    and what happens next.
+    """
+    from urllib.parse import quote
+
+    from swlb.client import ask
+
+    told = ask(control, "GET", f"/why/{quote(server)}")
+    click.echo(json.dumps(told, indent=1) if as_json else told["sentence"])
 
 
 @cli.group(name="set")

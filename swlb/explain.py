@@ -22,6 +22,7 @@ KINDS = {
     "nothing there; it must not have an address. Afterwards it is as it was.",
     "tun": "IP packets without Ethernet: what is routed to the segment leaves by it, and nobody is asked for a MAC.",
 }
+NEEDS = {"all": "when all of them say so, and down when one says so", "any": "while any of them says so"}
 INITIAL = {
     "checking": "At the start nobody is served until the first probe of a server is decided.",
     "up": "At the start servers count as up.",
@@ -36,6 +37,8 @@ def explain(config: Config) -> str:
     if config.routes:
         blocks.append(["routes", *_table([(f"{route.to}", f"via {route.via}") for route in config.routes])])
     blocks += [_service(config, service) for service in config.services.values()]
+    if idle := [name for name in config.checks if not _is_used(config, name)]:
+        blocks.append(_wrapped(f"checks that no service names: {', '.join(idle)}"))
     return "\n\n".join("\n".join(block) for block in blocks) + "\n"
 
 
@@ -101,7 +104,8 @@ def _service(config: Config, service: Service) -> list[str]:
         lines += _wrapped(f"no server: every client is {refusal}", INDENT)
     for heading, words in journey(config, service):
         lines += _wrapped(f"{heading}: {words}", INDENT)
-    lines += _wrapped(_check(service.check), INDENT)
+    for words in _checks(service):
+        lines += _wrapped(words, INDENT)
     lines += _wrapped(_fail_open(service), INDENT)
     return lines + _wrapped(_on_down(service), INDENT)
 
@@ -111,9 +115,19 @@ def _server(server: Server) -> tuple[str, ...]:
     return ("server", server.name, _at(server.address, server.port), weight)
 
 
-def _check(check: Check | None) -> str:
-    if check is None:
-        return "no check: servers always count as up."
+def _checks(service: Service) -> Iterator[str]:
+    if not service.checks:
+        yield "no check: servers always count as up."
+    if len(service.checks) > 1:
+        yield f"{len(service.checks)} checks: a server is up {NEEDS[service.need]}."
+    yield from map(_check, service.checks)
+
+
+def _is_used(config: Config, name: str) -> bool:
+    return any(check.name == name for service in config.services.values() for check in service.checks)
+
+
+def _check(check: Check) -> str:
     port = f" to port {check.port}" if check.port else ""
     every = duration_text(check.interval)
     if check.fast_interval:
@@ -122,8 +136,9 @@ def _check(check: Check | None) -> str:
     silent = "whose program does not end" if check.type == "exec" else "that falls silent"
     out = f": a server {silent} is out within {worst}" if hears_silence(check) else ""
     rise = counted(check.rise, "success", "successes")
+    name = f"{check.name} (shared by name): " if check.name else ""
     return (
-        f"check {check.type}{port} every {every}, answered within "
+        f"check {name}{check.type}{port} every {every}, answered within "
         f"{duration_text(check.response)}. Down after {counted(check.retries, 'failure')} in a row, or "
         f"{duration_text(check.timeout)} after the first failed probe began, whichever comes first{out}. While down "
         f"every {duration_text(check.dead_interval)}; up again after {rise} in a row. "

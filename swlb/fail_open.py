@@ -43,4 +43,4 @@ def _up(servers: Collection[ServerState]) -> str:
 
 
 def _counted(servers: Collection[ServerState]) -> list[ServerState]:
-    return [server for server in servers if server.admin == READY and server.weight > 0]
+    return [server for server in servers if server.effective_admin == READY and server.wanted_weight > 0]

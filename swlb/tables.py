@@ -20,8 +20,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
               "tx_dropped", "moves"),
     "drops": ("reason", "frames", "meaning"),
     "events": ("time", "kind", "text"),
-    "health": ("service", "server", "type", "operational", "check_status", "check_duration_ms", "against",
-               "next_probe_s", "detail"),
+    "health": ("service", "server", "check", "type", "operational", "check_status", "check_duration_ms", "last",
+               "next", "detail", "warning"),
     "timeouts": ("name", "seconds"),
     "tunnels": ("tunnel", "outer", "inner", "packets", "bytes"),
     "refused": ("reason", "packets", "meaning"),
@@ -49,11 +49,12 @@ def print_table(noun: str, rows: list[dict[str, Any]]) -> None:
         console.print(EMPTY.get(noun, "nothing"))
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in COLUMNS[noun]:
+    columns = [column for column in COLUMNS[noun] if column != "warning" or any(row[column] for row in rows)]
+    for column in columns:
         numeric = isinstance(rows[0][column], int | float) and not isinstance(rows[0][column], bool)
         table.add_column(column, justify="right" if numeric and column != "port" else "left", no_wrap=column != "text")
     for row in rows:
-        table.add_row(*(_cell(column, row[column]) for column in COLUMNS[noun]))
+        table.add_row(*(_cell(column, row[column]) for column in columns))
     if not console.is_terminal or "text" not in COLUMNS[noun]:
         console = widened(console, table)
     console.print(table)

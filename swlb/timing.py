@@ -16,6 +16,7 @@ server is taken to answer at once; what it takes comes on top, and so does this 
 """
 
 import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from swlb.health import SLACK_S, Timers
@@ -54,6 +55,20 @@ def bounds(check: Timers, kind: str = "refused") -> Bounds:
         recover_best=(check.rise - 1) * rising * least,
         recover_worst=max(recover_worst, check.hold_down),
     )
+
+
+def together(need: str, each: Iterable[Bounds | None]) -> Bounds | None:
+    """The bounds of a server that needs `all` or `any` of its checks; None of one that does not notice its failure.
+
+    The first of all to notice takes it out, and the last to be content brings it in again; of any the other way round.
+    """
+    each = list(each)
+    known = [found for found in each if found is not None]
+    if not known or (need == "any" and None in each):
+        return None
+    out, back = (min, max) if need == "all" else (max, min)
+    best, worst, again, at_worst = zip(*known, strict=True)
+    return Bounds(out(best), out(worst), back(again), back(at_worst))
 
 
 def rule(check: Timers, kind: str = "refused") -> str:

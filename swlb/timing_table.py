@@ -7,12 +7,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from swlb.config import Check, Config
+from swlb.config import Check, Config, Service
 from swlb.config.source import counted
 from swlb.config.values import one_of
 from swlb.durations import duration_text
 from swlb.tables import widened
-from swlb.timing import EITHER, KINDS, RETRIES, TIMEOUT, Bounds, bounds, rule
+from swlb.timing import EITHER, KINDS, RETRIES, TIMEOUT, Bounds, bounds, rule, together
 
 Row = dict[str, Any]
 
@@ -20,18 +20,22 @@ WIDTH = 100  # columns of a sentence
 SECONDS = tuple(f"{name}_s" for name in Bounds._fields)
 HEADINGS = ("service", "check", "a server that", "is out at best", "at worst", "is in again at best", "at worst", "by")
 FAILING = {"refused": "refuses", "silent": "is silent", "slow": "is too slow"}
+TOGETHER = {
+    "all": "all together: out with the first check that fails, in again with the last",
+    "any": "any of them: out with the last check that fails, in again with the first",
+}
 # What the kernel of a server does for these checks, and no application.
 ASKED_OF_THE_HOST = {"tcp": "a handshake", "icmp": "an echo"}
 
 
 def timing_rows(config: Config) -> list[Row]:
-    """One row for each service and way to fail; one for a service without a check.
+    """One row for each service, check and way to fail; of several checks their sum as well; one without a check.
 
-    service; check, its type; failure, one of refused, silent and slow; rule, what takes the server out: retries,
-    timeout, or with jitter either; in seconds detect_best_s, detect_worst_s, recover_best_s, recover_worst_s; text,
-    a sentence about the service's check. Where nothing is noticed, rule and seconds are None.
+    service; check, its name or type, or all or any; failure, one of refused, silent and slow; rule, what takes the
+    server out: retries, timeout, or with jitter either; in seconds detect_best_s, detect_worst_s, recover_best_s,
+    recover_worst_s; text, a sentence about the check. Where nothing is noticed, rule and seconds are None.
     """
-    return [row for name, service in config.services.items() for row in _rows(name, service.check)]
+    return [row for service in config.services.values() for row in _rows(service)]
 
 
 def print_timing(rows: list[Row]) -> None:
@@ -40,10 +44,11 @@ def print_timing(rows: list[Row]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in HEADINGS:
         table.add_column(heading, no_wrap=True, justify="right" if " at " in f" {heading}" else "left")
-    above = None
+    above: tuple[str, str] | None = None
     for row in rows:
-        table.add_row(*(("", "") if row["service"] == above else (row["service"], row["check"] or "-")), *_cells(row))
-        above = row["service"]
+        head = (row["service"], row["check"] or "-")
+        table.add_row(*(("", "") if head == above else head), *_cells(row))
+        above = head
     widened(console, table).print(table)
     by_text: dict[str, dict[str, None]] = {}
     for row in rows:
@@ -73,16 +78,29 @@ def is_noticed(check: Check, kind: str) -> bool:
     return check.type != "agent" and (check.type != "udp" or check.expect is not None or kind == "refused")
 
 
-def _rows(service: str, check: Check | None) -> Iterator[Row]:
-    about = {"service": service, "check": check.type if check else None}
-    if check is None:
-        yield {**about, "failure": None, "rule": None, **dict.fromkeys(SECONDS), "text": sentence(None)}
-        return
-    for kind in KINDS:
-        noticed = is_noticed(check, kind)
-        seconds = [round(second, 6) if noticed else None for second in bounds(check, kind)]
-        found = {"rule": rule(check, kind) if noticed else None, **dict(zip(SECONDS, seconds, strict=True))}
-        yield {**about, "failure": kind, **found, "text": sentence(check)}
+def _rows(service: Service) -> Iterator[Row]:
+    if not service.checks:
+        yield _row(service, None, None, None, None, sentence(None))
+    for check in service.checks:
+        for kind in KINDS:
+            found = _noticed(check, kind)
+            yield _row(service, check.name or check.type, kind, found and rule(check, kind), found, sentence(check))
+    if len(service.checks) > 1:
+        for kind in KINDS:
+            found = together(service.need, [_noticed(check, kind) for check in service.checks])
+            yield _row(service, service.need, kind, None, found, TOGETHER[service.need])
+
+
+def _noticed(check: Check, kind: str) -> Bounds | None:
+    return bounds(check, kind) if is_noticed(check, kind) else None
+
+
+def _row(
+    service: Service, check: str | None, kind: str | None, rule: str | None, found: Bounds | None, text: str
+) -> Row:
+    seconds = [None] * len(SECONDS) if found is None else [round(second, 6) for second in found]
+    about = {"service": service.name, "check": check, "failure": kind, "rule": rule}
+    return {**about, **dict(zip(SECONDS, seconds, strict=True)), "text": text}
 
 
 def _cells(row: Row) -> Iterator[str]:

@@ -35,8 +35,8 @@ CASES = [
          "expected an address such as 10.0.2.11 or fd00:2::11"),
     Case("a section misspelt", "mode: routed", "mode: routed\nsegmants: {}",
          "2: segmants: found an unknown key; "
-         "expected one of mode, topology, workers, limits, timeouts, ports, segments, routes or services; did you "
-         "mean segments?"),
+         "expected one of mode, topology, workers, limits, timeouts, ports, segments, routes, checks or services; did "
+         "you mean segments?"),
     Case("a key misspelt", "port: 8080}", "port: 8080, wieght: 3}",
          "19: services.web.servers.web1.wieght: found an unknown key; "
          "expected one of address, port or weight; did you mean weight?"),
@@ -147,9 +147,8 @@ CASES = [
     Case("no retries", "type: tcp", "retries: 0",
          "17: services.web.check.retries: found 0; expected a whole number from 1 to 1000"),
     Case("a check that is only a word", "check: {type: tcp}", "check: tcp",
-         '17: services.web.check: found "tcp"; '
-         "expected a mapping with keys of type, port, via, initial, interval, response, retries, timeout, "
-         "dead_interval, rise, half_open"),
+         '17: services.web.check: found "tcp", which is no check\'s name; expected a mapping of a check such as '
+         "{type: tcp}, the name of one of `checks`, or {all: [...]} or {any: [...]}"),
 ]
 
 

@@ -2,12 +2,10 @@
 
 import pytest
 
-from swlb.config.gaps import NOT_BUILT
+from swlb.config.gaps import NOT_BUILT, Gap
 from tests.config_text import BASE, Case, changed, problems, problems_of
 
 CASES = [
-    Case("checks at the top", "mode: routed", "mode: routed\nchecks: {}",
-         "2: checks: found an empty mapping, not built yet; expected the key left out"),
     Case("a VLAN of a port as member", "[client]", "[client.5]",
          '9: segments.outside.ports[0]: found "client.5", not built yet; expected the name of a port'),
     Case("scheduler wrr", "port: 80\n", "port: 80\n    scheduler: wrr\n",
@@ -36,6 +34,13 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_what_is_not_built_is_refused_by_name(case: Case) -> None:
     assert problems_of(case) == [case.problem]
+
+
+def test_a_gap_of_checks_is_one_wherever_a_check_may_stand() -> None:
+    assert Gap("services.*.check.colour", "another").places == [
+        "checks.*.colour", "services.*.check.colour", "services.*.check.all.*.colour", "services.*.check.any.*.colour"
+    ]  # fmt: skip
+    assert Gap("services.*.colour", "another").places == ["services.*.colour"]
 
 
 def test_every_gap_has_a_case() -> None:

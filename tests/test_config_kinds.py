@@ -12,8 +12,7 @@ from tests.config_text import Case, changed, problems_of
 def read(check: str) -> Check:
     """The check of service web as it is written in braces."""
     service = parse(changed("{type: tcp}", check), file="lab.yaml").services["web"]
-    assert service.check is not None
-    return service.check
+    return service.checks[0]
 
 
 @pytest.mark.parametrize(

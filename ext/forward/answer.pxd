@@ -6,10 +6,10 @@ Read first: ext/tables/source.pxd. When such an address is swlb's own as well, w
 from libc.stdint cimport uint16_t, uint32_t
 
 from ext.debug cimport likely, unlikely
+from ext.forward.down cimport reply
 from ext.forward.handover cimport hand_over, is_of_another, is_reply_of_another
 from ext.forward.icmp cimport icmp_echo
 from ext.forward.masquerade cimport answer_enters
-from ext.forward.nat cimport nat_reply
 from ext.forward.quote cimport quote_of_source
 from ext.forward.quote_tunnel cimport quote_of_tunnel
 from ext.forward.refuse cimport refuse
@@ -42,7 +42,7 @@ cdef inline verdict_t to_source(tables_t *tables, segment_t *segment, frame_t *f
     session = session_of_source(&tables.sessions[family], &tables.services, vip.source, frame.dport, frame.protocol,
                                 frame.src, frame.sport)
     if likely(session is not NULL and not session_expired(&tables.services, session, now_ms)):
-        return nat_reply(tables, segment, frame, session, now_ms)
+        return reply(tables, segment, frame, session, now_ms)
     verdict = of_flow_or_another(tables, frame, vip.source, now_ms)
     if verdict != GO_ON or own:
         return verdict

@@ -5,7 +5,7 @@
     addressed    ARP and neighbour discovery (local); then, by destination address,
       balance      a VIP: session, or a server for a new one, or no; then request, where the ways to forward part
       answer       an address that stands for others: a server or a peer answers it
-      nat_reply    a session's server answering its client
+      reply        a session's server answering its client (nat; down, when the server is)
       quote        an ICMP error about a session; quote_tunnel: about a packet that swlb itself sent to a server
       gateway      to the segment's MAC: for the kernel twin, or routed on, unless a border (masquerade) says otherwise
       to_station   out of the kernel twin of a segment without Ethernet
@@ -19,10 +19,10 @@ from ext.debug cimport likely, unlikely
 from ext.forward.answer cimport to_source
 from ext.forward.balance cimport balance
 from ext.forward.bridge cimport bridge, learn
+from ext.forward.down cimport reply
 from ext.forward.handover cimport hand_over, is_reply_of_another
 from ext.forward.local cimport arp, neighbour_discovery
 from ext.forward.masquerade cimport cross_border
-from ext.forward.nat cimport nat_reply
 from ext.forward.output cimport leave, route_out, to_host
 from ext.forward.quote cimport quote_to_client
 from ext.forward.quote_tunnel cimport quote_of_tunnel
@@ -142,7 +142,7 @@ cdef inline verdict_t of_session(tables_t *tables, segment_t *segment, frame_t *
             return GO_ON
         if unlikely(not is_translated(tables, session)):
             return reply_heard(tables, segment, frame, session, now_ms)
-        return nat_reply(tables, segment, frame, session, now_ms)
+        return reply(tables, segment, frame, session, now_ms)
     if frame.found & FOUND_LATER:
         return later_fragment(tables, segment, frame, GO_ON, now_ms)
     if frame.flaw == N_DROPS and is_icmp_error(frame):

@@ -82,8 +82,10 @@ class Check:
     """How a service's servers are probed. Without `port`, the server's own. Durations in seconds.
 
     An agent speaks for its server: one word of it is enough, so `retries` and `rise` are 1 where they are left out.
+    `name` is that of a check of the top level, which services share; "" of one that stands in its service.
     """
 
+    name: str = ""
     type: Annotated[str, choice(*TYPES)] = "tcp"
     port: L4Port | None = None
     via: Annotated[str, choice("server", "vip")] = "server"
@@ -142,6 +144,48 @@ class Check:
         return self.server_name or (host_of(self.host) if self.host else None)
 
 
+CHECK_FORMS = "a mapping of a check such as {type: tcp}, the name of one of `checks`, or {all: [...]} or {any: [...]}"
+A_LIST_OF_CHECKS = "a list of checks and names of `checks`"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Several:
+    """What stands in the place of a service's check where it has several: under `all` or under `any`."""
+
+    all: Annotated[tuple, Field(description=A_LIST_OF_CHECKS)] = ()
+    any: Annotated[tuple, Field(description=A_LIST_OF_CHECKS)] = ()
+
+
+NEEDS = tuple(field.name for field in fields(Several))
+
+
+def need_of(check: object) -> str:
+    """`all` or `any`, whichever a service's check lists its checks under; "" where it is one check."""
+    return next((need for need in NEEDS if isinstance(check, dict) and need in check), "")
+
+
+def read_need(check: object) -> str:
+    """What a service's check asks for: all of its checks, or any."""
+    return need_of(check) or "all"
+
+
+def read_checks(check: object) -> object:
+    """The checks of a service's check as a list, whatever its form."""
+    if need := need_of(check):
+        listed = check[need]  # type: ignore[index]
+        if not isinstance(listed, list) or not listed:
+            raise expected(f"{A_LIST_OF_CHECKS}, at least one")
+        return listed
+    if isinstance(check, list):
+        raise expected(CHECK_FORMS)
+    return [] if check is None else [check]
+
+
+def read_named(check: object) -> object:
+    """A name stands for its check until the draft has put that in its place."""
+    return Check(name=check) if isinstance(check, str) else check
+
+
 def foreign_keys(check: dict) -> list[str]:
     """The keys of a check's mapping that only checks of other types have."""
     kind = check.get("type", "tcp")
@@ -151,7 +195,8 @@ def foreign_keys(check: dict) -> list[str]:
 def keys_of_check(check: dict) -> list[str]:
     """The keys that a check's mapping may have, by its type."""
     of_type = KEYS_OF_TYPE.get(check.get("type", "tcp"), KEYS_OF_SOME)
-    return [key.name for key in fields(Check) if key.name in of_type or key.name not in KEYS_OF_SOME]
+    keys = [key.name for key in fields(Check) if key.name != "name"]
+    return [key for key in keys if key in of_type or key not in KEYS_OF_SOME]
 
 
 def types_with(key: str) -> str:

@@ -142,12 +142,22 @@ class Config:
         tuple[Annotated[Route, BeforeValidator(_default_route)], ...],
         Field(description="a list of {to: ..., via: ...}"),
     ] = ()
+    checks: Annotated[
+        dict[Name, Check], BeforeValidator(named), Field(description="a mapping of names to checks")
+    ] = field(default_factory=dict)
     services: Annotated[
         dict[Name, Service], BeforeValidator(named), Field(description="a mapping of names to services")
     ] = field(default_factory=dict)
 
 
-# Where each class stands in a file; `*` is any name or index.
+# Where a check may stand in a file; `*` is any name or index. At the second of them Several may stand as well.
+CHECK_PLACES: tuple[tuple[str, ...], ...] = (
+    ("checks", "*"),
+    ("services", "*", "check"),
+    ("services", "*", "check", "all", "*"),
+    ("services", "*", "check", "any", "*"),
+)
+# Where each class stands in a file.
 PLACES: dict[tuple[str, ...], type] = {
     (): Config,
     ("limits",): Limits,
@@ -157,8 +167,8 @@ PLACES: dict[tuple[str, ...], type] = {
     ("routes", "*"): Route,
     ("services", "*"): Service,
     ("services", "*", "timeouts"): Timeouts,
-    ("services", "*", "check"): Check,
-    ("services", "*", "check", "steps", "*"): Step,
+    **dict.fromkeys(CHECK_PLACES, Check),
+    **{(*place, "steps", "*"): Step for place in CHECK_PLACES},
     ("services", "*", "gue"): Gue,
     ("services", "*", "servers", "*"): Server,
 }

@@ -2,12 +2,10 @@
 
 from collections.abc import Iterator
 
-from swlb.config.check_models import KEYS_OF_TYPE
 from swlb.config.models import Config, Server, Service
 from swlb.config.source import Finding, Path
 from swlb.config.values import Address, Network, PortRange
 from swlb.config.ways import as_end_of_subnet, subnets_of
-from swlb.durations import duration_text
 
 MAX_SERVERS = 65535  # an index of 16 bits names a server in a session
 MAX_SERVICES = 32767  # with two VIPs each; an index of 16 bits names them, and its last value none
@@ -121,48 +119,6 @@ def services_are_few_enough(config: Config) -> Iterator[Finding]:
     """An index of 16 bits can name every service, and every VIP of each."""
     if len(config.services) > MAX_SERVICES:
         yield Finding(("services",), f"{len(config.services)} services", f"at most {MAX_SERVICES} services")
-
-
-def checks_know_their_port(config: Config) -> Iterator[Finding]:
-    """A check of one port has one to probe on every server."""
-    for service in config.services.values():
-        check, path = service.check, ("services", service.name, "check")
-        if check is None:
-            continue
-        has_range = service.port_first < service.port_last
-        without = [server.name for server in service.servers.values() if server.port is None]
-        if "port" in KEYS_OF_TYPE[check.type] and check.port is None and has_range and without:
-            found = f"no port to probe on server {without[0]}, because the service has many"
-            yield Finding(path, found, "a port of the check, or one of each server")
-
-
-def checks_look_into_bodies_that_there_are(config: Config) -> Iterator[Finding]:
-    """Content is looked for only in answers that have a body."""
-    for service in config.services.values():
-        if service.check is None or service.check.method != "HEAD":
-            continue
-        for key in ("content", "content_not"):
-            if getattr(service.check, key) is not None:
-                found = "content of an answer to HEAD, which has no body"
-                yield Finding(("services", service.name, "check", key), found, "method GET, OPTIONS or POST")
-
-
-def fast_intervals_are_fast(config: Config) -> Iterator[Finding]:
-    """No check is slower where it has reason to hurry."""
-    for service in config.services.values():
-        check = service.check
-        if check and check.fast_interval and check.fast_interval > check.interval:
-            found = f"{duration_text(check.fast_interval)}, longer than the interval of {duration_text(check.interval)}"
-            yield Finding(("services", service.name, "check", "fast_interval"), found, "at most the interval")
-
-
-def fail_open_has_a_check(config: Config) -> Iterator[Finding]:
-    """Health that is to be ignored is known."""
-    for service in config.services.values():
-        if service.fail_open and service.check is None:
-            path = ("services", service.name, "fail_open")
-            found = f"{service.fail_open:.0%} of servers that always count as up, because there is no check"
-            yield Finding(path, found, "a check beside it, or the key left out")
 
 
 def _vips(config: Config) -> Iterator[tuple[Path, Address]]:

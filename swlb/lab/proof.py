@@ -109,7 +109,7 @@ def shares(lab: Lab, say: Voice) -> None:
 def fail_over(lab: Lab, say: Voice) -> None:
     """A server whose program ended was taken out in time; nobody noticed; it came back to its share."""
     service = lab.config.services["web"]
-    assert service.check is not None
+    (check,) = service.checks
     name = list(service.servers)[1]
     host = lab.hosts[name]
     assert host.server is not None, "Host.http comes first"
@@ -118,8 +118,8 @@ def fail_over(lab: Lab, say: Voice) -> None:
     host.end(host.server)
     with say.waiting(f"waiting until swlb takes {name} out"):
         took = _event(lab, "server_down", service, name, since=moment) - moment
-    bound = bounds(service.check, "silent").detect_worst
-    say(Text.assemble("out after ", (f"{took:.2f} s", NUMBER), f"; at most {bound:.2f} s: {_rule(service.check)}"))
+    bound = bounds(check, "silent").detect_worst
+    say(Text.assemble("out after ", (f"{took:.2f} s", NUMBER), f"; at most {bound:.2f} s: {_rule(check)}"))
     if took > bound:
         raise Surprise(f"how long until {name} was out", seen=f"{took:.2f} s", expected=f"at most {bound:.2f} s")
     others = [other for other in service.servers if other != name]

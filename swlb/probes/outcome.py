@@ -28,12 +28,15 @@ Address = IPv4Address | IPv6Address
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is probed: an address, and an l4_port where the kind of probe needs one. The names are for programs."""
+    """What is probed: an address, and an l4_port where the kind of probe needs one.
+
+    The names are for programs; of a shared check they are of whom it was begun for, and the target is the same for all.
+    """
 
     address: Address
     l4_port: int | None = None
-    service: str = ""
-    server: str = ""
+    service: str = field(default="", compare=False)
+    server: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         if self.l4_port is None:

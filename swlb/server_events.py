@@ -1,0 +1,72 @@
+"""The events of servers and services, in words: who changed, why, and what it means for sessions."""
+
+from swlb import servers as words
+from swlb.check_status import CheckStatus
+from swlb.effect import effect_of, effect_text
+from swlb.events import Events
+from swlb.servers import ServerState
+
+AGENT, OPERATOR = "agent", "operator"
+
+
+class ServerEvents:
+    """Tells what happens to servers. `meant` is what it means for the service, in words that end the sentence."""
+
+    def __init__(self, events: Events) -> None:
+        self._events = events
+
+    def transition(
+        self, state: ServerState, old: str, cause: str, status: CheckStatus | None, figures: dict[str, int], meant: str
+    ) -> None:
+        """The server is not `old` any more; `status` is that of the check that decided, `figures` are the server's."""
+        last = status.history[-1].outcome if status and status.history else None
+        detail = f"{state.reason}, {last.detail}" if last and last.detail else state.reason
+        check = state.check_name
+        which = f"check {check}: " if len(state.service.checks) > 1 else ""
+        text = f"server {_name(state)} is {state.operational} (was {old}): {which}{detail}; {cause}"
+        effect = effect_of(state.service, figures) if state.operational != words.UP else {}
+        if state.operational != words.UP:
+            text += f"; {effect_text(effect)}"
+        self._add(
+            "server_up" if state.operational == words.UP else "server_down",
+            text + meant,
+            state,
+            old=old,
+            new=state.operational,
+            reason=state.reason,
+            cause=cause,
+            check=check,
+            detail=last.detail if last else "",
+            phases=dict(last.phases) if last else {},
+            sessions=figures["sessions_active"] + figures["sessions_inactive"],
+            effect=effect,
+            monotonic_s=round(state.since, 6),
+        )
+
+    def admin(self, state: ServerState, old: str, *, new: str, by: str, figures: dict[str, int], meant: str) -> None:
+        """The operator or the agent wanted `old` of the server and wants `new`; the stronger of both holds."""
+        who = f"its agent says {new}{_quoted(state)}" if by == AGENT else f"is {new}"
+        text = f"server {_name(state)}{':' if by == AGENT else ''} {who} (was {old})"
+        if state.effective_admin != new:
+            text += f"; {'the operator' if by == AGENT else 'its agent'}'s {state.effective_admin} holds"
+        effect = effect_of(state.service, figures) if new == words.MAINT else {}
+        text += f"; {effect_text(effect)}{meant}" if new == words.MAINT else meant
+        self._add("admin", text, state, old=old, new=new, by=by, effect=effect)
+
+    def weight(self, state: ServerState, old: int, *, by: str, meant: str) -> None:
+        """The server has weighed `old`."""
+        who = ", says its agent" if by == AGENT else ""
+        text = f"server {_name(state)} weighs {state.wanted_weight} (was {old}){who}{meant}"
+        self._add("weight", text, state, old=old, new=state.wanted_weight, by=by)
+
+    def _add(self, kind: str, text: str, state: ServerState, **more: object) -> None:
+        service, server = state.key
+        self._events.add(kind, text, service=service, server=server, **more)
+
+
+def _name(state: ServerState) -> str:
+    return "/".join(state.key)
+
+
+def _quoted(state: ServerState) -> str:
+    return f" ({state.agent.description})" if state.agent and state.agent.description else ""
