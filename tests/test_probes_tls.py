@@ -256,11 +256,13 @@ def strict_server(context: ssl.SSLContext) -> Iterator[tuple[Target, "Future[byt
 
     def serve(listener: socket.socket) -> None:
         accepted, _ = listener.accept()
-        try:
-            with context.wrap_socket(accepted, server_side=True, suppress_ragged_eofs=False) as connection:
-                end.set_result(connection.recv(1))
-        except OSError as error:
-            end.set_exception(error)
+        with accepted.dup() as raw:
+            try:
+                with context.wrap_socket(accepted, server_side=True, suppress_ragged_eofs=False) as connection:
+                    end.set_result(connection.recv(1))
+            except OSError as error:
+                raw.recv(4096)  # what is left unread makes the kernel reset the connection
+                end.set_exception(error)
 
     with socket.create_server((HERE, 0)) as listener:
         thread = threading.Thread(target=serve, args=[listener])
@@ -274,6 +276,17 @@ def test_the_server_sees_an_orderly_end(pki):
         outcome = asyncio.run(ask("tls", target, response=5.0, ca=read_ca(pki.ca)))
         assert end.result(5) == b""
     assert outcome.status == "L6OK"
+
+
+def test_a_server_that_wants_a_certificate_of_ours_is_l6rsp(pki):
+    context = pki.server(HERE)
+    context.load_verify_locations(pki.ca)
+    context.verify_mode = ssl.CERT_REQUIRED
+    with strict_server(context) as (target, end):
+        outcome = asyncio.run(ask("https", target, response=5.0, ca=read_ca(pki.ca)))
+        assert end.exception(5) is not None
+    assert outcome.status == "L6RSP"
+    assert outcome.detail.endswith(": TLS handshake failed: tlsv13 alert certificate required")
 
 
 def test_a_server_that_does_not_say_goodbye_costs_a_good_answer_nothing(pki):

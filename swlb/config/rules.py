@@ -20,6 +20,7 @@ from swlb.config.models import Config
 from swlb.config.service_rules import (
     checks_know_their_port,
     checks_look_into_bodies_that_there_are,
+    checks_use_the_authority_they_name,
     l4_ports_of_a_vip_are_served_once,
     server_addresses_are_their_own,
     servers_and_vips_share_families,
@@ -229,6 +230,7 @@ RULES = (
     Rule(services_are_few_enough),
     Rule(checks_know_their_port, ("services",)),
     Rule(checks_look_into_bodies_that_there_are),
+    Rule(checks_use_the_authority_they_name),
     Rule(ports_are_kept_by_direct_services, ("services",)),
     Rule(direct_servers_are_neighbours, ("segments", "routes")),
     Rule(tunnels_have_room),

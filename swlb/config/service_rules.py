@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from swlb.config.check_models import KEYS_OF_TYPE
 from swlb.config.models import Config, Server, Service
-from swlb.config.source import Finding, Path
+from swlb.config.source import Finding, Path, show
 from swlb.config.values import Address, Network, PortRange
 from swlb.config.ways import as_end_of_subnet, subnets_of
 
@@ -144,6 +144,14 @@ def checks_look_into_bodies_that_there_are(config: Config) -> Iterator[Finding]:
             if getattr(service.check, key) is not None:
                 found = "content of an answer to HEAD, which has no body"
                 yield Finding(("services", service.name, "check", key), found, "method GET, OPTIONS or POST")
+
+
+def checks_use_the_authority_they_name(config: Config) -> Iterator[Finding]:
+    """An authority is named only where certificates are verified."""
+    for service in config.services.values():
+        if service.check is not None and service.check.ca is not None and not service.check.verify:
+            found = f"{show(str(service.check.ca))} beside verify: false, which takes any certificate"
+            yield Finding(("services", service.name, "check", "ca"), found, "one of the two")
 
 
 def _vips(config: Config) -> Iterator[tuple[Path, Address]]:

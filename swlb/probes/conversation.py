@@ -59,8 +59,10 @@ async def talking(attempt: Attempt, protocol: asyncio.Protocol) -> AsyncIterator
             if not transport.is_closing():
                 transport.close()
             transport.abort()
-        await asyncio.sleep(0)  # asyncio closes a socket in its next turn
-        sock.close()
+        try:
+            await asyncio.sleep(0)  # asyncio closes a socket in its next turn
+        finally:
+            sock.close()
 
 
 def ending(error: BaseException) -> str:
