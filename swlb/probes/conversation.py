@@ -54,15 +54,14 @@ async def talking(attempt: Attempt, protocol: asyncio.Protocol) -> AsyncIterator
             attempt.watch.lap("tls")
         yield transport
     finally:
-        if transport is not None:
+        if transport is None:
+            sock.close()
+        else:
             # close() says goodbye, once; abort() because a server may keep us waiting for its own.
             if not transport.is_closing():
                 transport.close()
             transport.abort()
-        try:
-            await asyncio.sleep(0)  # asyncio closes a socket in its next turn
-        finally:
-            sock.close()
+        await asyncio.sleep(0)  # asyncio closes a socket in its next turn
 
 
 def ending(error: BaseException) -> str:
