@@ -57,7 +57,7 @@ def status(code: int) -> bytes:
 
 CONTENT = {"content": read_pattern("ok")}
 CONTENT_NOT = {"content_not": read_pattern("bad")}
-SHORT = {"response": 0.2}
+SHORT = {"response": 0.4}
 NO_HTTP = "what 127.0.0.1:PORT sent is no HTTP: "
 
 JUDGED = [
@@ -106,11 +106,11 @@ JUDGED = [
 ]  # fmt: skip
 
 FAILING = [
-    Case("silence", silent, "L7TOUT", ("no response line from 127.0.0.1:PORT within 2", "ms"), SHORT),
+    Case("silence", silent, "L7TOUT", ("no response line from 127.0.0.1:PORT within ", "ms"), SHORT),
     Case("half a head, then silence", saying(OK + b"A: b\r\nC", then=silent), "L7TOUT",
-         ("no complete headers (24 bytes came) from 127.0.0.1:PORT within 2", "ms"), SHORT),
+         ("no complete headers (24 bytes came) from 127.0.0.1:PORT within ", "ms"), SHORT),
     Case("half a body, then silence", saying(OK + b"Content-Length: 9\r\n\r\nabc", then=silent), "L7TOUT",
-         ("no complete body (3 bytes came) from 127.0.0.1:PORT within 2", "ms"), {**SHORT, **CONTENT}),
+         ("no complete body (3 bytes came) from 127.0.0.1:PORT within ", "ms"), {**SHORT, **CONTENT}),
     Case("one byte after the other", saying(then=dripping), "L7RSP", (NO_HTTP + "bad status line, 'x'", "")),
     Case("one byte of a header after the other", saying(OK, then=dripping), "L7TOUT",
          ("no complete headers (", "ms"), SHORT),

@@ -23,6 +23,12 @@ class Served:
         self.descriptors: set[str] = set()
         self._before: set[str] = set()
 
+    async def is_asked(self) -> None:
+        """Somebody has come, and had time to hear what there is to hear."""
+        while not self.connections:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+
     def remember(self) -> None:
         """What is open now may be open later."""
         gc.collect()  # what earlier tests left may be closed at any time

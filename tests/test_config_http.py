@@ -75,6 +75,12 @@ def test_a_ca_without_a_certificate_is_refused(tmp_path, content: bytes, why: st
     assert problem.endswith(f"; expected {CA_FORM}; {why}")
 
 
+def test_an_authority_that_nobody_asks_is_refused(tmp_path) -> None:
+    (problem,) = problems(changed("type: tcp", f"type: tls, verify: false, ca: {Pki(tmp_path).ca}"))
+    assert problem.startswith("17: services.web.check.ca: found ")
+    assert problem.endswith(" beside verify: false, which takes any certificate; expected one of the two")
+
+
 def test_a_ca_is_read_with_the_configuration(tmp_path) -> None:
     path = tmp_path / "a ca.pem"
     path.write_bytes("# Ä, in the encoding of its time\n".encode("latin-1") + Path(Pki(tmp_path).ca).read_bytes())

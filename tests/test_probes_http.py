@@ -148,7 +148,6 @@ def test_a_silent_l4_port_is_l4tout():
 def test_the_phases_are_told_in_their_order():
     outcome = outcome_of(saying(OK + b"\r\n", b"ok"), **CONTENT)
     assert list(outcome.phases) == ["connect", "first_byte", "body"]
-    assert outcome.phases["body"] >= 10, "the second piece comes 20 ms after the first"
     assert sum(outcome.phases.values()) <= outcome.duration_ms
 
 
@@ -175,8 +174,7 @@ def test_a_cancelled_probe_leaves_nothing(talk):
     async def run() -> None:
         async with serving(talk) as served:
             probe = asyncio.ensure_future(asked(served, "http", response=60.0, content=read_pattern("/ok$/")))
-            await asyncio.sleep(0.1)
-            assert served.connections == 1
+            await served.is_asked()
             assert not probe.done()
             tasks = asyncio.all_tasks() - {probe}
             probe.cancel()

@@ -196,7 +196,7 @@ def test_any_certificate_is_good_enough_without_verification(pki, kind, made):
     ids=["silent", "another protocol", "reset"],
 )
 def test_a_server_without_tls_is_told_from_one_that_is_silent(kind, talk, status, detail):
-    outcome = outcome_of(talk, kind, response=0.3 if talk is silent else 5.0)
+    outcome = outcome_of(talk, kind, response=0.5 if talk is silent else 5.0)
     assert (outcome.ok, outcome.status) == (False, status)
     assert detail in outcome.detail
 
@@ -220,7 +220,7 @@ def test_a_server_that_takes_no_version_of_ours_is_l6rsp(pki):
 
 def test_silence_after_the_handshake_is_https_matter_alone(pki):
     context = pki.server(HERE)
-    outcome = outcome_of(silent, "https", tls=context, ca=read_ca(pki.ca), response=0.3)
+    outcome = outcome_of(silent, "https", tls=context, ca=read_ca(pki.ca), response=0.8)
     assert outcome.status == "L7TOUT"
     assert outcome.detail.startswith("no response line from")
 
@@ -238,7 +238,7 @@ def test_a_cancelled_probe_leaves_nothing(pki, kind, is_secure):
         async with serving(silent, tls=pki.server(HERE) if is_secure else None) as served:
             served.remember()
             probe = asyncio.ensure_future(ask(kind, served.target, response=60.0, ca=read_ca(pki.ca)))
-            await asyncio.sleep(0.1)
+            await served.is_asked()
             probe.cancel()
             await asyncio.gather(probe, return_exceptions=True)
             assert served.is_left_alone()
@@ -250,17 +250,26 @@ def test_a_cancelled_probe_leaves_nothing(pki, kind, is_secure):
 
 
 @contextmanager
-def strict_server(context: ssl.SSLContext) -> Iterator[tuple[Target, "Future[bytes]"]]:
-    """A server that takes the end of a connection without a goodbye for the attack that it could be."""
+def strict_server(context: ssl.SSLContext, answer: bytes = b"") -> Iterator[tuple[Target, "Future[bytes]"]]:
+    """A server that takes a connection that ends without a goodbye, or by a reset, for the attack that it could be.
+
+    What it read last is the result, b"" at an orderly end. With an `answer` it gives that first.
+    """
     end: Future[bytes] = Future()
 
     def serve(listener: socket.socket) -> None:
         accepted, _ = listener.accept()
-        try:
-            with context.wrap_socket(accepted, server_side=True, suppress_ragged_eofs=False) as connection:
-                end.set_result(connection.recv(1))
-        except OSError as error:
-            end.set_exception(error)
+        with accepted.dup() as raw:
+            try:
+                with context.wrap_socket(accepted, server_side=True, suppress_ragged_eofs=False) as connection:
+                    if answer:
+                        connection.recv(4096)
+                        connection.sendall(answer)
+                    last = connection.recv(1)
+                    end.set_result(last if answer else connection.unwrap().recv(1))
+            except OSError as error:
+                raw.recv(4096)  # what is left unread makes the kernel reset the connection
+                end.set_exception(error)
 
     with socket.create_server((HERE, 0)) as listener:
         thread = threading.Thread(target=serve, args=[listener])
@@ -269,11 +278,23 @@ def strict_server(context: ssl.SSLContext) -> Iterator[tuple[Target, "Future[byt
         thread.join()
 
 
-def test_the_server_sees_an_orderly_end(pki):
-    with strict_server(pki.server(HERE)) as (target, end):
-        outcome = asyncio.run(ask("tls", target, response=5.0, ca=read_ca(pki.ca)))
+@pytest.mark.parametrize(("kind", "answer"), [("tls", b""), ("https", body(b"ok"))])
+def test_the_server_sees_an_orderly_end(pki, kind, answer):
+    with strict_server(pki.server(HERE), answer) as (target, end):
+        outcome = asyncio.run(ask(kind, target, response=5.0, ca=read_ca(pki.ca)))
         assert end.result(5) == b""
-    assert outcome.status == "L6OK"
+    assert outcome.ok
+
+
+def test_a_server_that_wants_a_certificate_of_ours_is_l6rsp(pki):
+    context = pki.server(HERE)
+    context.load_verify_locations(pki.ca)
+    context.verify_mode = ssl.CERT_REQUIRED
+    with strict_server(context) as (target, end):
+        outcome = asyncio.run(ask("https", target, response=5.0, ca=read_ca(pki.ca)))
+        assert end.exception(5) is not None
+    assert outcome.status == "L6RSP"
+    assert outcome.detail.endswith(": TLS handshake failed: tlsv13 alert certificate required")
 
 
 def test_a_server_that_does_not_say_goodbye_costs_a_good_answer_nothing(pki):
@@ -281,7 +302,7 @@ def test_a_server_that_does_not_say_goodbye_costs_a_good_answer_nothing(pki):
         writer.transport.pause_reading()
         await asyncio.sleep(60)
 
-    outcome = outcome_of(deaf, "tls", tls=pki.server(HERE), ca=read_ca(pki.ca), response=0.3)
+    outcome = outcome_of(deaf, "tls", tls=pki.server(HERE), ca=read_ca(pki.ca), response=1.0)
     assert outcome.status == "L6OK"
 
 

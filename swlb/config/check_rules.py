@@ -61,6 +61,14 @@ def checks_look_into_bodies_that_there_are(config: Config) -> Iterator[Finding]:
                 yield Finding((*path, key), found, "method GET, OPTIONS or POST")
 
 
+def checks_use_the_authority_they_name(config: Config) -> Iterator[Finding]:
+    """An authority is named only where certificates are verified."""
+    for path, check in _checks(config):
+        if check.ca is not None and not check.verify:
+            found = f"{show(str(check.ca))} beside verify: false, which takes any certificate"
+            yield Finding((*path, "ca"), found, "one of the two")
+
+
 def fast_intervals_are_fast(config: Config) -> Iterator[Finding]:
     """No check is slower where it has reason to hurry."""
     for path, check in _checks(config):

@@ -17,7 +17,7 @@ MOST_INTERIM = 8  # answers such as "103 Early Hints" before the one that counts
 
 
 class Answer(ResponseHandler):
-    """The answer to one request. `status` is None until its head is complete.
+    """The answer to one request. `status` is None until its head is complete; `lost_by` is how the connection ended.
 
     Lines, headers and their number are as long and as many as aiohttp allows: 8190 bytes, 128.
     """
@@ -27,6 +27,7 @@ class Answer(ResponseHandler):
         self.status: int | None = None
         self.body = Body(check)
         self.opening = b""
+        self.lost_by: BaseException | None = None
         self._watch = watch
         self._content: StreamReader | None = None
         self._received_len = 0
@@ -102,4 +103,5 @@ class Answer(ResponseHandler):
         """The connection is gone. By itself aiohttp takes a reset for the end of a body without a length."""
         is_whole = self._content is not None and self._content.is_eof()
         self._is_cut_off = exc is not None and not is_whole
+        self.lost_by = exc
         super().connection_lost(exc)

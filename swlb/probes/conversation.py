@@ -54,13 +54,14 @@ async def talking(attempt: Attempt, protocol: asyncio.Protocol) -> AsyncIterator
             attempt.watch.lap("tls")
         yield transport
     finally:
-        if transport is not None:
+        if transport is None:
+            sock.close()
+        else:
             # close() says goodbye, once; abort() because a server may keep us waiting for its own.
             if not transport.is_closing():
                 transport.close()
             transport.abort()
         await asyncio.sleep(0)  # asyncio closes a socket in its next turn
-        sock.close()
 
 
 def ending(error: BaseException) -> str:

@@ -5,6 +5,7 @@ time where a server closes the connection without an answer, and that cannot be 
 follows redirects, keeps cookies or connections, unpacks a body, or reads more of it than the check asks for.
 """
 
+import ssl
 from typing import NamedTuple
 
 from aiohttp import ClientError
@@ -92,6 +93,9 @@ async def _unanswered(error: Exception, attempt: Attempt, answer: Answer) -> Out
         return await not_secured(error, attempt)
     if isinstance(error, TimeoutError):
         return await failed(error, target, attempt.way, silent="L7TOUT", watch=watch, awaited=answer.awaited)
+    if isinstance(answer.lost_by, ssl.SSLError):
+        # Such as that our own certificate is missing: with TLS 1.3 a server says so after the handshake.
+        return await not_secured(answer.lost_by, attempt)
     # What aiohttp raises where a body ends too early is less than what it knows.
     reason = answer.exception() or error
     if isinstance(reason, HttpProcessingError):
