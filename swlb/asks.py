@@ -77,8 +77,9 @@ def _udp(check: Check) -> str:
         return f"A probe is {sent}; the first answer must contain {check.expect}, and silence is a failure."
     return (
         f"A probe is {sent}; any answer is good, and so is silence, known after {duration_text(check.response)}. "
-        "A failure is ICMP port unreachable, or that nobody answers ARP or neighbour discovery, which is asked again "
-        "after each silence. With expect, silence would be a failure."
+        "A failure is ICMP port unreachable, of which a host sends about one a second to all checks together, or that "
+        "nobody answers ARP or neighbour discovery, which is asked again after each silence. With expect, silence is a "
+        "failure."
     )
 
 

@@ -28,10 +28,7 @@ def asked(target: Target, way: Way, payload: bytes) -> Iterator[socket.socket]:
 
 async def answer(sock: socket.socket) -> bytes:
     """The next datagram that comes; OSError where an ICMP error comes instead."""
-    received = await asyncio.get_running_loop().sock_recv(sock, MAX_DATAGRAM)
-    # sock_recv does not suspend while datagrams wait: under a flood nothing else would run.
-    await asyncio.sleep(0)
-    return received
+    return await asyncio.get_running_loop().sock_recv(sock, MAX_DATAGRAM)
 
 
 async def unanswered(error: OSError, target: Target, way: Way, *, silent: str, watch: Stopwatch) -> Outcome:

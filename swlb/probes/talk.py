@@ -40,12 +40,13 @@ class Talk:
         room = self._limit - len(self.buffer)
         if not room:
             raise BrokenOffError(f"sent {self._limit} bytes of something else")
+        if self.buffer:
+            # sock_recv does not suspend while data waits: a server that drips fast enough would be all that runs.
+            await asyncio.sleep(0)
         received = await asyncio.get_running_loop().sock_recv(self._sock, room)
         if not received:
             raise BrokenOffError("closed the connection")
         self.buffer += received
-        # sock_recv does not suspend while data waits: a server that drips fast enough would be all that runs.
-        await asyncio.sleep(0)
 
     async def broken_off(self, error: OSError | BrokenOffError, way: Way) -> Outcome:
         """How a talk ended that ended in an error: L7TOUT after silence, L7RSP when the server ended it."""
