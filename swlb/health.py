@@ -219,9 +219,11 @@ class Health:
             return None
         self.streak += 1
         self._last_against = status
+        # A timeout that is held, or waited for this probe, came first.
+        is_over = self.timeout_at is not None and self.timeout_at <= now
         if not ok and self._failing_since is None:
             self._failing_since = self._began
-        if self.streak == (self._timers.rise if ok else self._timers.retries):
+        if self.streak == (self._timers.rise if ok else self._timers.retries) and not is_over:
             self._counted_at = now
         return self._strike(now) if self.strikes_at is not None and now >= self.strikes_at else None
 

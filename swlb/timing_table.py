@@ -41,6 +41,9 @@ def timing_rows(config: Config) -> list[Row]:
 def print_timing(rows: list[Row]) -> None:
     """The rows on standard output, and below them a sentence for each service."""
     console = Console(highlight=False)
+    if not rows:
+        console.print("no service is configured")
+        return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in HEADINGS:
         table.add_column(heading, no_wrap=True, justify="right" if " at " in f" {heading}" else "left")
@@ -69,7 +72,8 @@ def sentence(check: Check | None) -> str:
     for kind in filter(lambda kind: is_noticed(check, kind), KINDS):
         by_rule.setdefault(_how(check, kind), []).append(FAILING[kind])
     parts = [f"a server that {one_of(failing)} is out {how}" for how, failing in by_rule.items()]
-    parts.append(f"in again after {counted(check.rise, 'success', 'successes')} in a row")
+    successes = counted(check.rise, "success", "successes") + (" in a row" if check.rise > 1 else "")
+    parts.append(f"in again after {successes} (rise)")
     return "; ".join([*parts, *_notes(check)])
 
 
@@ -113,8 +117,9 @@ def _cells(row: Row) -> Iterator[str]:
 def _how(check: Check, kind: str) -> str:
     """How the rule that comes first would be said."""
     failures = counted(check.retries, "failure") + (" in a row" if check.retries > 1 else "")
-    waits = kind == "refused" or check.timeout > check.response
-    by_timeout = f"{duration_text(check.timeout)} after its first failed probe began" if waits else "after one failure"
+    waits = check.timeout > (0.0 if kind == "refused" else check.response)
+    began = f"{duration_text(check.timeout)} after its first failed probe began"
+    by_timeout = began if waits else "when its first failed probe ends"
     return {
         RETRIES: f"after {failures} (retries)",
         TIMEOUT: f"{by_timeout} (timeout)",
@@ -126,7 +131,8 @@ def _notes(check: Check) -> Iterator[str]:
     if check.hold_down:
         yield f"hold_down keeps changes of its state at least {duration_text(check.hold_down)} apart"
     if check.type in ASKED_OF_THE_HOST:
+        article = "an" if check.type == "icmp" else "a"
         asked = ASKED_OF_THE_HOST[check.type]
-        yield f"a {check.type} check asks for {asked} only, and does not notice an application that is slow behind it"
+        yield f"{article} {check.type} check asks for {asked} only: it does not see a slow application behind it"
     if not is_noticed(check, "silent"):
         yield f"a {check.type} check without `expect` takes silence for consent"

@@ -48,6 +48,17 @@ CASES = [
          "17: services.web.check.fall: found an unknown key; "
          "expected one of type, port, via, initial, interval, response, retries, timeout, dead_interval, rise, "
          "fast_interval, jitter, hold_down or half_open"),
+    Case("a fast interval of nothing", "type: tcp", "fast_interval: 0",
+         "17: services.web.check.fast_interval: found 0; "
+         "expected a duration such as 500ms, 2s, 1m, from 10ms to 1d"),
+    Case("more jitter than half of a wait", "type: tcp", "jitter: 51%",
+         '17: services.web.check.jitter: found "51%"; expected a percentage from 0% to 50%'),
+    Case("jitter as a bare number", "type: tcp", "jitter: 10",
+         "17: services.web.check.jitter: found 10; expected a percentage from 0% to 50%"),
+    Case("a hold_down without a unit", "type: tcp", "hold_down: 30",
+         "17: services.web.check.hold_down: found 30; expected a duration such as 500ms, 2s, 1m"),
+    Case("a fail_open above all servers", "    port: 80\n", "    port: 80\n    fail_open: 101%\n",
+         '17: services.web.fail_open: found "101%"; expected a percentage from 0% to 100%'),
     Case("a key twice", "    port: 80\n", "    port: 80\n    port: 81\n",
          "16: services.web.port: found the key twice, on lines 16 and 17; expected each key once"),
     Case("a mode misspelt", "mode: routed", "mode: router",

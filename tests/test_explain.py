@@ -2,9 +2,8 @@
 
 import pytest
 
-from swlb.config import Check, parse
+from swlb.config import parse
 from swlb.explain import explain
-from swlb.timing import bounds
 from tests.config_text import BASE, SWITCH
 
 
@@ -73,19 +72,29 @@ def test_no_line_is_longer_than_100_columns() -> None:
     assert max(map(len, explained(text).splitlines())) <= 100
 
 
-@pytest.mark.parametrize(
-    ("check", "seconds"),
-    [
-        (Check(interval=2, response=1, retries=3, timeout=5), 7),
-        (Check(interval=2, response=1, retries=3, timeout=60), 7),
-        (Check(interval=10, response=1, retries=3, timeout=5), 15),
-        (Check(interval=1, response=3, retries=2, timeout=60), 7),
-        (Check(interval=2, response=3, retries=2, timeout=60), 9),
-        (Check(interval=1, response=1, retries=3, timeout=0), 2),
-    ],
-)
-def test_the_time_until_a_silent_server_is_out_is_the_shorter_of_both_ways(check: Check, seconds: float) -> None:
-    assert bounds(check, "silent").detect_worst == seconds
+def check_explained(keys: str) -> str:
+    """What is said of the check of service web, in one line."""
+    text = " ".join(explained(BASE.replace("type: tcp", keys)).split())
+    return text[text.index("check tcp") : text.index("when a server goes down")]
+
+
+def test_what_hurries_and_steadies_a_check_is_explained() -> None:
+    text = check_explained("fast_interval: 500ms, jitter: 10%, hold_down: 30s")
+    assert "check tcp every 2s, while failing or coming back every 500ms, answered within 1s." in text
+    assert "a server that falls silent is out within 30s." in text
+    assert "Each wait is up to 10% longer or shorter, at random." in text
+    assert "Changes are at least 30s apart: one that falls due sooner is held until then." in text
+
+
+def test_a_plain_check_is_explained_without_what_it_does_not_have() -> None:
+    text = check_explained("interval: 2s")
+    for words in ("coming back", "random", "apart", "fail_open"):
+        assert words not in text
+
+
+def test_fail_open_is_explained() -> None:
+    text = " ".join(explained(BASE.replace("port: 80\n", "port: 80\n    fail_open: 50%\n")).split())
+    assert "fail_open: while fewer than 50% of those servers are up that are not drained and weigh something" in text
 
 
 @pytest.mark.parametrize(

@@ -148,6 +148,14 @@ def test_a_timeout_is_held_too():
     assert server.tick(30.0) == Transition("up", "down", "L4TOUT", "timeout", held_s=23.0)
 
 
+def test_what_fell_due_first_is_the_cause_of_a_held_change():
+    server = up_since(0.0, hold_down=30.0, retries=2, timeout=5.0, interval=8.0)
+    for began in (8.0, 16.0):
+        probe(server, REFUSED, began=began)
+        server.tick(began + 7.0)
+    assert server.tick(30.0).cause == "timeout"
+
+
 def test_coming_back_is_held_too():
     server = health(initial="up", hold_down=30.0, retries=1, rise=1, interval=2.0, dead_interval=3.0)
     probe(server, REFUSED, began=100.0)

@@ -1,4 +1,4 @@
-"""This process is late: stopped for a while, or short of a processor. No server pays for it, and nothing is made up.
+"""This process is late: stopped for a while, or short of a processor. No server pays for it, no probe is made up for.
 
 First swlb/health.py, then swlb/checks.py on a clock moved by hand, then a real process that is stopped, judged by the
 server that it asks.
