@@ -8,8 +8,8 @@ from scapy.packet import Packet
 
 from . import test_source_nat as standing_in
 from .balanced import SERVER, Scene, ip, routed, transparent
-from .test_dsr import dsr
 from .network import Network
+from .test_dsr import dsr
 from .tunnelled import ALL_WAYS, tunnelled
 
 BOTH = pytest.mark.parametrize("family", [4, 6])
