@@ -183,7 +183,7 @@ class Balancer:
         )
 
     def _set_weight(self, state: ServerState, weight: int) -> None:
-        before, state.weight = state.wanted_weight, weight
+        before, state.weight = state.weight, weight
         self._publish(state, lambda meant: self._tell.weight(state, before, by=OPERATOR, meant=meant))
 
     def _on_probe(self, key: CheckKey, outcome: Outcome) -> None:

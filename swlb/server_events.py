@@ -54,10 +54,12 @@ class ServerEvents:
         self._add("admin", text, state, old=old, new=new, by=by, effect=effect)
 
     def weight(self, state: ServerState, old: int, *, by: str, meant: str) -> None:
-        """The server has weighed `old`."""
-        who = ", says its agent" if by == AGENT else ""
-        text = f"server {_name(state)} weighs {state.wanted_weight} (was {old}){who}{meant}"
-        self._add("weight", text, state, old=old, new=state.wanted_weight, by=by)
+        """The server weighs something else than `old`, by what the agent says; or it would, by the operator's order."""
+        new = state.wanted_weight if by == AGENT else state.weight
+        text = f"server {_name(state)} weighs {new} (was {old}){', says its agent' if by == AGENT else ''}"
+        if state.wanted_weight != new:
+            text += f"; its agent's {state.wanted_weight} holds"
+        self._add("weight", text + meant, state, old=old, new=new, by=by)
 
     def _add(self, kind: str, text: str, state: ServerState, **more: object) -> None:
         service, server = state.key
