@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from swlb import fail_open
 from swlb import servers as words
 from swlb.addresses import Address
 from swlb.build import Built
@@ -11,14 +12,14 @@ from swlb.bypass import notice
 from swlb.check_status import CheckStatus
 from swlb.checks import CheckKey, Checks
 from swlb.clock import Clock
-from swlb.config import Check, Config, Service
+from swlb.config import Check, Config, Server, Service
 from swlb.config.check_models import KEYS_OF_TYPE
 from swlb.config.ways import segment_towards
 from swlb.errors import SwlbError
 from swlb.events import Events
 from swlb.health import Transition
 from swlb.probes import Outcome, Probe, Target, Way, probe_of
-from swlb.server_events import AGENT, OPERATOR, ServerEvents
+from swlb.server_events import AGENT, OPERATOR, Change, ServerEvents
 from swlb.servers import Key, ServerState, Standing, initial_state, read_order
 from swlb.why import Known, why
 
@@ -28,10 +29,11 @@ BYPASS_GAP_S = 60.0  # a client asks again and again
 
 @dataclass(frozen=True)
 class _ServiceState:
-    """Whether a service serves anybody, and whether it takes new sessions."""
+    """Whether a service serves anybody, whether it takes new sessions, and whether it ignores its servers' health."""
 
     serves: bool
     takes: bool
+    ignores_health: bool
 
 
 def up_at_start(config: Config) -> dict[Key, bool]:
@@ -41,6 +43,16 @@ def up_at_start(config: Config) -> dict[Key, bool]:
         for service in config.services.values()
         for server in service.servers.values()
     }
+
+
+def _l4_port(service: Service, server: Server, check: Check) -> int | None:
+    """The l4_port that a probe of the server is about; None when there is none."""
+    if "port" in KEYS_OF_TYPE[check.type]:
+        return check.port or server.port or service.port_first
+    if check.type != "exec":
+        return None
+    # A program is told of the server's; where clients choose among many there is none to tell.
+    return server.port or (service.port_first if service.port_first == service.port_last else None)
 
 
 class Balancer:
@@ -98,6 +110,10 @@ class Balancer:
         state = self._find(name)
         return why(Known(state, self.statuses(state.key), self._clock.now()))
 
+    def ignores_health(self, service: str) -> bool:
+        """Whether the service's `fail_open` is at work."""
+        return self._service_is[service].ignores_health
+
     def order(self, name: str, order: str) -> str:
         """The order ("drain", "weight=3" ...) is carried out on SERVICE/SERVER; a sentence that says so.
 
@@ -133,7 +149,7 @@ class Balancer:
         self._checks.start(
             (*state.key, number),
             check,
-            Target(state.config.address, _l4_port(state, check)),
+            Target(state.config.address, _l4_port(state.service, state.config, check), *state.key),
             self._ways[towards.name, state.config.address.version],
             initial=initial,
             position=position,
@@ -202,42 +218,67 @@ class Balancer:
     def _on_transition(self, key: CheckKey, transition: Transition) -> None:
         state, number = self.servers[key[:2]], key[2]
         state.standings[number] = Standing(transition.new, transition.reason)
-        self._settle(state, number, transition.cause)
+        self._settle(state, number, transition.cause, transition.held_s)
 
-    def _settle(self, state: ServerState, number: int, cause: str) -> None:
+    def _settle(self, state: ServerState, number: int, cause: str, held_s: float = 0.0) -> None:
         """The server is what its checks say together, the one of that number last; a change is told with its cause."""
-        before = state.operational
+        change = Change(state.operational, cause, held_s)
         if not state.combine(number, self._clock.now()):
             return
         status, figures = self.status(state.key), self.built.workers.server(state.index)
-        self._publish(state, lambda meant: self._tell.transition(state, before, cause, status, figures, meant))
+        self._publish(state, lambda meant: self._tell.transition(state, change, status, figures, meant))
 
     def _publish(self, state: ServerState, tell: Callable[[str], None]) -> None:
         """The workers know the server's state; `tell` says what happened, and what it meant for the service follows.
 
         A service that serves as before, but no longer takes new sessions or does again, is told with the server's
-        own event: `tell` is given the words. One that begins or ends to serve has an event of its own.
+        own event: `tell` is given the words. One that begins or ends to serve, or to ignore health, has an event of
+        its own.
         """
-        self.built.workers.set_server(state.index, ready=state.ready_bits, weight=state.wanted_weight)
         service = state.service
         before = self._service_is[service.name]
-        now = self._service_is[service.name] = self._service_state(service)
+        now = self._service_is[service.name] = self._decide_fail_open(state, before)
         gone_on = now.serves and before.serves and now.takes != before.takes
         what = "takes new sessions again" if now.takes else "takes no new sessions"
         tell(f"; service {service.name} {what}" if gone_on else "")
+        self._tell_fail_open(service, before, now)
         if now.serves and not before.serves:
             how = "can serve" if now.takes else "can serve the sessions it has, and takes no new ones"
             self.events.add("service_up", f"service {service.name} {how}", service=service.name)
         elif before.serves and not now.serves:
             self.events.add("service_down", f"service {service.name} has no server left", service=service.name)
 
-    def _service_state(self, service: Service) -> "_ServiceState":
-        servers = [self.servers[service.name, name] for name in service.servers]
+    def _decide_fail_open(self, changed: ServerState, before: _ServiceState) -> _ServiceState:
+        """The service's state now that one server's has changed; the workers know all of it.
+
+        They are told once all is decided, and first of servers that serve: no session ever sees its server down, or
+        nobody to take it, for a state that is already past.
+        """
+        service = changed.service
+        servers = self._servers_of(service)
+        ignored = fail_open.ignores_health(service.fail_open, servers, did=before.ignores_health)
+        told = [changed]
+        if ignored != before.ignores_health:
+            told = servers
+            for server in servers:
+                server.health_ignored = ignored
+        for server in sorted(told, key=lambda server: not server.serves):
+            self.built.workers.set_server(server.index, ready=server.ready_bits, weight=server.wanted_weight)
+        return self._service_state(service)
+
+    def _tell_fail_open(self, service: Service, before: _ServiceState, now: _ServiceState) -> None:
+        servers = self._servers_of(service)
+        if now.ignores_health and not before.ignores_health:
+            text = fail_open.begun(service.name, service.fail_open, servers)
+            self.events.add("fail_open", text, service=service.name)
+        elif before.ignores_health and not now.ignores_health:
+            self.events.add("fail_open_over", fail_open.ended(service.name, servers), service=service.name)
+
+    def _service_state(self, service: Service) -> _ServiceState:
+        servers = self._servers_of(service)
         takes = any(server.effective_weight for server in servers)
-        return _ServiceState(any(server.serves for server in servers), takes)
+        ignored = any(server.health_ignored for server in servers)
+        return _ServiceState(any(server.serves for server in servers), takes, ignored)
 
-
-def _l4_port(state: ServerState, check: Check) -> int | None:
-    """The port that a check of that server asks, if its kind has one."""
-    has_port = "port" in KEYS_OF_TYPE[check.type]
-    return (check.port or state.config.port or state.service.port_first) if has_port else None
+    def _servers_of(self, service: Service) -> list[ServerState]:
+        return [self.servers[service.name, name] for name in service.servers]

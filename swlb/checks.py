@@ -7,6 +7,7 @@ Everything happens in one event loop; nothing here may be called from another th
 
 import asyncio
 import logging
+import random
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -21,14 +22,16 @@ from swlb.probes import Outcome, Probe, Target, Way, probe_of
 log = logging.getLogger(__name__)
 
 CheckKey = tuple[str, str, int]  # the names of a service and of a server of it, and the number of the service's check
-Subject = tuple[Check, Target, Way]
+Subject = tuple[Check, Target, Way]  # what is asked, and whom
 News = TypeVar("News")
 
 # First probes are spread so that many servers are not asked in one burst, but nobody waits long for the first answer;
-# servers that serve nobody until then wait least.
+# servers that serve nobody until then wait least. The distance they start with stays, so it must be enough for the one
+# event loop: a probe costs it some half a millisecond.
 SPREAD_S = 1.0
 SPREAD_CHECKING_S = 0.2
 DETAIL_LEN = 300  # of a probe that is remembered
+SPACING_S = 0.002
 
 
 @dataclass(eq=False, slots=True)
@@ -47,7 +50,7 @@ class _Server:
     @property
     def subject(self) -> Subject:
         """What makes it the same as another: the check, and whom it asks."""
-        return (self.check, self.target, self.way)
+        return subject_of(self.check, self.target, self.way)
 
     @property
     def last(self) -> Outcome | None:
@@ -64,7 +67,13 @@ class _Server:
 def first_delay(interval: float, *, position: tuple[int, int], initial: str) -> float:
     """Seconds until the first probe of server k of n, given as (k, n) with k from 0: none for the first of them."""
     k, n = position
-    return min(interval, SPREAD_CHECKING_S if initial == CHECKING else SPREAD_S) * k / n
+    spread = max(SPREAD_CHECKING_S if initial == CHECKING else SPREAD_S, n * SPACING_S)
+    return min(interval, spread) * k / n
+
+
+def subject_of(check: Check, target: Target, way: Way) -> Subject:
+    """What two servers must have alike to share a probe. Only a program is told their names, and is asked for each."""
+    return (check, target if check.type == "exec" else replace(target, service="", server=""), way)
 
 
 def _text(key: CheckKey) -> str:
@@ -86,11 +95,13 @@ class Checks:
         on_transition: Callable[[CheckKey, Transition], None],
         on_probe: Callable[[CheckKey, Outcome], None],
         probe_of: Callable[[str], Probe] = probe_of,
+        draw: Callable[[], float] = random.random,
     ) -> None:
         self._clock = clock
         self._on_transition = on_transition
         self._on_probe = on_probe
         self._probe_of = probe_of
+        self._draw = draw
         self._servers: dict[CheckKey, _Server] = {}
         self._shared: dict[Subject, _Server] = {}
         self._tasks: dict[_Server, asyncio.Task[None]] = {}  # those stopped stay until they have ended
@@ -111,7 +122,7 @@ class Checks:
         (k, n) when n servers are started together; their first probes are spread.
         """
         self.stop(key)
-        shared = self._shared.get((check, target, way)) if check.name else None
+        shared = self._shared.get(subject_of(check, target, way)) if check.name else None
         if shared is not None:
             shared.keys.append(key)
             self._servers[key] = shared
@@ -119,7 +130,7 @@ class Checks:
         now = self._clock.now()
         initial = check.initial if initial is None else initial
         first_at = now + first_delay(check.interval, position=position, initial=initial)
-        health = Health(check, now=now, first_probe_at=first_at, initial=initial)
+        health = Health(check, now=now, first_probe_at=first_at, initial=initial, draw=self._draw)
         server = _Server(_text(key), [key], check, target, way, self._probe_of(check.type), health)
         self._servers[key] = server
         if check.name:
@@ -166,6 +177,7 @@ class Checks:
             next_probe_at=health.next_probe_at,
             streak=health.streak,
             timeout_at=health.timeout_at,
+            strikes_at=health.strikes_at,
             history=tuple(server.history),
         )
 
@@ -183,9 +195,9 @@ class Checks:
                 self._tell(server, self._on_transition, transition)
 
     async def _rest(self, server: _Server) -> float:
-        """The moment the next probe is due, once it has come; the timeout may strike before and move it."""
+        """The moment the next probe is due, once it has come; a change that falls due before may move it."""
         while True:
-            moments = (server.health.next_probe_at, server.health.timeout_at)
+            moments = (server.health.next_probe_at, server.health.strikes_at)
             await self._clock.sleep_until(min(moment for moment in moments if moment is not None))
             now = self._clock.now()
             self._tick(server, now)
@@ -195,10 +207,9 @@ class Checks:
                 return now
 
     async def _probe(self, server: _Server) -> Outcome:
-        """The outcome of one probe; the timeout strikes at its moment meanwhile."""
+        """The outcome of one probe; a change that falls due meanwhile happens at its moment."""
         began = self._clock.now()
-        strikes = server.health.timeout_at
-        alarm = None if strikes is None else asyncio.create_task(self._strike(server, strikes))
+        alarm = None if server.health.strikes_at is None else asyncio.create_task(self._strike(server))
         try:
             return await server.probe(server.check, server.target, server.way)
         except Exception as error:
@@ -210,9 +221,10 @@ class Checks:
             if alarm is not None:
                 alarm.cancel()
 
-    async def _strike(self, server: _Server, moment: float) -> None:
-        await self._clock.sleep_until(moment)
-        self._tick(server, self._clock.now())
+    async def _strike(self, server: _Server) -> None:
+        while (moment := server.health.strikes_at) is not None:
+            await self._clock.sleep_until(moment)
+            self._tick(server, self._clock.now())
 
     def _tick(self, server: _Server, now: float) -> None:
         transition = server.health.tick(now)

@@ -48,13 +48,32 @@ def cli() -> None:
 
 @cli.command()
 @file_argument
+@click.option("--timing", is_flag=True, help="How long until each check notices that a server fails, or is well again.")
+@click.option("--json", "as_json", is_flag=True, help="With --timing: one list of objects, for programs.")
 @control_option
-def check(file: Path, control: Path) -> None:
-    """Say what FILE means, or everything that is wrong with it (exit 2). Nothing is created."""
-    from swlb.config import load
-    from swlb.explain import explain
+def check(file: Path, timing: bool, as_json: bool, control: Path) -> None:
+    """Say what FILE means, or everything that is wrong with it (exit 2). Nothing is created.
 
-    click.echo(explain(load(file)), nl=False)
+    With --timing, say how soon each service's check takes a server out that refuses, is silent or is too slow, and how
+    soon it takes it in again: at best and at worst, and which of the timers decides.
+    """
+    if as_json and not timing:
+        raise click.UsageError("--json goes with --timing")
+    from swlb.config import load
+
+    config = load(file)
+    if not timing:
+        from swlb.explain import explain
+
+        click.echo(explain(config), nl=False)
+        return
+    from swlb.timing_table import print_timing, timing_rows
+
+    rows = timing_rows(config)
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+    else:
+        print_timing(rows)
 
 
 @cli.command()

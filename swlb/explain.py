@@ -1,20 +1,20 @@
 """A good configuration in plain words: what `swlb check` prints."""
 
-import math
 import textwrap
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv6Address
 
+from swlb.asks import asks, hears_silence
 from swlb.config.models import Check, Config, Port, Segment, Server, Service
 from swlb.config.source import counted
 from swlb.config.values import ANY_PORT, Address, PortRange
 from swlb.config.ways import is_one_arm, segment_of_vip
 from swlb.durations import duration_text
 from swlb.journey import journey
+from swlb.timing import bounds
 
 WIDTH = 100  # columns
 INDENT = "  "
-ROUNDING = 1e-6  # of intervals: 0.3s / 0.1s is a little more than 3 in floats
 
 SCHEDULERS = {"rr": "scheduler rr: servers take turns, whatever their weight"}
 KINDS = {
@@ -40,14 +40,6 @@ def explain(config: Config) -> str:
     if idle := [name for name in config.checks if not _is_used(config, name)]:
         blocks.append(_wrapped(f"checks that no service names: {', '.join(idle)}"))
     return "\n\n".join("\n".join(block) for block in blocks) + "\n"
-
-
-def worst_time_to_down(check: Check) -> float:
-    """Seconds until a server that falls silent right after a probe is called down."""
-    # Never two probes at once: a start that falls into a probe waits for the next whole interval (swlb.health).
-    gap = max(1, math.ceil(check.response / check.interval - ROUNDING)) * check.interval
-    by_retries = (check.retries - 1) * gap + check.response
-    return check.interval + min(by_retries, max(check.timeout, check.response))
 
 
 def _summary(config: Config) -> str:
@@ -114,6 +106,7 @@ def _service(config: Config, service: Service) -> list[str]:
         lines += _wrapped(f"{heading}: {words}", INDENT)
     for words in _checks(service):
         lines += _wrapped(words, INDENT)
+    lines += _wrapped(_fail_open(service), INDENT)
     return lines + _wrapped(_on_down(service), INDENT)
 
 
@@ -137,14 +130,35 @@ def _is_used(config: Config, name: str) -> bool:
 def _check(check: Check) -> str:
     port = f" to port {check.port}" if check.port else ""
     name = f"{check.name} (shared by name): " if check.name else ""
+    every = duration_text(check.interval)
+    if check.fast_interval:
+        every += f", while failing or coming back every {duration_text(check.fast_interval)}"
+    worst = duration_text(bounds(check, "silent").detect_worst)
+    silent = "whose program does not end" if check.type == "exec" else "that falls silent"
+    out = f": a server {silent} is out within {worst}" if hears_silence(check) else ""
+    rise = counted(check.rise, "success", "successes")
     return (
-        f"check {name}{check.type}{port} every {duration_text(check.interval)}, answered within "
+        f"check {name}{check.type}{port} every {every}, answered within "
         f"{duration_text(check.response)}. Down after {counted(check.retries, 'failure')} in a row, or "
-        f"{duration_text(check.timeout)} after the first failed probe began, whichever comes first: a server that "
-        f"falls silent is out within {duration_text(worst_time_to_down(check))}. While down every "
-        f"{duration_text(check.dead_interval)}; up again after {counted(check.rise, 'success', 'successes')} in a row. "
-        f"{INITIAL[check.initial]}"
+        f"{duration_text(check.timeout)} after the first failed probe began, whichever comes first{out}. While down "
+        f"every {duration_text(check.dead_interval)}; up again after {rise} in a row. "
+        f"{INITIAL[check.initial]}{_steadied(check)} {asks(check)}"
     )
+
+
+def _steadied(check: Check) -> str:
+    steadied = f" Each wait is up to {check.jitter:.0%} longer or shorter, at random." if check.jitter else ""
+    if check.hold_down:
+        apart = duration_text(check.hold_down)
+        steadied += f" Changes are at least {apart} apart: one that falls due sooner is held until then."
+    return steadied
+
+
+def _fail_open(service: Service) -> str:
+    if not service.fail_open:
+        return ""
+    few = f"fewer than {service.fail_open:.0%} of those servers are up that are not drained and weigh something"
+    return f"fail_open: while {few}, health is ignored and all of them take sessions."
 
 
 def _on_down(service: Service) -> str:

@@ -54,6 +54,7 @@ def services(run: Running) -> list[Row]:
             "forward": service.forward,
             "source_nat": service.source_nat,
             "scheduler": service.scheduler,
+            "fail_open": run.balancer.ignores_health(service.name),
             **_summed([run.built.workers.server(run.built.servers[service.name, name]) for name in service.servers]),
         }
         for service in run.config.services.values()

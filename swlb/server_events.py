@@ -1,5 +1,7 @@
 """The events of servers and services, in words: who changed, why, and what it means for sessions."""
 
+from dataclasses import dataclass
+
 from swlb import servers as words
 from swlb.check_status import CheckStatus
 from swlb.effect import effect_of, effect_text
@@ -9,32 +11,43 @@ from swlb.servers import ServerState
 AGENT, OPERATOR = "agent", "operator"
 
 
+@dataclass(frozen=True)
+class Change:
+    """What a server is no longer, by which rule, and how long `hold_down` has kept it so."""
+
+    old: str
+    cause: str
+    held_s: float = 0.0
+
+
 class ServerEvents:
-    """Tells what happens to servers. `meant` is what it means for the service, in words that end the sentence."""
+    """Tells what happens to servers. `figures` are the server's; `meant` is what it means for the service, in words."""
 
     def __init__(self, events: Events) -> None:
         self._events = events
 
     def transition(
-        self, state: ServerState, old: str, cause: str, status: CheckStatus | None, figures: dict[str, int], meant: str
+        self, state: ServerState, change: Change, status: CheckStatus | None, figures: dict[str, int], meant: str
     ) -> None:
-        """The server is not `old` any more; `status` is that of the check that decided, `figures` are the server's."""
+        """The server's operational state has changed; `status` is that of the check that decided."""
         last = status.history[-1].outcome if status and status.history else None
         detail = f"{state.reason}, {last.detail}" if last and last.detail else state.reason
         check = state.check_name
         which = f"check {check}: " if len(state.service.checks) > 1 else ""
-        text = f"server {_name(state)} is {state.operational} (was {old}): {which}{detail}; {cause}"
+        text = f"server {_name(state)} is {state.operational} (was {change.old}): {which}{detail}; {change.cause}"
         effect = effect_of(state.service, figures) if state.operational != words.UP else {}
         if state.operational != words.UP:
             text += f"; {effect_text(effect)}"
+        if change.held_s:
+            text += f"; hold_down has held it for {change.held_s:.1f} s"
         self._add(
             "server_up" if state.operational == words.UP else "server_down",
             text + meant,
             state,
-            old=old,
+            old=change.old,
             new=state.operational,
             reason=state.reason,
-            cause=cause,
+            cause=change.cause,
             check=check,
             detail=last.detail if last else "",
             phases=dict(last.phases) if last else {},

@@ -34,6 +34,7 @@ class ServerState:
 
     `admin` and `weight` are what the operator wants, `agent` what the server's agent has said if it has one.
     `standings` are its checks', in their order; `decider` is the number of the one that made it `operational`.
+    `health_ignored` is the service's `fail_open` at work: it counts as up, whatever `operational` says.
     """
 
     service: Service
@@ -47,6 +48,7 @@ class ServerState:
     agent: Words | None = None
     standings: list[Standing] = field(default_factory=list)
     decider: int = 0
+    health_ignored: bool = False
 
     @classmethod
     def begun(cls, service: Service, config: Server, index: int, now: float) -> "ServerState":
@@ -87,9 +89,14 @@ class ServerState:
         return weight_said(self.agent, configured=self.config.weight, ordered=self.weight)
 
     @property
+    def counts_as_up(self) -> bool:
+        """Whether its health lets it serve."""
+        return self.operational == UP or self.health_ignored
+
+    @property
     def ready_bits(self) -> int:
         """What the worker is told."""
-        bits = READY_UP if self.operational == UP else 0
+        bits = READY_UP if self.counts_as_up else 0
         if self.effective_admin == DRAIN:
             bits |= READY_DRAIN
         if self.effective_admin == MAINT:
@@ -99,12 +106,12 @@ class ServerState:
     @property
     def serves(self) -> bool:
         """Whether it may be sent packets at all."""
-        return self.operational == UP and self.effective_admin != MAINT
+        return self.counts_as_up and self.effective_admin != MAINT
 
     @property
     def effective_weight(self) -> int:
         """What it weighs for new sessions now."""
-        return self.wanted_weight if self.operational == UP and self.effective_admin == READY else 0
+        return self.wanted_weight if self.counts_as_up and self.effective_admin == READY else 0
 
     def forget(self, now: float) -> None:
         """It is checked as if it had never been."""

@@ -8,8 +8,8 @@ from rich.markup import escape
 from rich.table import Table
 
 COLUMNS: dict[str, tuple[str, ...]] = {
-    "services": ("service", "vip", "port", "protocol", "scheduler", "sessions_active", "sessions_inactive",
-                 "sessions_total", "packets_in", "packets_out", "bytes_in", "bytes_out"),
+    "services": ("service", "vip", "port", "protocol", "scheduler", "fail_open", "sessions_active",
+                 "sessions_inactive", "sessions_total", "packets_in", "packets_out", "bytes_in", "bytes_out"),
     "servers": ("service", "server", "address", "port", "weight", "admin", "operational", "reason", "since_s",
                 "check_duration_ms", "sessions_active", "sessions_inactive", "sessions_total"),
     "sessions": ("protocol", "client", "vip", "server", "service", "state", "idle_s", "expires_s", "packets_in",
@@ -56,10 +56,18 @@ def print_table(noun: str, rows: list[dict[str, Any]]) -> None:
     for row in rows:
         table.add_row(*(_cell(column, row[column]) for column in columns))
     if not console.is_terminal or "text" not in COLUMNS[noun]:
-        # Rich would cut columns down to nothing. A terminal wraps whole rows better, and a pipe has no width at all.
-        boundless = console.options.update(max_width=10_000)
-        console.width = max(console.width, console.measure(table, options=boundless).maximum)
+        console = widened(console, table)
     console.print(table)
+
+
+def widened(console: Console, table: Table) -> Console:
+    """The console, at least as wide as the table.
+
+    Rich would cut columns down to nothing. A terminal wraps whole rows better, and a pipe has no width at all.
+    """
+    boundless = console.options.update(max_width=10_000)
+    console.width = max(console.width, console.measure(table, options=boundless).maximum)
+    return console
 
 
 def _cell(column: str, value: Any) -> str:

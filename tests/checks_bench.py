@@ -23,7 +23,7 @@ def check(*, timeout: float = NEVER, initial: str = "checking", **timers: object
 class Answer(NamedTuple):
     """How a fake probe ends, and after how long."""
 
-    ok: bool
+    ok: bool | None
     takes: float = 0.0
 
 
@@ -41,11 +41,13 @@ class Bench:
         self.detail = ""
         self.cancelled = 0
         self.asked_with: list[object] = []
+        self.draw: Callable[[], float] = lambda: 0.5
         self.checks = Checks(
             self.clock,
             on_transition=lambda key, change: self.hear_transition(key, change),
             on_probe=lambda key, outcome: self.hear_probe(key, outcome),
             probe_of=lambda kind: self.probe,
+            draw=lambda: self.draw(),
         )
 
     def hear_transition(self, key: CheckKey, change: Transition) -> None:

@@ -46,8 +46,8 @@ CASES = [
          "19: services.web.servers.web1.name: found an unknown key; expected one of address, port or weight"),
     Case("fall, which other load balancers have", "type: tcp", "fall: 3",
          "17: services.web.check.fall: found an unknown key; "
-         "expected one of type, port, via, initial, interval, response, retries, timeout, dead_interval, rise "
-         "or half_open"),
+         "expected one of type, port, via, initial, interval, response, retries, timeout, dead_interval, rise, "
+         "fast_interval, jitter, hold_down or half_open"),
     Case("a key twice", "    port: 80\n", "    port: 80\n    port: 81\n",
          "16: services.web.port: found the key twice, on lines 16 and 17; expected each key once"),
     Case("a mode misspelt", "mode: routed", "mode: router",

@@ -3,7 +3,8 @@
 import pytest
 
 from swlb.config import Check, parse
-from swlb.explain import explain, worst_time_to_down
+from swlb.explain import explain
+from swlb.timing import bounds
 from tests.config_text import BASE, SWITCH
 
 
@@ -84,4 +85,32 @@ def test_no_line_is_longer_than_100_columns() -> None:
     ],
 )
 def test_the_time_until_a_silent_server_is_out_is_the_shorter_of_both_ways(check: Check, seconds: float) -> None:
-    assert worst_time_to_down(check) == seconds
+    assert bounds(check, "silent").detect_worst == seconds
+
+
+@pytest.mark.parametrize(
+    ("check", "question"),
+    [
+        ("type: http", "GET http://ADDRESS:PORT/, status 200-399."),
+        (
+            "type: http, path: /healthz, port: 81, status: 200, content: ok",
+            "GET http://ADDRESS:81/healthz, status 200, body contains 'ok'.",
+        ),
+        (
+            "type: http, method: POST, host: a.example, headers: {Authorization: secret, X: y}, content_not: /e|f/",
+            "POST http://ADDRESS:PORT/, Host a.example, with Authorization and X, status 200-399, body does not "
+            "contain /e|f/.",
+        ),
+        (
+            "type: https, host: 'a.example:444', status: [200, 204]",
+            "GET https://ADDRESS:PORT/, Host a.example:444, status 200 or 204, certificate for a.example by an "
+            "authority that this host trusts, a warning 14d before its end.",
+        ),
+        ("type: tls", "a TLS handshake, certificate for ADDRESS by an authority that this host trusts"),
+        ("type: tls, verify: false, expiry_warning: 0", "a TLS handshake, any certificate."),
+    ],
+)
+def test_a_check_says_what_it_asks(check: str, question: str) -> None:
+    text = " ".join(explained(BASE.replace("type: tcp", check)).split())
+    assert f"A probe is {question}" in text
+    assert "secret" not in text

@@ -30,9 +30,8 @@ from ext.tables.tables cimport is_time_to_report, report, report_full, tables_t
 from ext.verdict cimport (DROP_BAD_ADDRESS, DROP_ECHO_SILENT, DROP_FRAGMENT, DROP_NO_ROUTE, DROP_NO_SERVER, DROP_NO_SERVICE, DROP_ORPHAN,
                           DROP_SESSION_CROWDED, DROP_SESSION_FULL, DROP_SOURCE_PORTS, DROP_TTL_EXPIRED,
                           DROP_VIP_PROTOCOL, verdict_t)
-from ext.wire.icmp cimport ICMP_ECHO, ICMPV6_ECHO, icmp_hdr, icmp_is_error, icmpv6_is_error
-from ext.wire.ipv4 cimport PROTO_ICMP, PROTO_TCP
-from ext.wire.ipv6 cimport PROTO_ICMPV6
+from ext.wire.icmp cimport is_echo_request, is_icmp_error
+from ext.wire.ipv4 cimport PROTO_TCP
 from ext.wire.rewrite cimport ttl_of
 from ext.wire.tcp cimport is_new_connection
 
@@ -177,17 +176,10 @@ cdef inline verdict_t balance_icmp(tables_t *tables, frame_t *frame, vip_t *vip,
 
     Not in pieces: an answer to the first alone would be wrong.
     """
-    cdef icmp_hdr *icmp = <icmp_hdr *>(frame.data + frame.l4_off)
     if unlikely(frame.found & FOUND_FRAGMENT):
         return DROP_FRAGMENT
-    if frame.protocol == PROTO_ICMP and frame.family == 4:
-        if icmp.type == ICMP_ECHO:
-            return icmp_echo(tables, frame) if vip.active else DROP_ECHO_SILENT
-        if icmp_is_error(icmp.type):
-            return quote_to_server(tables, frame, now_ms)
-    if frame.protocol == PROTO_ICMPV6 and frame.family == 6:
-        if icmp.type == ICMPV6_ECHO:
-            return icmp_echo(tables, frame) if vip.active else DROP_ECHO_SILENT
-        if icmpv6_is_error(icmp.type):
-            return quote_to_server(tables, frame, now_ms)
+    if is_echo_request(frame):
+        return icmp_echo(tables, frame) if vip.active else DROP_ECHO_SILENT
+    if is_icmp_error(frame):
+        return quote_to_server(tables, frame, now_ms)
     return DROP_VIP_PROTOCOL

@@ -38,9 +38,7 @@ from ext.tables.tables cimport tables_t
 from ext.verdict cimport (DROP_BAD_ADDRESS, DROP_BAD_SOURCE_MAC, DROP_OWN_SOURCE_MAC, DROP_RESERVED_MAC, DROP_RUNT,
                           DROP_TAGGED_FOR_US, GO_ON, N_DROPS, verdict_t)
 from ext.wire.ethernet cimport ETH_ARP, eth_hdr, mac_is_group, mac_is_reserved, mac_load
-from ext.wire.icmp cimport ICMPV6_ADVERTISEMENT, ICMPV6_SOLICITATION, icmp_hdr, icmp_is_error, icmpv6_is_error
-from ext.wire.ipv4 cimport PROTO_ICMP
-from ext.wire.ipv6 cimport PROTO_ICMPV6
+from ext.wire.icmp cimport ICMPV6_ADVERTISEMENT, ICMPV6_SOLICITATION, icmp_hdr, is_icmp, is_icmp_error
 
 
 cdef inline verdict_t forward(tables_t *tables, frame_t *frame, uint32_t now_ms) noexcept nogil:
@@ -110,8 +108,7 @@ cdef inline void teach(tables_t *tables, const frame_t *frame) noexcept nogil:
 
 cdef inline bint is_neighbour_discovery(const frame_t *frame) noexcept nogil:
     cdef icmp_hdr *icmp = <icmp_hdr *>(frame.data + frame.l4_off)
-    return (frame.family == 6 and frame.protocol == PROTO_ICMPV6 and frame.flaw == N_DROPS
-            and not frame.found & FOUND_LATER
+    return (frame.family == 6 and is_icmp(frame) and frame.flaw == N_DROPS
             and (icmp.type == ICMPV6_SOLICITATION or icmp.type == ICMPV6_ADVERTISEMENT))
 
 
@@ -134,7 +131,6 @@ cdef inline verdict_t of_session(tables_t *tables, segment_t *segment, frame_t *
     """The way back of a session, or GO_ON when the packet belongs to none."""
     cdef int family = V4 if frame.family == 4 else V6
     cdef session_t *session
-    cdef icmp_hdr *icmp
     cdef verdict_t verdict
     if likely(frame.found & FOUND_L4):
         session = session_of_reply(&tables.sessions[family], &tables.services, frame.hash, frame.dst, frame.dport,
@@ -149,10 +145,7 @@ cdef inline verdict_t of_session(tables_t *tables, segment_t *segment, frame_t *
         return reply(tables, segment, frame, session, now_ms)
     if frame.found & FOUND_LATER:
         return later_fragment(tables, segment, frame, GO_ON, now_ms)
-    icmp = <icmp_hdr *>(frame.data + frame.l4_off)
-    if frame.flaw == N_DROPS and ((frame.protocol == PROTO_ICMP and frame.family == 4 and icmp_is_error(icmp.type))
-                                  or (frame.protocol == PROTO_ICMPV6 and frame.family == 6
-                                      and icmpv6_is_error(icmp.type))):
+    if frame.flaw == N_DROPS and is_icmp_error(frame):
         verdict = quote_of_tunnel(tables, frame, now_ms)
         return verdict if verdict != GO_ON else quote_to_client(tables, segment, frame, now_ms)
     return GO_ON

@@ -6,23 +6,28 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, PlainValidator
 
 from swlb.config.check_values import (
+    DOMAIN,
     Pattern,
     StatusRange,
     read_command,
     read_headers,
+    read_jitter,
     read_path,
     read_pattern,
     read_payload,
     read_size,
     read_status,
 )
-from swlb.config.forms import Count, Flag, L4Port, ProbeTime, TextLine
-from swlb.config.values import choice, expected, one_of, seconds
+from swlb.config.forms import Count, Flag, L4Port, ProbeTime
+from swlb.config.values import choice, expected, matching, one_of, seconds
+from swlb.config.web_values import Authority, host_of, read_ca, read_host_port, read_server_name
 from swlb.durations import DAY
 
 GOOD_STATUS = (StatusRange(200, 399),)
 RCODES = ("NOERROR", "NXDOMAIN", "SERVFAIL", "REFUSED", "any")
 RECORDS = ("A", "AAAA", "CNAME", "MX", "NS", "PTR", "SOA", "SRV", "TXT")
+
+ONE_KEY_EACH = "steps with one key each: send, expect or expect_not"
 
 HTTP_KEYS = ("method", "path", "host", "headers", "status", "content", "content_not", "body_limit")
 TLS_KEYS = ("verify", "server_name", "ca", "expiry_warning")
@@ -53,10 +58,22 @@ class Step:
     expect_not: Annotated[Pattern, PlainValidator(read_pattern)] | None = None
 
 
+    @property
+    def keys(self) -> int:
+        """How many of them it has: one, which a rule sees to where it is none."""
+        return sum(value is not None for value in (self.send, self.expect, self.expect_not))
+
+
 def _one_key_each(steps: tuple[Step, ...]) -> tuple[Step, ...]:
-    for step in steps:
-        if sum(value is not None for value in (step.send, step.expect, step.expect_not)) != 1:
-            raise expected("steps with one key each: send, expect or expect_not")
+    if any(step.keys > 1 for step in steps):
+        raise expected(ONE_KEY_EACH)
+    return steps
+
+
+def _bars_have_an_end(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    looks = [step for step in steps if step.send is None]
+    if looks and looks[-1].expect_not is not None:
+        raise expected("an expect behind each expect_not, to say how far to look")
     return steps
 
 
@@ -79,12 +96,15 @@ class Check:
     timeout: Annotated[float, seconds(0, DAY)] = 5.0
     dead_interval: ProbeTime = 10.0
     rise: Count = 0
+    fast_interval: ProbeTime | None = None
+    jitter: Annotated[float, PlainValidator(read_jitter)] = 0.0
+    hold_down: Annotated[float, seconds(0, DAY)] = 0.0
     # tcp
     half_open: Flag = False
     # http, https
     method: Annotated[str, choice("GET", "HEAD", "OPTIONS", "POST")] = "GET"
     path: Annotated[str, PlainValidator(read_path)] = "/"
-    host: TextLine | None = None
+    host: Annotated[str, PlainValidator(read_host_port)] | None = None
     headers: Annotated[tuple[tuple[str, str], ...], PlainValidator(read_headers)] = ()
     status: Annotated[tuple[StatusRange, ...], PlainValidator(read_status)] = GOOD_STATUS
     content: Annotated[Pattern, PlainValidator(read_pattern)] | None = None
@@ -92,14 +112,14 @@ class Check:
     body_limit: Annotated[int, PlainValidator(read_size)] = 65536
     # https, tls
     verify: Flag = True
-    server_name: TextLine | None = None
-    ca: TextLine | None = None
+    server_name: Annotated[str, PlainValidator(read_server_name)] | None = None
+    ca: Annotated[Authority, PlainValidator(read_ca)] | None = None
     expiry_warning: Annotated[float, seconds(0, 3650 * DAY)] = 14 * DAY
     # udp, agent
     send: Annotated[bytes, PlainValidator(read_payload)] | None = None
     expect: Annotated[Pattern, PlainValidator(read_pattern)] | None = None
     # dns
-    query: TextLine = "."
+    query: Annotated[str, matching(DOMAIN, "a domain name such as example.org, or . for the root")] = "."
     record: Annotated[str, choice(*RECORDS)] = "SOA"
     rcode: Annotated[str, choice(*RCODES)] = "NOERROR"
     answer: Annotated[Pattern, PlainValidator(read_pattern)] | None = None
@@ -107,6 +127,7 @@ class Check:
     steps: Annotated[
         tuple[Step, ...],
         AfterValidator(_one_key_each),
+        AfterValidator(_bars_have_an_end),
         Field(description="a list of {send: ...}, {expect: ...} and {expect_not: ...}"),
     ] = ()
     # exec
@@ -116,6 +137,11 @@ class Check:
         speaks_for_itself = self.type == "agent"
         object.__setattr__(self, "retries", self.retries or (1 if speaks_for_itself else 3))
         object.__setattr__(self, "rise", self.rise or (1 if speaks_for_itself else 2))
+
+    @property
+    def certificate_name(self) -> str | None:
+        """Whose certificate a server must have; None is that of its own address."""
+        return self.server_name or (host_of(self.host) if self.host else None)
 
 
 CHECK_FORMS = "a mapping of a check such as {type: tcp}, the name of one of `checks`, or {all: [...]} or {any: [...]}"

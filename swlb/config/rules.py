@@ -1,7 +1,8 @@
 """What must hold between the values of a configuration: ports, segments and routes; and the list of all rules.
 
-The others are in mode_rules, service_rules, forward_rules and source_rules. A rule that finds something missing is
-only asked where the sections it relies on are sound: what was taken out of a draft must not be missed a second time.
+The others are in mode_rules, service_rules, probe_rules, forward_rules and source_rules. A rule that finds something
+missing is only asked where the sections it relies on are sound: what was taken out of a draft must not be missed a
+second time.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -17,8 +18,12 @@ from swlb.config.forward_rules import (
 )
 from swlb.config.mode_rules import mode_is_true, services_are_of_the_mode, some_reply_comes_back, topology_is_true
 from swlb.config.models import Config
+from swlb.config.probe_rules import checks_ask_something, programs_can_be_run
 from swlb.config.service_rules import (
     checks_know_their_port,
+    checks_look_into_bodies_that_there_are,
+    fail_open_has_a_check,
+    fast_intervals_are_fast,
     l4_ports_of_a_vip_are_served_once,
     server_addresses_are_their_own,
     servers_and_vips_share_families,
@@ -227,6 +232,11 @@ RULES = (
     Rule(servers_are_few_enough),
     Rule(services_are_few_enough),
     Rule(checks_know_their_port, ("services",)),
+    Rule(checks_look_into_bodies_that_there_are),
+    Rule(checks_ask_something, ("services",)),
+    Rule(programs_can_be_run),
+    Rule(fast_intervals_are_fast, ("services",)),
+    Rule(fail_open_has_a_check, ("services",)),
     Rule(ports_are_kept_by_direct_services, ("services",)),
     Rule(direct_servers_are_neighbours, ("segments", "routes")),
     Rule(tunnels_have_room),

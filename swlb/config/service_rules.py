@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 
 from swlb.config.check_models import KEYS_OF_TYPE
-from swlb.config.models import Config, Server, Service
+from swlb.config.models import Config, Server, Service, check_place, placed_checks
 from swlb.config.source import Finding, Path
 from swlb.config.values import Address, Network, PortRange
 from swlb.config.ways import as_end_of_subnet, subnets_of
+from swlb.durations import duration_text
 
 MAX_SERVERS = 65535  # an index of 16 bits names a server in a session
 MAX_SERVICES = 32767  # with two VIPs each; an index of 16 bits names them, and its last value none
@@ -130,9 +131,33 @@ def checks_know_their_port(config: Config) -> Iterator[Finding]:
         for index, check in enumerate(service.checks):
             if "port" in KEYS_OF_TYPE[check.type] and check.port is None and has_range and without:
                 found = f"no port to probe on server {without[0]}, because the service has many"
-                place: Path = (service.need, index) if len(service.checks) > 1 else ()
-                path = ("services", service.name, "check", *place)
-                yield Finding(path, found, "a port of the check, or one of each server")
+                yield Finding(check_place(service, index), found, "a port of the check, or one of each server")
+
+
+def checks_look_into_bodies_that_there_are(config: Config) -> Iterator[Finding]:
+    """Content is looked for only in answers that have a body."""
+    for path, check in placed_checks(config):
+        for key in ("content", "content_not"):
+            if check.method == "HEAD" and getattr(check, key) is not None:
+                found = "content of an answer to HEAD, which has no body"
+                yield Finding((*path, key), found, "method GET, OPTIONS or POST")
+
+
+def fast_intervals_are_fast(config: Config) -> Iterator[Finding]:
+    """No check is slower where it has reason to hurry."""
+    for path, check in placed_checks(config):
+        if check.fast_interval and check.fast_interval > check.interval:
+            found = f"{duration_text(check.fast_interval)}, longer than the interval of {duration_text(check.interval)}"
+            yield Finding((*path, "fast_interval"), found, "at most the interval")
+
+
+def fail_open_has_a_check(config: Config) -> Iterator[Finding]:
+    """Health that is to be ignored is known."""
+    for service in config.services.values():
+        if service.fail_open and not service.checks:
+            path = ("services", service.name, "fail_open")
+            found = f"{service.fail_open:.0%} of servers that always count as up, because there is no check"
+            yield Finding(path, found, "a check beside it, or the key left out")
 
 
 def _vips(config: Config) -> Iterator[tuple[Path, Address]]:

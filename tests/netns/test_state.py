@@ -10,6 +10,8 @@ from netns.running import cli, made_namespaces, wait_until
 from netns.sites import CHECK, WEB_PORT, Routed, Transparent, connected, serving, site
 from netns.traffic import http_server, listening
 
+AGENT_PORT = 5555
+
 pytestmark = pytest.mark.root
 
 
@@ -19,6 +21,10 @@ def shared(config: dict[str, Any]) -> None:
     web = config["services"]["web"]
     config["services"]["too"] = dict(web) | {"port": 81, "check": "web-ok"}
     web["check"] = {"all": ["web-ok", "ping"]}
+    agent = {"type": "agent", "port": AGENT_PORT, "interval": "200ms", "response": "300ms", "dead_interval": "200ms"}
+    web1 = dict(web["servers"]["web1"]) | {"weight": 10}
+    agreed = {"port": 82, "check": {"all": ["web-ok", agent]}, "servers": {"web1": web1}, "vip": Routed.vips[4]}
+    config["services"]["agreed"] = dict(web) | agreed
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +108,26 @@ def test_why_of_nobody_exits_1_and_of_no_swlb_3(served, tmp_path):
     assert (done.returncode, done.stdout) == (1, "")
     assert "there are: web/web1" in done.stderr
     assert cli("why", "web/web1", "--control", str(tmp_path / "none.sock")).returncode == 3
+
+
+def test_what_an_agent_says_is_done_beside_the_check(served):
+    words, row = ["up"], {"service": "agreed", "server": "web1"}
+    host = served["web1"]
+    with listening(host, host.ipv4, AGENT_PORT, lambda sock: sock.sendall(f"{words[0]}\n".encode())):
+        for said, field, value in (
+            ("up ready 50%", "effective_weight", 5), ("drain", "effective_admin", "drain"),
+            ("maint", "effective_weight", 0), ("ready", "effective_admin", "ready"), ("stopped", "operational", "down"),
+            ("up weight:7 #back", "effective_weight", 7),
+        ):  # fmt: skip
+            words[0] = said
+            wait_until(lambda f=field, v=value: served.swlb.row("servers", **row)[f] == v, f"{field} {value}")
+        assert served.swlb.row("servers", **row)["admin"] == "ready"
+        assert served.swlb.row("servers", **row)["agent"] == "ready up weight:7 #back"
+    wait_until(lambda: "says nothing" in health(served, **row, type="agent")[0]["detail"], "the agent has gone")
+    told = served.swlb.row("servers", **row)
+    assert (told["operational"], told["effective_weight"]) == ("up", 7)
+    by_agent = [(event["kind"], event["new"]) for event in served.swlb.events("admin") if event["by"] == "agent"]
+    assert by_agent[-3:] == [("admin", "drain"), ("admin", "maint"), ("admin", "ready")]
 
 
 def one_server(config: dict[str, Any]) -> None:
