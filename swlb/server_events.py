@@ -35,9 +35,10 @@ class ServerEvents:
         check = state.check_name
         which = f"check {check}: " if len(state.service.checks) > 1 else ""
         text = f"server {_name(state)} is {state.operational} (was {change.old}): {which}{detail}; {change.cause}"
-        effect = effect_of(state.service, figures) if state.operational != words.UP else {}
+        effect = {} if state.counts_as_up else effect_of(state.service, figures)
         if state.operational != words.UP:
-            text += f"; {effect_text(effect)}"
+            goes_on = "its sessions go on, as health is ignored (fail_open)"
+            text += f"; {goes_on if state.counts_as_up else effect_text(effect)}"
         if change.held_s:
             text += f"; hold_down has held it for {change.held_s:.1f} s"
         self._add(
