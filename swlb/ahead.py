@@ -21,6 +21,10 @@ def _what_it_decides(status: CheckStatus, now: float) -> str:
     check = status.check
     if status.operational == CHECKING:
         return "its result decides"
+    wanted = check.retries if status.operational == UP else check.rise
+    if status.streak >= wanted and status.strikes_at is not None:
+        new = "down" if status.operational == UP else "up"
+        return f"{new} in {seconds(status.strikes_at - now)} (hold_down), unless a probe forbids it"
     if status.operational != UP:
         return f"up after {counted(check.rise - status.streak, 'success', 'successes')} in a row"
     if not status.streak:

@@ -19,7 +19,7 @@ from swlb.errors import SwlbError
 from swlb.events import Events
 from swlb.health import Transition
 from swlb.probes import Outcome, Probe, Target, Way, probe_of
-from swlb.server_events import AGENT, OPERATOR, ServerEvents
+from swlb.server_events import AGENT, OPERATOR, Change, ServerEvents
 from swlb.servers import Key, ServerState, Standing, initial_state, read_order
 from swlb.why import Known, why
 
@@ -199,7 +199,7 @@ class Balancer:
         )
 
     def _set_weight(self, state: ServerState, weight: int) -> None:
-        before, state.weight = state.wanted_weight, weight
+        before, state.weight = state.weight, weight
         self._publish(state, lambda meant: self._tell.weight(state, before, by=OPERATOR, meant=meant))
 
     def _on_probe(self, key: CheckKey, outcome: Outcome) -> None:
@@ -218,16 +218,15 @@ class Balancer:
     def _on_transition(self, key: CheckKey, transition: Transition) -> None:
         state, number = self.servers[key[:2]], key[2]
         state.standings[number] = Standing(transition.new, transition.reason)
-        held = f"; hold_down has held it for {transition.held_s:.1f} s" if transition.held_s else ""
-        self._settle(state, number, transition.cause + held)
+        self._settle(state, number, transition.cause, transition.held_s)
 
-    def _settle(self, state: ServerState, number: int, cause: str) -> None:
+    def _settle(self, state: ServerState, number: int, cause: str, held_s: float = 0.0) -> None:
         """The server is what its checks say together, the one of that number last; a change is told with its cause."""
-        before = state.operational
+        change = Change(state.operational, cause, held_s)
         if not state.combine(number, self._clock.now()):
             return
         status, figures = self.status(state.key), self.built.workers.server(state.index)
-        self._publish(state, lambda meant: self._tell.transition(state, before, cause, status, figures, meant))
+        self._publish(state, lambda meant: self._tell.transition(state, change, status, figures, meant))
 
     def _publish(self, state: ServerState, tell: Callable[[str], None]) -> None:
         """The workers know the server's state; `tell` says what happened, and what it meant for the service follows.

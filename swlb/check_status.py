@@ -22,7 +22,8 @@ class CheckStatus:
 
     `reason` made the server `operational` at `since`; `check_status`, `check_duration_ms` and `detail` are the last
     probe's: INI, None and "" before the first has ended. `streak` counts the probes in a row that speak against
-    `operational`; `next_probe_at` is None while a probe is in flight, `timeout_at` while the timeout does not run.
+    `operational`; `next_probe_at` is None while a probe is in flight, `timeout_at` while the timeout does not run,
+    and `strikes_at`, when the state changes unless a probe speaks against it, while no moment is known.
     `history` are the last KEPT probes, the oldest first.
     """
 
@@ -36,4 +37,5 @@ class CheckStatus:
     next_probe_at: float | None
     streak: int
     timeout_at: float | None
+    strikes_at: float | None
     history: tuple[Past, ...]

@@ -22,7 +22,7 @@ from swlb.probes import Outcome, Probe, Target, Way, probe_of
 log = logging.getLogger(__name__)
 
 CheckKey = tuple[str, str, int]  # the names of a service and of a server of it, and the number of the service's check
-Subject = tuple[Check, Target, Way]
+Subject = tuple[Check, Target, Way]  # what is asked, and whom
 News = TypeVar("News")
 
 # First probes are spread so that many servers are not asked in one burst, but nobody waits long for the first answer;
@@ -50,7 +50,7 @@ class _Server:
     @property
     def subject(self) -> Subject:
         """What makes it the same as another: the check, and whom it asks."""
-        return (self.check, self.target, self.way)
+        return subject_of(self.check, self.target, self.way)
 
     @property
     def last(self) -> Outcome | None:
@@ -69,6 +69,11 @@ def first_delay(interval: float, *, position: tuple[int, int], initial: str) -> 
     k, n = position
     spread = max(SPREAD_CHECKING_S if initial == CHECKING else SPREAD_S, n * SPACING_S)
     return min(interval, spread) * k / n
+
+
+def subject_of(check: Check, target: Target, way: Way) -> Subject:
+    """What two servers must have alike to share a probe. Only a program is told their names, and is asked for each."""
+    return (check, target if check.type == "exec" else replace(target, service="", server=""), way)
 
 
 def _text(key: CheckKey) -> str:
@@ -117,7 +122,7 @@ class Checks:
         (k, n) when n servers are started together; their first probes are spread.
         """
         self.stop(key)
-        shared = self._shared.get((check, target, way)) if check.name else None
+        shared = self._shared.get(subject_of(check, target, way)) if check.name else None
         if shared is not None:
             shared.keys.append(key)
             self._servers[key] = shared
@@ -172,6 +177,7 @@ class Checks:
             next_probe_at=health.next_probe_at,
             streak=health.streak,
             timeout_at=health.timeout_at,
+            strikes_at=health.strikes_at,
             history=tuple(server.history),
         )
 

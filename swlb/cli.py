@@ -173,6 +173,8 @@ def set_server(server: str, order: str, control: Path) -> None:
     drain      no new sessions; known ones go on, and so does its check
     maint      as down, by order: nothing is sent to it, it is not checked
     weight=N   0 to 65535; 0 takes no new sessions; N% is of the configured weight
+
+    What the server's agent says stands beside this: of both admin states the stronger holds.
     """
     from swlb.client import ask
 

@@ -129,6 +129,7 @@ def _is_used(config: Config, name: str) -> bool:
 
 def _check(check: Check) -> str:
     port = f" to port {check.port}" if check.port else ""
+    name = f"{check.name} (shared by name): " if check.name else ""
     every = duration_text(check.interval)
     if check.fast_interval:
         every += f", while failing or coming back every {duration_text(check.fast_interval)}"
@@ -136,7 +137,6 @@ def _check(check: Check) -> str:
     silent = "whose program does not end" if check.type == "exec" else "that falls silent"
     out = f": a server {silent} is out within {worst}" if hears_silence(check) else ""
     rise = counted(check.rise, "success", "successes")
-    name = f"{check.name} (shared by name): " if check.name else ""
     return (
         f"check {name}{check.type}{port} every {every}, answered within "
         f"{duration_text(check.response)}. Down after {counted(check.retries, 'failure')} in a row, or "

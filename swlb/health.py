@@ -13,7 +13,7 @@ at `strikes_at` and before it begins a probe. swlb/checks.py does so; swlb/probe
 | down | a probe fails | down; earlier successes are forgotten |
 | down | a probe succeeds, fewer than `rise` in a row | down |
 | down | the `rise`th success in a row | up |
-| any | a probe says nothing of the server (an agent that is not there) | as if it had not been |
+| any | a probe says nothing of the server | as if it had not been |
 | up, down | a change falls due within `hold_down` of the last one | it waits until then, unless a probe forbids it |
 
 The next probe starts, never beside another one:

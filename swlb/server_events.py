@@ -1,5 +1,7 @@
 """The events of servers and services, in words: who changed, why, and what it means for sessions."""
 
+from dataclasses import dataclass
+
 from swlb import servers as words
 from swlb.check_status import CheckStatus
 from swlb.effect import effect_of, effect_text
@@ -9,32 +11,44 @@ from swlb.servers import ServerState
 AGENT, OPERATOR = "agent", "operator"
 
 
+@dataclass(frozen=True)
+class Change:
+    """What a server is no longer, by which rule, and how long `hold_down` has kept it so."""
+
+    old: str
+    cause: str
+    held_s: float = 0.0
+
+
 class ServerEvents:
-    """Tells what happens to servers. `meant` is what it means for the service, in words that end the sentence."""
+    """Tells what happens to servers. `figures` are the server's; `meant` is what it means for the service, in words."""
 
     def __init__(self, events: Events) -> None:
         self._events = events
 
     def transition(
-        self, state: ServerState, old: str, cause: str, status: CheckStatus | None, figures: dict[str, int], meant: str
+        self, state: ServerState, change: Change, status: CheckStatus | None, figures: dict[str, int], meant: str
     ) -> None:
-        """The server is not `old` any more; `status` is that of the check that decided, `figures` are the server's."""
+        """The server's operational state has changed; `status` is that of the check that decided."""
         last = status.history[-1].outcome if status and status.history else None
         detail = f"{state.reason}, {last.detail}" if last and last.detail else state.reason
         check = state.check_name
         which = f"check {check}: " if len(state.service.checks) > 1 else ""
-        text = f"server {_name(state)} is {state.operational} (was {old}): {which}{detail}; {cause}"
-        effect = effect_of(state.service, figures) if state.operational != words.UP else {}
+        text = f"server {_name(state)} is {state.operational} (was {change.old}): {which}{detail}; {change.cause}"
+        effect = {} if state.counts_as_up else effect_of(state.service, figures)
         if state.operational != words.UP:
-            text += f"; {effect_text(effect)}"
+            goes_on = "its sessions go on, as health is ignored (fail_open)"
+            text += f"; {goes_on if state.counts_as_up else effect_text(effect)}"
+        if change.held_s:
+            text += f"; hold_down has held it for {change.held_s:.1f} s"
         self._add(
             "server_up" if state.operational == words.UP else "server_down",
             text + meant,
             state,
-            old=old,
+            old=change.old,
             new=state.operational,
             reason=state.reason,
-            cause=cause,
+            cause=change.cause,
             check=check,
             detail=last.detail if last else "",
             phases=dict(last.phases) if last else {},
@@ -54,10 +68,12 @@ class ServerEvents:
         self._add("admin", text, state, old=old, new=new, by=by, effect=effect)
 
     def weight(self, state: ServerState, old: int, *, by: str, meant: str) -> None:
-        """The server has weighed `old`."""
-        who = ", says its agent" if by == AGENT else ""
-        text = f"server {_name(state)} weighs {state.wanted_weight} (was {old}){who}{meant}"
-        self._add("weight", text, state, old=old, new=state.wanted_weight, by=by)
+        """The server weighs something else than `old`, by what the agent says; or it would, by the operator's order."""
+        new = state.wanted_weight if by == AGENT else state.weight
+        text = f"server {_name(state)} weighs {new} (was {old}){', says its agent' if by == AGENT else ''}"
+        if state.wanted_weight != new:
+            text += f"; its agent's {state.wanted_weight} holds"
+        self._add("weight", text + meant, state, old=old, new=new, by=by)
 
     def _add(self, kind: str, text: str, state: ServerState, **more: object) -> None:
         service, server = state.key

@@ -70,11 +70,6 @@ class ServerState:
         return (self.service.name, self.config.name)
 
     @property
-    def counts_as_up(self) -> bool:
-        """Whether its health lets it serve."""
-        return self.operational == UP or self.health_ignored
-
-    @property
     def check_name(self) -> str | None:
         """What `swlb show health` calls the check that decides: its name, or its number; None without a check."""
         if not self.service.checks:
@@ -92,6 +87,11 @@ class ServerState:
         if self.agent is None:
             return self.weight
         return weight_said(self.agent, configured=self.config.weight, ordered=self.weight)
+
+    @property
+    def counts_as_up(self) -> bool:
+        """Whether its health lets it serve."""
+        return self.operational == UP or self.health_ignored
 
     @property
     def ready_bits(self) -> int:

@@ -76,6 +76,9 @@ def _sentence(name: str, takes: bool, because: list[str], ahead: str) -> str:
 
 def _for_it(known: Known) -> str:
     weight = f"its weight is {known.state.effective_weight}"
+    if known.state.operational != UP:
+        why_not = "too few servers of its service are up (fail_open)"
+        return f"it counts as up though {_health(known)}, as {why_not}; {weight}"
     if known.decider is None:
         return f"it has no check and always counts as up; {weight}"
     number = known.state.decider if known.threat is None else known.threat
@@ -111,8 +114,14 @@ def _by_weight(known: Known) -> str:
 
 def _by_check(known: Known) -> str:
     state = known.state
-    if state.operational == UP or state.admin == MAINT:
+    if state.counts_as_up or state.admin == MAINT:
         return ""
+    return _health(known)
+
+
+def _health(known: Known) -> str:
+    """Why its operational state is not up."""
+    state = known.state
     check = _check(known, state.decider)
     if state.operational == CHECKING:
         silent = state.standings[state.decider].state == NO_WORD

@@ -166,6 +166,20 @@ def test_an_event_has_the_transcript_of_the_probe_that_decided() -> None:
     on_clock(scenario, several("{all: [web-ok, ping]}"))
 
 
+def test_an_event_of_a_server_whose_health_is_ignored_says_that_its_sessions_go_on() -> None:
+    balanced = control(CONFIG.replace("port: 80\n", "port: 80\n    fail_open: 100%\n"))
+    balanced.balancer._on_transition(("web", "web1", 0), Transition("up", "down", "L4CON", "retries"))
+    event = next(event for event in balanced.events.rows() if event["kind"] == "server_down")
+    assert "; its sessions go on, as health is ignored (fail_open)" in event["text"]
+    assert event["effect"] == {}
+
+
+def test_how_long_hold_down_kept_a_change_is_told() -> None:
+    balanced = control()
+    balanced.balancer._on_transition(("web", "web1", 0), Transition("up", "down", "L4CON", "retries", held_s=2.5))
+    assert "; retries; it has no sessions; hold_down has held it for 2.5 s" in balanced.events.rows()[0]["text"]
+
+
 def test_stopping_leaves_no_task_behind() -> None:
     async def run() -> int:
         told = Told()

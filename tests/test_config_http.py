@@ -17,8 +17,7 @@ HEADERS_FORM = "a mapping of header names to values, such as {X-Probe: swlb}"
 
 def check_of(check: str) -> Check:
     """The check of the service web, from the inside of its mapping."""
-    found = parse(changed("type: tcp", check), file="lab.yaml").services["web"].checks[0]
-    assert found is not None
+    (found,) = parse(changed("type: tcp", check), file="lab.yaml").services["web"].checks
     return found
 
 

@@ -12,7 +12,8 @@ from tests.config_text import Case, changed, problems_of
 def read(check: str) -> Check:
     """The check of service web as it is written in braces."""
     service = parse(changed("{type: tcp}", check), file="lab.yaml").services["web"]
-    return service.checks[0]
+    (found,) = service.checks
+    return found
 
 
 @pytest.mark.parametrize(

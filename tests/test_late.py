@@ -168,7 +168,8 @@ def test_after_a_stall_probes_go_on_an_interval_apart():
 def test_after_a_stall_many_servers_are_not_asked_in_one_burst():
     async def scenario(bench):
         bench.draw = random.Random(5).random
-        targets = [bench.start(("web", f"web{k}"), initial="up", interval=2.0, dead_interval=2.0) for k in range(100)]
+        keys = [("web", f"web{k}", 0) for k in range(100)]
+        targets = [bench.start(key, initial="up", interval=2.0, dead_interval=2.0) for key in keys]
         await bench.clock.advance_to(1.0)
         await bench.clock.stall_until(STALL_S)
         await bench.clock.advance_to(STALL_S + MAKE_UP_S)
@@ -230,7 +231,7 @@ async def main(l4_port, n, interval):
                     on_probe=lambda key, outcome: None)
     check = Check(type="tcp", interval=interval, response=0.3, retries=1, timeout=0.5)
     for k in range(n):
-        checks.start(("web", str(k)), check, Target(ip_address(f"127.0.1.{k + 1}"), l4_port), Way(), position=(k, n))
+        checks.start(("web", str(k), 0), check, Target(ip_address(f"127.0.1.{k + 1}"), l4_port), Way(), position=(k, n))
     await asyncio.sleep(3600)
 
 asyncio.run(main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])))

@@ -136,6 +136,15 @@ def test_what_an_agent_changes_is_an_event_that_says_who() -> None:
     assert "server web/web1: its agent says drain (busy) (was ready)" in [row["text"] for row in balanced.events.rows()]
 
 
+def test_an_order_of_weight_beside_the_agent_s_says_which_holds() -> None:
+    balanced = agent_of_web1(Report(health="up", weight=50, weight_is_percent=True))
+    balanced.balancer.order("web/web1", "weight=3")
+    assert balanced.events.rows()[-1]["text"] == "server web/web1 weighs 3 (was 4); its agent's 2 holds"
+    balanced.balancer.order("web/web1", "weight=0")
+    assert balanced.server("web1").effective_weight == 0
+    assert balanced.events.rows()[-1]["text"].startswith("server web/web1 weighs 0 (was 3); service web takes no")
+
+
 def test_the_same_words_again_are_no_event() -> None:
     report = Report(health="up", admin="drain", weight=50, weight_is_percent=True)
     assert agent_of_web1(report).kinds() == agent_of_web1(report, report, report).kinds()

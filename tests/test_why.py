@@ -129,6 +129,14 @@ def agent_says(report: Report | None, *expected: str, alone: bool = False, tcp: 
     on_clock(scenario, CONFIG, change=with_agent("alone" if alone else "beside"))
 
 
+def test_a_server_that_counts_as_up_because_health_is_ignored() -> None:
+    text = ONE.replace("port: 80\n", "port: 80\n    fail_open: 90%\n")
+    told = says("web/web1 takes new sessions: it counts as up though its check fails (L4CON, connection refused, 3",
+                "as too few servers of its service are up (fail_open); its weight is 4.", text=text,
+                outcome=DOWN)  # fmt: skip
+    assert (told["takes_new_sessions"], told["operational"], told["effective_weight"]) == (True, "down", 4)
+
+
 def test_an_agent_that_says_down() -> None:
     agent_says(Report(health="stopped"), "takes no new sessions: its agent says stopped (L7STS, stopped) for",
                "only it can undo that")  # fmt: skip

@@ -3,10 +3,9 @@
 import os
 from collections.abc import Iterator
 
-from swlb.config.check_models import KEYS_OF_TYPE, ONE_KEY_EACH, Check
-from swlb.config.models import Config
-from swlb.config.service_models import Service
-from swlb.config.source import Finding, Path, show
+from swlb.config.check_models import KEYS_OF_TYPE, ONE_KEY_EACH
+from swlb.config.models import Config, check_place, placed_checks
+from swlb.config.source import Finding, show
 from swlb.durations import duration_text
 
 # The types that ask nothing without this key, and what it may look like.
@@ -18,7 +17,7 @@ NEEDS = {
 
 def checks_ask_something(config: Config) -> Iterator[Finding]:
     """A script has steps, each with a key, and an exec check has a command."""
-    for path, check in _checks(config):
+    for path, check in placed_checks(config):
         if check.type in NEEDS:
             key, example = NEEDS[check.type]
             if not getattr(check, key):
@@ -30,7 +29,7 @@ def checks_ask_something(config: Config) -> Iterator[Finding]:
 
 def programs_can_be_run(config: Config) -> Iterator[Finding]:
     """The program of an exec check is there, and may be executed."""
-    for path, check in _checks(config):
+    for path, check in placed_checks(config):
         if not check.command:
             continue
         program = check.command[0]
@@ -49,12 +48,12 @@ def checks_know_their_port(config: Config) -> Iterator[Finding]:
         for index, check in enumerate(service.checks):
             if "port" in KEYS_OF_TYPE[check.type] and check.port is None and has_range and without:
                 found = f"no port to probe on server {without[0]}, because the service has many"
-                yield Finding(_place(service, index), found, "a port of the check, or one of each server")
+                yield Finding(check_place(service, index), found, "a port of the check, or one of each server")
 
 
 def checks_look_into_bodies_that_there_are(config: Config) -> Iterator[Finding]:
     """Content is looked for only in answers that have a body."""
-    for path, check in _checks(config):
+    for path, check in placed_checks(config):
         for key in ("content", "content_not"):
             if check.method == "HEAD" and getattr(check, key) is not None:
                 found = "content of an answer to HEAD, which has no body"
@@ -63,7 +62,7 @@ def checks_look_into_bodies_that_there_are(config: Config) -> Iterator[Finding]:
 
 def checks_use_the_authority_they_name(config: Config) -> Iterator[Finding]:
     """An authority is named only where certificates are verified."""
-    for path, check in _checks(config):
+    for path, check in placed_checks(config):
         if check.ca is not None and not check.verify:
             found = f"{show(str(check.ca))} beside verify: false, which takes any certificate"
             yield Finding((*path, "ca"), found, "one of the two")
@@ -71,7 +70,7 @@ def checks_use_the_authority_they_name(config: Config) -> Iterator[Finding]:
 
 def fast_intervals_are_fast(config: Config) -> Iterator[Finding]:
     """No check is slower where it has reason to hurry."""
-    for path, check in _checks(config):
+    for path, check in placed_checks(config):
         if check.fast_interval and check.fast_interval > check.interval:
             found = f"{duration_text(check.fast_interval)}, longer than the interval of {duration_text(check.interval)}"
             yield Finding((*path, "fast_interval"), found, "at most the interval")
@@ -84,19 +83,3 @@ def fail_open_has_a_check(config: Config) -> Iterator[Finding]:
             path = ("services", service.name, "fail_open")
             found = f"{service.fail_open:.0%} of servers that always count as up, because there is no check"
             yield Finding(path, found, "a check beside it, or the key left out")
-
-
-def _checks(config: Config) -> Iterator[tuple[Path, Check]]:
-    """Each where it is written: those of `checks`, and those that services have for themselves."""
-    for name, check in config.checks.items():
-        yield ("checks", name), check
-    for service in config.services.values():
-        for index, check in enumerate(service.checks):
-            if not check.name:
-                yield _place(service, index), check
-
-
-def _place(service: Service, index: int) -> Path:
-    """Where the service says which is its check of that number."""
-    listed: Path = (service.need, index) if len(service.checks) > 1 else ()
-    return ("services", service.name, "check", *listed)

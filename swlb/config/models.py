@@ -5,6 +5,7 @@ from a file (swlb.config). Durations are seconds. An attribute has its key's nam
 Services are in swlb.config.service_models.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, get_type_hints
 
@@ -172,6 +173,21 @@ PLACES: dict[tuple[str, ...], type] = {
     ("services", "*", "gue"): Gue,
     ("services", "*", "servers", "*"): Server,
 }
+
+
+def check_place(service: Service, number: int) -> tuple[str | int, ...]:
+    """Where the service's check of that number stands in the file, unless it is one of the top level."""
+    return ("services", service.name, "check", *((service.need, number) if len(service.checks) > 1 else ()))
+
+
+def placed_checks(config: Config) -> Iterator[tuple[tuple[str | int, ...], Check]]:
+    """Every check of the file and where it stands: those that services share once, where they have their names."""
+    for name, check in config.checks.items():
+        yield ("checks", name), check
+    for service in config.services.values():
+        for number, check in enumerate(service.checks):
+            if not check.name:
+                yield check_place(service, number), check
 
 
 def keys_of(model: type) -> dict[str, str]:
