@@ -10,16 +10,20 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
+# Not `from ... cimport ... as`: what is renamed there, cythonize does not see as a dependency.
 cimport ext.hash as hashing
+cimport ext.tables.state as states
+cimport ext.wire.fragment as fragmenting
+cimport ext.wire.parse as parsing
+cimport ext.wire.rewrite as rewriting
+cimport ext.wire.segment as segmenting
 from ext cimport address, order
 from ext.address cimport ip_load, ip_store, ip_t
 from ext.frame cimport (FOUND_FRAGMENT, FOUND_L3, FOUND_L4, FOUND_LATER, FOUND_PARTIAL, VNET_LEN,
                         frame_t)
 from ext.hash cimport key_t
-from ext.tables cimport state as states
 from ext.verdict cimport GO_ON, N_DROPS, drop_names, verdict_t
-from ext.wire cimport (arp, checksum, ethernet, fragment as fragmenting, icmp, ipv4, ipv6, mss, nd, parse as parsing,
-                       rewrite as rewriting, segment as segmenting)
+from ext.wire cimport arp, checksum, ethernet, icmp, ipv4, ipv6, mss, nd
 
 
 cdef const uint8_t *raw(bytes data):

@@ -1,6 +1,7 @@
 """The control socket: HTTP and JSON over a Unix socket, for `swlb show`, `set` and `flush` and for scripts.
 
     GET  /show/NOUN                                   a list of objects
+    GET  /why/SERVICE/SERVER                          an object; "sentence" is for people
     POST /set/server  {"server": "S/S", "order": "drain"}
     POST /flush/TABLE {"segment": ..., "service": ..., "server": ...}
 
@@ -29,6 +30,8 @@ class Controlled(Protocol):
     """What the socket controls."""
 
     def show(self, noun: str) -> Iterable[list[dict[str, object]]]: ...
+
+    def why(self, server: str) -> dict[str, object]: ...
 
     def order(self, server: str, order: str) -> str: ...
 
@@ -75,6 +78,9 @@ def _routes(app: Controlled) -> list[web.RouteDef]:
             raise web.HTTPNotFound(text=f"nothing called {noun!r} to show") from None
         return await _streamed(request, slices)
 
+    async def why(request: web.Request) -> web.Response:
+        return web.json_response(app.why(request.match_info["server"]))
+
     async def set_server(request: web.Request) -> web.Response:
         wanted = await _body(request)
         return web.json_response({"done": app.order(str(wanted.get("server")), str(wanted.get("order")))})
@@ -87,7 +93,12 @@ def _routes(app: Controlled) -> list[web.RouteDef]:
         chosen = {key: None if name is None else str(name) for key, name in named.items()}
         return web.json_response({"flushed": app.flush(table, **chosen)})
 
-    return [web.get("/show/{noun}", show), web.post("/set/server", set_server), web.post("/flush/{table}", flush)]
+    return [
+        web.get("/show/{noun}", show),
+        web.get("/why/{server:.*}", why),
+        web.post("/set/server", set_server),
+        web.post("/flush/{table}", flush),
+    ]
 
 
 async def _streamed(request: web.Request, slices: Iterable[list[dict[str, object]]]) -> web.StreamResponse:

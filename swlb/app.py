@@ -51,6 +51,10 @@ class App:
         """The order is carried out; a sentence that says so."""
         return self.balancer.order(server, order)
 
+    def why(self, server: str) -> dict[str, Any]:
+        """Why SERVICE/SERVER takes new sessions, or none; SwlbError for an unknown one."""
+        return self.balancer.why(server)
+
     def flush(self, what: str, *, segment: str | None, service: str | None, server: str | None) -> int:
         """The table is empty, or what of it belongs to the segment, service or server; how many entries went."""
         workers = self.built.workers
@@ -99,7 +103,7 @@ class App:
             case "neighbour_lost":
                 text = f"{address} on segment {segment} does not answer: nothing can be sent to it"
                 self.events.add("neighbour_lost", text, segment=segment, address=address)
-                self.balancer.hear_of_loss(unpacked(event["ip"]))
+                self.balancer.traffic.hear_of_loss(unpacked(event["ip"]))
 
 
 async def run(config: Config, control: Path, *, ring: bool = True) -> None:
@@ -124,7 +128,7 @@ async def run(config: Config, control: Path, *, ring: bool = True) -> None:
         app = App(config, built, ports, SystemClock())
         with built.workers.running():
             async with serve(app, sock), _tasks(
-                app.listen_to_workers(), app.watch_devices(), app.balancer.watch_traffic()
+                app.listen_to_workers(), app.watch_devices(), app.balancer.traffic.watch()
             ):
                 app.balancer.start()
                 counts = f"{len(config.ports)} ports, {len(config.services)} services"

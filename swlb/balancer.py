@@ -2,22 +2,27 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from swlb import fail_open
 from swlb import servers as words
 from swlb.addresses import Address
 from swlb.build import Built
 from swlb.bypass import notice
-from swlb.checks import Checks, CheckStatus, Key
+from swlb.check_status import CheckStatus
+from swlb.checks import CheckKey, Checks
 from swlb.clock import Clock
-from swlb.config import Config, Service
+from swlb.config import Check, Config, Server, Service
 from swlb.config.check_models import KEYS_OF_TYPE
 from swlb.config.ways import segment_towards
 from swlb.errors import SwlbError
 from swlb.events import Events
 from swlb.health import Transition
-from swlb.probes import Outcome, Target, Way
-from swlb.servers import ServerState, read_order
+from swlb.probes import Outcome, Probe, Target, Way, probe_of
+from swlb.server_events import AGENT, OPERATOR, Change, ServerEvents
+from swlb.servers import Key, ServerState, Standing, initial_state, read_order
 from swlb.traffic import Traffic
+from swlb.why import Known, why
 
 Towards = tuple[str, int]  # the name of a segment, and an IP version
 BYPASS_GAP_S = 60.0  # a client asks again and again
@@ -25,25 +30,45 @@ BYPASS_GAP_S = 60.0  # a client asks again and again
 
 @dataclass(frozen=True)
 class _ServiceState:
-    """Whether a service serves anybody, and whether it takes new sessions."""
+    """Whether a service serves anybody, whether it takes new sessions, and whether it ignores its servers' health."""
 
     serves: bool
     takes: bool
+    ignores_health: bool
 
 
 def up_at_start(config: Config) -> dict[Key, bool]:
     """Whether each server serves before its first probe: yes without a check, else as `initial` says."""
     return {
-        (service.name, server.name): service.check is None or service.check.initial == words.UP
+        (service.name, server.name): initial_state(service) == words.UP
         for service in config.services.values()
         for server in service.servers.values()
     }
 
 
+def _l4_port(service: Service, server: Server, check: Check) -> int | None:
+    """The l4_port that a probe of the server is about; None when there is none."""
+    if "port" in KEYS_OF_TYPE[check.type]:
+        return check.port or server.port or service.port_first
+    if check.type != "exec":
+        return None
+    # A program is told of the server's; where clients choose among many there is none to tell.
+    return server.port or (service.port_first if service.port_first == service.port_last else None)
+
+
 class Balancer:
     """The servers' states. Everything happens in the event loop's thread."""
 
-    def __init__(self, config: Config, built: Built, ways: Mapping[Towards, Way], clock: Clock, events: Events) -> None:
+    def __init__(
+        self,
+        config: Config,
+        built: Built,
+        ways: Mapping[Towards, Way],
+        clock: Clock,
+        events: Events,
+        *,
+        probe_of: Callable[[str], Probe] = probe_of,
+    ) -> None:
         """`ways` of probes, by segment and IP version."""
         self.config = config
         self.built = built
@@ -52,41 +77,44 @@ class Balancer:
         self._clock = clock
         self._ways = ways
         self._bypass_told: dict[Key, float] = {}
-        self._checks = Checks(clock, on_transition=self._on_transition, on_probe=self._on_probe)
+        self._tell = ServerEvents(events)
+        self._checks = Checks(
+            clock, on_transition=self._on_transition, on_probe=self._on_probe, probe_of=probe_of
+        )
         for service in config.services.values():
             for server in service.servers.values():
-                self.servers[service.name, server.name] = ServerState(
-                    service=service,
-                    config=server,
-                    index=built.servers[service.name, server.name],
-                    weight=server.weight,
-                    operational=words.UP if service.check is None else service.check.initial,
-                    reason=words.NO_CHECK if service.check is None else "INI",
-                    since=clock.now(),
-                )
+                key = (service.name, server.name)
+                self.servers[key] = ServerState.begun(service, server, built.servers[key], clock.now())
         self._service_is = {service.name: self._service_state(service) for service in config.services.values()}
-        self._traffic = Traffic(self, built.workers.server, clock)
+        self.traffic = Traffic(self, built.workers.server, clock)
 
     def start(self) -> None:
-        """Every server that has a check is probed."""
-        checked = [state for state in self.servers.values() if state.service.check is not None]
-        for position, state in enumerate(checked):
-            self._start_check(state, position=(position, len(checked)))
-
-    async def watch_traffic(self) -> None:
-        """What the services' own traffic says of their servers is acted upon, for ever."""
-        await self._traffic.watch()
+        """Every server that has checks is probed."""
+        checked = [(state, number) for state in self.servers.values() for number in range(len(state.service.checks))]
+        for position, (state, number) in enumerate(checked):
+            self._start_check(state, number, position=(position, len(checked)))
 
     async def stop(self) -> None:
         """Nothing is probed, and every probe's socket is closed."""
         await self._checks.stop_all()
 
     def status(self, key: Key) -> CheckStatus | None:
-        """What the server's check says; None when it has none or is in maintenance."""
-        try:
-            return self._checks.status(key)
-        except KeyError:
-            return None
+        """What the server's check says, of several the one that decides; None when it has none or is in maintenance."""
+        return self.statuses(key).get(self.servers[key].decider)
+
+    def statuses(self, key: Key) -> dict[int, CheckStatus]:
+        """What each check of the server says, by its number; none in maintenance."""
+        numbers = range(len(self.servers[key].service.checks))
+        return {number: self._checks.status((*key, number)) for number in numbers if (*key, number) in self._checks}
+
+    def why(self, name: str) -> dict[str, Any]:
+        """Why SERVICE/SERVER takes new sessions now, or none; SwlbError for an unknown one."""
+        state = self._find(name)
+        return why(Known(state, self.statuses(state.key), self._clock.now()))
+
+    def ignores_health(self, service: str) -> bool:
+        """Whether the service's `fail_open` is at work."""
+        return self._service_is[service].ignores_health
 
     def order(self, name: str, order: str) -> str:
         """The order ("drain", "weight=3" ...) is carried out on SERVICE/SERVER; a sentence that says so.
@@ -114,21 +142,28 @@ class Balancer:
             raise SwlbError(f"no server {name!r}; there are: {known}")
         return state
 
-    def _start_check(self, state: ServerState, *, position: tuple[int, int], initial: str | None = None) -> None:
-        check = state.service.check
-        assert check is not None
+    def _start_check(
+        self, state: ServerState, number: int, *, position: tuple[int, int], initial: str | None = None
+    ) -> None:
+        check = state.service.checks[number]
         towards = segment_towards(self.config, state.config.address)
         assert towards is not None, "the configuration's check has let a server through that cannot be reached"
-        has_port = "port" in KEYS_OF_TYPE[check.type]
-        l4_port = (check.port or state.config.port or state.service.port_first) if has_port else None
         self._checks.start(
-            state.key,
+            (*state.key, number),
             check,
-            Target(state.config.address, l4_port),
+            Target(state.config.address, _l4_port(state.service, state.config, check), *state.key),
             self._ways[towards.name, state.config.address.version],
             initial=initial,
             position=position,
         )
+        self._learn(state, number)
+
+    def _learn(self, state: ServerState, number: int) -> None:
+        """The server knows what its check knew when it was started: a shared one may know everything."""
+        status = self._checks.status((*state.key, number))
+        state.standings[number] = Standing(status.operational, status.reason)
+        for past in status.history[-1:]:
+            state.hear(number, past.outcome, past.at)
 
     def hear_of_bypass(self, index: int, client: Address) -> None:
         """A client of the server of that index asked again and was never answered: told where the server counts as up.
@@ -144,106 +179,119 @@ class Balancer:
         text = notice(state.service, state.config, client)
         self.events.add("reply_bypasses", text, service=state.key[0], server=state.key[1], client=str(client))
 
-    def hear_of_loss(self, address: Address) -> None:
-        """Nobody answers for the address any more."""
-        self._traffic.hear_of_loss(address)
-
-    def become(self, state: ServerState, new: str, reason: str, detail: str, *, cause: str) -> None:
-        """The server's operational state is new, and told."""
-        transition = Transition(state.operational, new, reason, cause)
-        state.operational, state.reason, state.since = new, reason, self._clock.now()
-        self._publish(state, lambda meant: self._transition_event(state, transition, detail, meant))
-
-    def probe_by(self, key: Key, moment: float) -> None:
-        """The server's next probe begins by that moment, if it is checked."""
+    def probe_by(self, key: CheckKey, moment: float) -> None:
+        """The next probe by that check begins by that moment."""
         self._checks.probe_by(key, moment)
+
+    def tell_change(self, state: ServerState, change: Change) -> None:
+        """The server's operational state has changed: the workers know it, and it is told."""
+        status, figures = self.status(state.key), self.built.workers.server(state.index)
+        self._publish(state, lambda meant: self._tell.transition(state, change, status, figures, meant))
 
     def _set_admin(self, state: ServerState, admin: str) -> None:
         """The operator's will is done. Maintenance ends probes; leaving it starts them afresh."""
         before, state.admin = state.admin, admin
+        numbers = range(len(state.service.checks))
         if admin == words.MAINT:
-            self._traffic.forgive(state)
-        if state.service.check is not None and admin == words.MAINT:
-            self._checks.stop(state.key)
-        elif state.service.check is not None and before == words.MAINT:
-            state.operational, state.reason = words.CHECKING, "INI"
-            state.since = self._clock.now()
-            self._start_check(state, position=(0, 1), initial=words.CHECKING)
+            self.traffic.forgive(state)
+            for number in numbers:
+                self._checks.stop((*state.key, number))
+        elif before == words.MAINT and numbers:
+            state.forget(self._clock.now())
+            for number in numbers:
+                self._start_check(state, number, position=(number, len(numbers)), initial=words.CHECKING)
+        self._tell_admin(state, before, new=admin, by=OPERATOR)
+        if before == words.MAINT and numbers:
+            self._settle(state, 0, "a check that others share")
+
+    def _tell_admin(self, state: ServerState, before: str, *, new: str, by: str) -> None:
+        figures = self.built.workers.server(state.index)
         self._publish(
-            state,
-            lambda meant: self.events.add(
-                "admin",
-                f"server {'/'.join(state.key)} is {admin} (was {before}){meant}",
-                service=state.key[0],
-                server=state.key[1],
-                old=before,
-                new=admin,
-            ),
+            state, lambda meant: self._tell.admin(state, before, new=new, by=by, figures=figures, meant=meant)
         )
 
     def _set_weight(self, state: ServerState, weight: int) -> None:
         before, state.weight = state.weight, weight
-        self._publish(state, lambda meant: self._weight_event(state, before, meant))
+        self._publish(state, lambda meant: self._tell.weight(state, before, by=OPERATOR, meant=meant))
 
-    def _on_transition(self, key: Key, transition: Transition) -> None:
-        state, status = self.servers[key], self.status(key)
-        # While it is held it is down, whatever its check says; that counts when the back-off is over.
-        if state.held_until is None:
-            detail = status.detail if status else ""
-            self.become(state, transition.new, transition.reason, detail, cause=transition.cause)
+    def _on_probe(self, key: CheckKey, outcome: Outcome) -> None:
+        """What an agent said is done; a probe that says nothing of the server may leave the others to decide."""
+        state, number = self.servers[key[:2]], key[2]
+        agent, weight = state.agent, state.wanted_weight
+        state.hear(number, outcome, self._clock.now())
+        if state.agent and state.agent.admin != (agent.admin if agent else None):
+            before = (agent and agent.admin) or words.READY
+            self._tell_admin(state, before, new=state.agent.admin or words.READY, by=AGENT)
+        if state.wanted_weight != weight:
+            self._publish(state, lambda meant: self._tell.weight(state, weight, by=AGENT, meant=meant))
+        if outcome.ok is None:
+            self._settle(state, number, "its agent")
+        self.traffic.hear_of_probe(key, outcome)
 
-    def _on_probe(self, key: Key, outcome: Outcome) -> None:
-        self._traffic.hear_of_probe(key, outcome)
+    def _on_transition(self, key: CheckKey, transition: Transition) -> None:
+        state, number = self.servers[key[:2]], key[2]
+        state.standings[number] = Standing(transition.new, transition.reason)
+        self._settle(state, number, transition.cause, transition.held_s)
 
-    def _transition_event(self, state: ServerState, transition: Transition, detail: str, meant: str) -> None:
-        figures = self.built.workers.server(state.index)
-        sessions = figures["sessions_active"] + figures["sessions_inactive"]
-        detail = f"{transition.reason}, {detail}" if detail else transition.reason
-        text = f"server {'/'.join(state.key)} is {transition.new} (was {transition.old}): {detail}; {transition.cause}"
-        if transition.new == words.DOWN:
-            text += f"; it has {sessions} session{'' if sessions == 1 else 's'}"
-        self.events.add(
-            "server_up" if transition.new == words.UP else "server_down",
-            text + meant,
-            service=state.key[0],
-            server=state.key[1],
-            reason=transition.reason,
-            cause=transition.cause,
-            sessions=sessions,
-        )
-
-    def _weight_event(self, state: ServerState, before: int, meant: str) -> None:
-        self.events.add(
-            "weight",
-            f"server {'/'.join(state.key)} weighs {state.weight} (was {before}){meant}",
-            service=state.key[0],
-            server=state.key[1],
-            old=before,
-            new=state.weight,
-        )
+    def _settle(self, state: ServerState, number: int, cause: str, held_s: float = 0.0) -> None:
+        """The server is what its checks say together, the one of that number last; a change is told with its cause."""
+        change = Change(state.operational, cause, held_s)
+        if state.combine(number, self._clock.now()):
+            self.tell_change(state, change)
 
     def _publish(self, state: ServerState, tell: Callable[[str], None]) -> None:
         """The workers know the server's state; `tell` says what happened, and what it meant for the service follows.
 
         A service that serves as before, but no longer takes new sessions or does again, is told with the server's
-        own event: `tell` is given the words. One that begins or ends to serve has an event of its own.
+        own event: `tell` is given the words. One that begins or ends to serve, or to ignore health, has an event of
+        its own.
         """
         # First of all, so that the service does not end in between.
-        self._traffic.spare_the_last(state)
-        self.built.workers.set_server(state.index, ready=state.ready_bits, weight=state.weight)
+        self.traffic.spare_the_last(state)
         service = state.service
         before = self._service_is[service.name]
-        now = self._service_is[service.name] = self._service_state(service)
+        now = self._service_is[service.name] = self._decide_fail_open(state, before)
         gone_on = now.serves and before.serves and now.takes != before.takes
         what = "takes new sessions again" if now.takes else "takes no new sessions"
         tell(f"; service {service.name} {what}" if gone_on else "")
+        self._tell_fail_open(service, before, now)
         if now.serves and not before.serves:
             how = "can serve" if now.takes else "can serve the sessions it has, and takes no new ones"
             self.events.add("service_up", f"service {service.name} {how}", service=service.name)
         elif before.serves and not now.serves:
             self.events.add("service_down", f"service {service.name} has no server left", service=service.name)
 
-    def _service_state(self, service: Service) -> "_ServiceState":
-        servers = [self.servers[service.name, name] for name in service.servers]
+    def _decide_fail_open(self, changed: ServerState, before: _ServiceState) -> _ServiceState:
+        """The service's state now that one server's has changed; the workers know all of it.
+
+        They are told once all is decided, and first of servers that serve: no session ever sees its server down, or
+        nobody to take it, for a state that is already past.
+        """
+        service = changed.service
+        servers = self._servers_of(service)
+        ignored = fail_open.ignores_health(service.fail_open, servers, did=before.ignores_health)
+        told = [changed]
+        if ignored != before.ignores_health:
+            told = servers
+            for server in servers:
+                server.health_ignored = ignored
+        for server in sorted(told, key=lambda server: not server.serves):
+            self.built.workers.set_server(server.index, ready=server.ready_bits, weight=server.wanted_weight)
+        return self._service_state(service)
+
+    def _tell_fail_open(self, service: Service, before: _ServiceState, now: _ServiceState) -> None:
+        servers = self._servers_of(service)
+        if now.ignores_health and not before.ignores_health:
+            text = fail_open.begun(service.name, service.fail_open, servers)
+            self.events.add("fail_open", text, service=service.name)
+        elif before.ignores_health and not now.ignores_health:
+            self.events.add("fail_open_over", fail_open.ended(service.name, servers), service=service.name)
+
+    def _service_state(self, service: Service) -> _ServiceState:
+        servers = self._servers_of(service)
         takes = any(server.effective_weight for server in servers)
-        return _ServiceState(any(server.serves for server in servers), takes)
+        ignored = any(server.health_ignored for server in servers)
+        return _ServiceState(any(server.serves for server in servers), takes, ignored)
+
+    def _servers_of(self, service: Service) -> list[ServerState]:
+        return [self.servers[service.name, name] for name in service.servers]

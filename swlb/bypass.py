@@ -45,7 +45,7 @@ def warning(clients: list[str]) -> str:
 
 def notice(service: Service, server: Server, client: Address) -> str:
     """What has happened: requests of the client went on to a server that counts as up, and swlb saw no reply."""
-    doubt = "" if service.check else " (if it is there at all: it has no check)"
+    doubt = "" if service.checks else " (if it is there at all: it has no check)"
     return (
         f"service {service.name}, server {server.name} ({server.address}){doubt}: replies pass swlb by for {client}:"
         f" {WHAT_HAPPENS}. Ways out: {WAYS_OUT}."

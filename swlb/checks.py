@@ -1,15 +1,19 @@
-"""The health checks that run: one asyncio task for each server joins its Health with its probes.
+"""The health checks that run: one asyncio task for each check of a server joins its Health with its probes.
 
-A server whose probe hangs delays no other, and its timeout strikes while the probe is in flight. Everything happens
-in one event loop; nothing here may be called from another thread.
+A server whose probe hangs delays no other, and its timeout strikes while the probe is in flight. A check that has a
+name is shared: servers of several services that are one target are probed once by it, and each hears of it.
+Everything happens in one event loop; nothing here may be called from another thread.
 """
 
 import asyncio
 import logging
+import random
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+from swlb.check_status import KEPT, CheckStatus, Past
 from swlb.clock import Clock
 from swlb.config import Check
 from swlb.health import CHECKING, UNPROBED, Health, Transition
@@ -17,52 +21,65 @@ from swlb.probes import Outcome, Probe, Target, Way, probe_of
 
 log = logging.getLogger(__name__)
 
-Key = tuple[str, str]  # the names of a service and of a server of it
+CheckKey = tuple[str, str, int]  # the names of a service and of a server of it, and the number of the service's check
+Subject = tuple[Check, Target, Way]  # what is asked, and whom
 News = TypeVar("News")
 
 # First probes are spread so that many servers are not asked in one burst, but nobody waits long for the first answer;
-# servers that serve nobody until then wait least.
+# servers that serve nobody until then wait least. The distance they start with stays, so it must be enough for the one
+# event loop: a probe costs it some half a millisecond.
 SPREAD_S = 1.0
 SPREAD_CHECKING_S = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class CheckStatus:
-    """What is known of one server's check. Moments are the Clock's.
-
-    `reason` made the server `operational` at `since`; `check_status`, `check_duration_ms` and `detail` are the last
-    probe's: INI, None and "" before the first has ended. `streak` counts the probes in a row that speak against
-    `operational`; `next_probe_at` is None while a probe is in flight.
-    """
-
-    operational: str
-    reason: str
-    since: float
-    check_status: str
-    check_duration_ms: float | None
-    detail: str
-    next_probe_at: float | None
-    streak: int
+SPACING_S = 0.002
+DETAIL_LEN = 300  # of a probe that is remembered
 
 
 @dataclass(eq=False, slots=True)
 class _Server:
-    """One server under check: whom to ask and how, and what is known."""
+    """One server under one check: whom to ask and how, what is known, and who is to hear of it."""
 
-    key: Key
+    label: str
+    keys: list[CheckKey]
     check: Check
     target: Target
     way: Way
     probe: Probe
     health: Health
-    last: Outcome | None = None
     rest: asyncio.Task[None] | None = None  # until the next moment at which something happens
+    history: deque[Past] = field(default_factory=lambda: deque(maxlen=KEPT))
+
+    @property
+    def subject(self) -> Subject:
+        """What makes it the same as another: the check, and whom it asks."""
+        return subject_of(self.check, self.target, self.way)
+
+    @property
+    def last(self) -> Outcome | None:
+        """How its last probe ended."""
+        return self.history[-1].outcome if self.history else None
+
+    def keep(self, outcome: Outcome, now: float) -> None:
+        """The outcome is the last one, and the oldest that is too much is forgotten."""
+        if len(outcome.detail) > DETAIL_LEN:
+            outcome = replace(outcome, detail=f"{outcome.detail[:DETAIL_LEN]}...")
+        self.history.append(Past(now, outcome))
 
 
 def first_delay(interval: float, *, position: tuple[int, int], initial: str) -> float:
     """Seconds until the first probe of server k of n, given as (k, n) with k from 0: none for the first of them."""
     k, n = position
-    return min(interval, SPREAD_CHECKING_S if initial == CHECKING else SPREAD_S) * k / n
+    spread = max(SPREAD_CHECKING_S if initial == CHECKING else SPREAD_S, n * SPACING_S)
+    return min(interval, spread) * k / n
+
+
+def subject_of(check: Check, target: Target, way: Way) -> Subject:
+    """What two servers must have alike to share a probe. Only a program is told their names, and is asked for each."""
+    return (check, target if check.type == "exec" else replace(target, service="", server=""), way)
+
+
+def _text(key: CheckKey) -> str:
+    service, server, number = key
+    return f"{service}/{server}" + (f" [{number}]" if number else "")
 
 
 class Checks:
@@ -76,20 +93,23 @@ class Checks:
         self,
         clock: Clock,
         *,
-        on_transition: Callable[[Key, Transition], None],
-        on_probe: Callable[[Key, Outcome], None],
+        on_transition: Callable[[CheckKey, Transition], None],
+        on_probe: Callable[[CheckKey, Outcome], None],
         probe_of: Callable[[str], Probe] = probe_of,
+        draw: Callable[[], float] = random.random,
     ) -> None:
         self._clock = clock
         self._on_transition = on_transition
         self._on_probe = on_probe
         self._probe_of = probe_of
-        self._servers: dict[Key, _Server] = {}
+        self._draw = draw
+        self._servers: dict[CheckKey, _Server] = {}
+        self._shared: dict[Subject, _Server] = {}
         self._tasks: dict[_Server, asyncio.Task[None]] = {}  # those stopped stay until they have ended
 
     def start(
         self,
-        key: Key,
+        key: CheckKey,
         check: Check,
         target: Target,
         way: Way,
@@ -99,30 +119,49 @@ class Checks:
     ) -> None:
         """The server is checked afresh, in state `initial` (the check's own by default); an older check has stopped.
 
-        `position` is (k, n) when n servers are started together; their first probes are spread.
+        One that has a name and asks the same target already is shared, and in whatever state it is. `position` is
+        (k, n) when n servers are started together; their first probes are spread.
         """
         self.stop(key)
+        shared = self._shared.get(subject_of(check, target, way)) if check.name else None
+        if shared is not None:
+            shared.keys.append(key)
+            self._servers[key] = shared
+            return
         now = self._clock.now()
         initial = check.initial if initial is None else initial
         first_at = now + first_delay(check.interval, position=position, initial=initial)
-        health = Health(check, now=now, first_probe_at=first_at, initial=initial)
-        server = _Server(key, check, target, way, self._probe_of(check.type), health)
+        health = Health(check, now=now, first_probe_at=first_at, initial=initial, draw=self._draw)
+        server = _Server(_text(key), [key], check, target, way, self._probe_of(check.type), health)
         self._servers[key] = server
-        task = asyncio.get_running_loop().create_task(self._run(server), name=f"check {'/'.join(key)}")
+        if check.name:
+            self._shared[server.subject] = server
+        task = asyncio.get_running_loop().create_task(self._run(server), name=f"check {server.label}")
         self._tasks[server] = task
         task.add_done_callback(lambda ended: self._forget(server, ended))
 
-    def stop(self, key: Key) -> None:
-        """The server is checked no more, nothing is reported of it, and a probe in flight is cancelled."""
+    def stop(self, key: CheckKey) -> None:
+        """The server is checked no more, and nothing is reported of it; a probe in flight for it alone is cancelled."""
         server = self._servers.pop(key, None)
+        if server is None:
+            return
+        server.keys.remove(key)
+        if server.keys:
+            return
+        if server.check.name:
+            del self._shared[server.subject]
         if server in self._tasks:
             self._tasks[server].cancel()
 
-    def probe_by(self, key: Key, moment: float) -> None:
+    def probe_by(self, key: CheckKey, moment: float) -> None:
         """The server's next probe begins by that moment, unless one is in flight: never two at once."""
         server = self._servers.get(key)
         if server is not None and server.health.hasten(moment) and server.rest is not None:
             server.rest.cancel()
+
+    def __contains__(self, key: CheckKey) -> bool:
+        """Whether the server is checked."""
+        return key in self._servers
 
     async def stop_all(self) -> None:
         """No server is checked, and every probe's socket is closed."""
@@ -130,11 +169,12 @@ class Checks:
             self.stop(key)
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
-    def status(self, key: Key) -> CheckStatus:
+    def status(self, key: CheckKey) -> CheckStatus:
         """What is known now; KeyError when the server is not checked."""
         server = self._servers[key]
         health, last = server.health, server.last
         return CheckStatus(
+            check=server.check,
             operational=health.operational,
             reason=health.reason,
             since=health.since,
@@ -143,6 +183,9 @@ class Checks:
             detail="" if last is None else last.detail,
             next_probe_at=health.next_probe_at,
             streak=health.streak,
+            timeout_at=health.timeout_at,
+            strikes_at=health.strikes_at,
+            history=tuple(server.history),
         )
 
     async def _run(self, server: _Server) -> None:
@@ -153,15 +196,15 @@ class Checks:
             now = self._clock.now()
             self._tick(server, now)
             transition = server.health.report(outcome, now)
-            server.last = outcome
+            server.keep(outcome, now)
             self._tell(server, self._on_probe, outcome)
             if transition is not None:
                 self._tell(server, self._on_transition, transition)
 
     async def _rest(self, server: _Server) -> float:
-        """The moment the next probe is due, once it has come; the timeout may strike before and move it."""
+        """The moment the next probe is due, once it has come; a change that falls due before may move it."""
         while True:
-            moments = (server.health.next_probe_at, server.health.timeout_at)
+            moments = (server.health.next_probe_at, server.health.strikes_at)
             await self._sleep(server, min(moment for moment in moments if moment is not None))
             now = self._clock.now()
             self._tick(server, now)
@@ -179,40 +222,41 @@ class Checks:
             server.rest.cancel()
 
     async def _probe(self, server: _Server) -> Outcome:
-        """The outcome of one probe; the timeout strikes at its moment meanwhile."""
+        """The outcome of one probe; a change that falls due meanwhile happens at its moment."""
         began = self._clock.now()
-        strikes = server.health.timeout_at
-        alarm = None if strikes is None else asyncio.create_task(self._strike(server, strikes))
+        alarm = None if server.health.strikes_at is None else asyncio.create_task(self._strike(server))
         try:
             return await server.probe(server.check, server.target, server.way)
         except Exception as error:
             # A mistake in a probe must not end the task: the server would keep its state for ever.
-            log.exception("check %s: the probe failed in itself", "/".join(server.key))
+            log.exception("check %s: the probe failed in itself", server.label)
             duration_ms = (self._clock.now() - began) * 1000
             return Outcome(False, "SOCKERR", f"the probe failed in itself: {error!r}", duration_ms)
         finally:
             if alarm is not None:
                 alarm.cancel()
 
-    async def _strike(self, server: _Server, moment: float) -> None:
-        await self._clock.sleep_until(moment)
-        self._tick(server, self._clock.now())
+    async def _strike(self, server: _Server) -> None:
+        while (moment := server.health.strikes_at) is not None:
+            await self._clock.sleep_until(moment)
+            self._tick(server, self._clock.now())
 
     def _tick(self, server: _Server, now: float) -> None:
         transition = server.health.tick(now)
         if transition is not None:
             self._tell(server, self._on_transition, transition)
 
-    def _tell(self, server: _Server, listener: Callable[[Key, News], None], news: News) -> None:
-        if self._servers.get(server.key) is not server:
-            return  # stopped, perhaps by the listener that heard the news before this
-        try:
-            listener(server.key, news)
-        except Exception:
-            # As in _probe: somebody else's mistake must not leave the server unchecked.
-            log.exception("check %s: a listener failed", "/".join(server.key))
+    def _tell(self, server: _Server, listener: Callable[[CheckKey, News], None], news: News) -> None:
+        for key in list(server.keys):
+            if self._servers.get(key) is not server:
+                continue  # stopped, perhaps by the listener that heard the news before this
+            try:
+                listener(key, news)
+            except Exception:
+                # As in _probe: somebody else's mistake must not leave the server unchecked.
+                log.exception("check %s: a listener failed", server.label)
 
     def _forget(self, server: _Server, ended: asyncio.Task[None]) -> None:
         del self._tasks[server]
         if not ended.cancelled() and (error := ended.exception()) is not None:
-            log.critical("check %s ended by mistake", "/".join(server.key), exc_info=error)
+            log.critical("check %s ended by mistake", server.label, exc_info=error)

@@ -1,4 +1,4 @@
-"""The command line: `swlb check|doctor|run|show|set|flush|lab|bench|decap`.
+"""The command line: `swlb check|doctor|run|show|why|set|flush|lab|bench|decap`.
 
 Exit codes: 0 done, 1 not done, 2 wrong words, 3 not running.
 """
@@ -42,18 +42,38 @@ def cli() -> None:
       swlb doctor FILE        what its servers must have set
       swlb run FILE           balance (root); "ready" is printed when it does
       swlb show servers       who serves
+      swlb why web/web1       why this server takes new sessions, or none
     """
 
 
 @cli.command()
 @file_argument
+@click.option("--timing", is_flag=True, help="How long until each check notices that a server fails, or is well again.")
+@click.option("--json", "as_json", is_flag=True, help="With --timing: one list of objects, for programs.")
 @control_option
-def check(file: Path, control: Path) -> None:
-    """Say what FILE means, or everything that is wrong with it (exit 2). Nothing is created."""
-    from swlb.config import load
-    from swlb.explain import explain
+def check(file: Path, timing: bool, as_json: bool, control: Path) -> None:
+    """Say what FILE means, or everything that is wrong with it (exit 2). Nothing is created.
 
-    click.echo(explain(load(file)), nl=False)
+    With --timing, say how soon each service's check takes a server out that refuses, is silent or is too slow, and how
+    soon it takes it in again: at best and at worst, and which of the timers decides.
+    """
+    if as_json and not timing:
+        raise click.UsageError("--json goes with --timing")
+    from swlb.config import load
+
+    config = load(file)
+    if not timing:
+        from swlb.explain import explain
+
+        click.echo(explain(config), nl=False)
+        return
+    from swlb.timing_table import print_timing, timing_rows
+
+    rows = timing_rows(config)
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+    else:
+        print_timing(rows)
 
 
 @cli.command()
@@ -118,6 +138,24 @@ def show(noun: str, as_json: bool, control: Path) -> None:
     print_table(noun, rows)
 
 
+@cli.command()
+@click.argument("server", metavar="SERVICE/SERVER")
+@click.option("--json", "as_json", is_flag=True, help="One object, for programs.")
+@control_option
+def why(server: str, as_json: bool, control: Path) -> None:
+    """Say in one sentence why a server takes new sessions now, or takes none.
+
+    Told are its admin state, its weight, its agent's words and its checks, as far as each keeps it from new sessions,
+    and what happens next.
+    """
+    from urllib.parse import quote
+
+    from swlb.client import ask
+
+    told = ask(control, "GET", f"/why/{quote(server)}")
+    click.echo(json.dumps(told, indent=1) if as_json else told["sentence"])
+
+
 @cli.group(name="set")
 def set_group() -> None:
     """Change a running swlb."""
@@ -135,6 +173,8 @@ def set_server(server: str, order: str, control: Path) -> None:
     drain      no new sessions; known ones go on, and so does its check
     maint      as down, by order: nothing is sent to it, it is not checked
     weight=N   0 to 65535; 0 takes no new sessions; N% is of the configured weight
+
+    What the server's agent says stands beside this: of both admin states the stronger holds.
     """
     from swlb.client import ask
 

@@ -1,21 +1,20 @@
 """A good configuration in plain words: what `swlb check` prints."""
 
-import math
 import textwrap
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv6Address
 
+from swlb.asks import asks, hears_silence
 from swlb.config.models import Check, Config, Port, Segment, Server, Service
-from swlb.config.passive_models import Passive
 from swlb.config.source import counted
 from swlb.config.values import ANY_PORT, Address, PortRange
 from swlb.config.ways import is_one_arm, segment_of_vip
 from swlb.durations import duration_text
 from swlb.journey import journey
+from swlb.timing import bounds
 
 WIDTH = 100  # columns
 INDENT = "  "
-ROUNDING = 1e-6  # of intervals: 0.3s / 0.1s is a little more than 3 in floats
 
 SCHEDULERS = {"rr": "scheduler rr: servers take turns, whatever their weight"}
 KINDS = {
@@ -23,6 +22,7 @@ KINDS = {
     "nothing there; it must not have an address. Afterwards it is as it was.",
     "tun": "IP packets without Ethernet: what is routed to the segment leaves by it, and nobody is asked for a MAC.",
 }
+NEEDS = {"all": "when all of them say so, and down when one says so", "any": "while any of them says so"}
 INITIAL = {
     "checking": "At the start nobody is served until the first probe of a server is decided.",
     "up": "At the start servers count as up.",
@@ -37,15 +37,9 @@ def explain(config: Config) -> str:
     if config.routes:
         blocks.append(["routes", *_table([(f"{route.to}", f"via {route.via}") for route in config.routes])])
     blocks += [_service(config, service) for service in config.services.values()]
+    if idle := [name for name in config.checks if not _is_used(config, name)]:
+        blocks.append(_wrapped(f"checks that no service names: {', '.join(idle)}"))
     return "\n\n".join("\n".join(block) for block in blocks) + "\n"
-
-
-def worst_time_to_down(check: Check) -> float:
-    """Seconds until a server that falls silent right after a probe is called down."""
-    # Never two probes at once: a start that falls into a probe waits for the next whole interval (swlb.health).
-    gap = max(1, math.ceil(check.response / check.interval - ROUNDING)) * check.interval
-    by_retries = (check.retries - 1) * gap + check.response
-    return check.interval + min(by_retries, max(check.timeout, check.response))
 
 
 def _summary(config: Config) -> str:
@@ -110,9 +104,10 @@ def _service(config: Config, service: Service) -> list[str]:
         lines += _wrapped(f"no server: every client is {refusal}", INDENT)
     for heading, words in journey(config, service):
         lines += _wrapped(f"{heading}: {words}", INDENT)
-    lines += _wrapped(_check(service.check), INDENT)
-    if service.passive is not None:
-        lines += _wrapped(_passive(service, service.passive), INDENT)
+    for words in _checks(service):
+        lines += _wrapped(words, INDENT)
+    lines += _wrapped(_fail_open(service), INDENT)
+    lines += _wrapped(_passive(service), INDENT)
     return lines + _wrapped(_on_down(service), INDENT)
 
 
@@ -121,22 +116,57 @@ def _server(server: Server) -> tuple[str, ...]:
     return ("server", server.name, _at(server.address, server.port), weight)
 
 
-def _check(check: Check | None) -> str:
-    if check is None:
-        return "no check: servers always count as up."
+def _checks(service: Service) -> Iterator[str]:
+    if not service.checks:
+        yield "no check: servers always count as up."
+    if len(service.checks) > 1:
+        yield f"{len(service.checks)} checks: a server is up {NEEDS[service.need]}."
+    yield from map(_check, service.checks)
+
+
+def _is_used(config: Config, name: str) -> bool:
+    return any(check.name == name for service in config.services.values() for check in service.checks)
+
+
+def _check(check: Check) -> str:
     port = f" to port {check.port}" if check.port else ""
+    name = f"{check.name} (shared by name): " if check.name else ""
+    every = duration_text(check.interval)
+    if check.fast_interval:
+        every += f", while failing or coming back every {duration_text(check.fast_interval)}"
+    worst = duration_text(bounds(check, "silent").detect_worst)
+    silent = "whose program does not end" if check.type == "exec" else "that falls silent"
+    out = f": a server {silent} is out within {worst}" if hears_silence(check) else ""
+    rise = counted(check.rise, "success", "successes")
     return (
-        f"check {check.type}{port} every {duration_text(check.interval)}, answered within "
+        f"check {name}{check.type}{port} every {every}, answered within "
         f"{duration_text(check.response)}. Down after {counted(check.retries, 'failure')} in a row, or "
-        f"{duration_text(check.timeout)} after the first failed probe began, whichever comes first: a server that "
-        f"falls silent is out within {duration_text(worst_time_to_down(check))}. While down every "
-        f"{duration_text(check.dead_interval)}; up again after {counted(check.rise, 'success', 'successes')} in a row. "
-        f"{INITIAL[check.initial]}"
+        f"{duration_text(check.timeout)} after the first failed probe began, whichever comes first{out}. While down "
+        f"every {duration_text(check.dead_interval)}; up again after {rise} in a row. "
+        f"{INITIAL[check.initial]}{_steadied(check)} {asks(check)}"
     )
 
 
-def _passive(service: Service, passive: Passive) -> str:
+def _steadied(check: Check) -> str:
+    steadied = f" Each wait is up to {check.jitter:.0%} longer or shorter, at random." if check.jitter else ""
+    if check.hold_down:
+        apart = duration_text(check.hold_down)
+        steadied += f" Changes are at least {apart} apart: one that falls due sooner is held until then."
+    return steadied
+
+
+def _fail_open(service: Service) -> str:
+    if not service.fail_open:
+        return ""
+    few = f"fewer than {service.fail_open:.0%} of those servers are up that are not drained and weigh something"
+    return f"fail_open: while {few}, health is ignored and all of them take sessions."
+
+
+def _passive(service: Service) -> str:
     """What its own traffic may do to a server."""
+    passive = service.passive
+    if passive is None:
+        return ""
     is_tcp = service.protocol == "tcp"
     failed = "not answered or refused" if is_tcp or passive.one_way else "refused"
     sessions = counted(passive.failures, "connection" if is_tcp else "session")

@@ -15,6 +15,7 @@ from swlb.clock import Clock
 from swlb.config import Config
 from swlb.config.values import ANY_PORT, PortRange
 from swlb.events import Events
+from swlb.health_row import health_row, rounded
 from swlb.ports import Ports
 from swlb.servers import ServerState
 
@@ -53,6 +54,7 @@ def services(run: Running) -> list[Row]:
             "forward": service.forward,
             "source_nat": service.source_nat,
             "scheduler": service.scheduler,
+            "fail_open": run.balancer.ignores_health(service.name),
             **_summed([run.built.workers.server(run.built.servers[service.name, name]) for name in service.servers]),
         }
         for service in run.config.services.values()
@@ -73,12 +75,14 @@ def servers(run: Running) -> list[Row]:
                 "weight": state.weight,
                 "effective_weight": state.effective_weight,
                 "admin": state.admin,
+                "effective_admin": state.effective_admin,
+                "agent": str(state.agent) if state.agent else None,
                 "operational": state.operational,
                 "reason": state.reason,
                 "since_s": round(run.clock.now() - state.since, 3),
                 "held_s": None if state.held_until is None else round(max(0.0, state.held_until - run.clock.now()), 3),
                 "check_status": status.check_status if status else None,
-                "check_duration_ms": _rounded(status.check_duration_ms) if status else None,
+                "check_duration_ms": rounded(status.check_duration_ms) if status else None,
                 **run.built.workers.server(state.index),
             }
         )
@@ -196,29 +200,13 @@ def events(run: Running) -> list[Row]:
 
 
 def health(run: Running) -> list[Row]:
-    """One row a server that is checked: what its last probe said and when the next is due."""
-    rows = []
-    for (service, server), state in run.balancer.servers.items():
-        status = run.balancer.status((service, server))
-        if status is None or state.service.check is None:
-            continue
-        due = status.next_probe_at
-        rows.append(
-            {
-                "service": service,
-                "server": server,
-                "type": state.service.check.type,
-                "operational": status.operational,
-                "reason": status.reason,
-                "since_s": round(run.clock.now() - status.since, 3),
-                "check_status": status.check_status,
-                "check_duration_ms": _rounded(status.check_duration_ms),
-                "against": status.streak,
-                "next_probe_s": None if due is None else round(max(0.0, due - run.clock.now()), 3),
-                "detail": status.detail,
-            }
-        )
-    return rows
+    """One row a check of a server: what its last probes said and what happens next."""
+    now = run.clock.now()
+    return [
+        health_row(key, number, status, now)
+        for key in run.balancer.servers
+        for number, status in run.balancer.statuses(key).items()
+    ]
 
 
 def timeouts(run: Running) -> list[Row]:
@@ -255,6 +243,3 @@ def _l4_ports(ports: PortRange) -> int | str:
 def _summed(figures: list[dict[str, int]]) -> dict[str, int]:
     return {name: sum(row[name] for row in figures) for name in SUMMED}
 
-
-def _rounded(milliseconds: float | None) -> float | None:
-    return None if milliseconds is None else round(milliseconds, 3)

@@ -144,7 +144,7 @@ def _traps(config: Config, service: Service) -> Iterator[str]:
         yield warning(clients)
     if not service.is_direct:
         return
-    if service.check is not None:
+    if service.checks:
         yield "the check asks the server's own address: what serves must listen there, too, and not on the VIP alone."
     homes = [segment_of_vip(config, vip) for vip in service.vips]
     open_homes = dict.fromkeys(home.name for home in homes if home is not None and not home.vip_guard)

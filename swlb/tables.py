@@ -8,8 +8,8 @@ from rich.markup import escape
 from rich.table import Table
 
 COLUMNS: dict[str, tuple[str, ...]] = {
-    "services": ("service", "vip", "port", "protocol", "scheduler", "sessions_active", "sessions_inactive",
-                 "sessions_total", "packets_in", "packets_out", "bytes_in", "bytes_out"),
+    "services": ("service", "vip", "port", "protocol", "scheduler", "fail_open", "sessions_active",
+                 "sessions_inactive", "sessions_total", "packets_in", "packets_out", "bytes_in", "bytes_out"),
     "servers": ("service", "server", "address", "port", "weight", "admin", "operational", "reason", "since_s",
                 "check_duration_ms", "sessions_active", "sessions_inactive", "sessions_total"),
     "sessions": ("protocol", "client", "vip", "server", "service", "state", "idle_s", "expires_s", "packets_in",
@@ -20,8 +20,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
               "tx_dropped", "moves"),
     "drops": ("reason", "frames", "meaning"),
     "events": ("time", "kind", "text"),
-    "health": ("service", "server", "type", "operational", "check_status", "check_duration_ms", "against",
-               "next_probe_s", "detail"),
+    "health": ("service", "server", "check", "type", "operational", "check_status", "check_duration_ms", "last",
+               "next", "detail", "warning"),
     "timeouts": ("name", "seconds"),
     "tunnels": ("tunnel", "outer", "inner", "packets", "bytes"),
     "refused": ("reason", "packets", "meaning"),
@@ -49,16 +49,25 @@ def print_table(noun: str, rows: list[dict[str, Any]]) -> None:
         console.print(EMPTY.get(noun, "nothing"))
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in COLUMNS[noun]:
+    columns = [column for column in COLUMNS[noun] if column != "warning" or any(row[column] for row in rows)]
+    for column in columns:
         numeric = isinstance(rows[0][column], int | float) and not isinstance(rows[0][column], bool)
         table.add_column(column, justify="right" if numeric and column != "port" else "left", no_wrap=column != "text")
     for row in rows:
-        table.add_row(*(_cell(column, row[column]) for column in COLUMNS[noun]))
+        table.add_row(*(_cell(column, row[column]) for column in columns))
     if not console.is_terminal or "text" not in COLUMNS[noun]:
-        # Rich would cut columns down to nothing. A terminal wraps whole rows better, and a pipe has no width at all.
-        boundless = console.options.update(max_width=10_000)
-        console.width = max(console.width, console.measure(table, options=boundless).maximum)
+        console = widened(console, table)
     console.print(table)
+
+
+def widened(console: Console, table: Table) -> Console:
+    """The console, at least as wide as the table.
+
+    Rich would cut columns down to nothing. A terminal wraps whole rows better, and a pipe has no width at all.
+    """
+    boundless = console.options.update(max_width=10_000)
+    console.width = max(console.width, console.measure(table, options=boundless).maximum)
+    return console
 
 
 def _cell(column: str, value: Any) -> str:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from swlb.addresses import Address
-from swlb.checks import CheckStatus, Key
+from swlb.check_status import CheckStatus
+from swlb.checks import CheckKey
 from swlb.clock import Clock
 from swlb.config import Service
 from swlb.config.passive_models import Passive as Rules
@@ -17,12 +18,15 @@ from swlb.durations import duration_text
 from swlb.events import Events
 from swlb.passive import Evidence, Passive, Seen
 from swlb.probes import Outcome
-from swlb.servers import DOWN, NO_CHECK, UP, ServerState
+from swlb.server_events import Change
+from swlb.servers import UP, Key, ServerState
 
 LOOK_GAP_S = 0.2  # between two looks at the workers' counters
 TELL_GAP_S = 60.0  # clients fail again and again
 # A session that has expired is found within a second (SWEEP_MS of ext/forward/upkeep.pxd), and here by the next look.
 FOUND_S = 1.0 + 2 * LOOK_GAP_S
+
+CAUSE = "passive"
 
 Figures = dict[str, int]
 
@@ -33,29 +37,25 @@ class Servers(Protocol):
     servers: dict[Key, ServerState]
     events: Events
 
-    def status(self, key: Key) -> CheckStatus | None:
-        """What the server's check says; None when it is not checked."""
+    def statuses(self, key: Key) -> dict[int, CheckStatus]:
+        """What each check of the server says, by its number."""
 
-    def become(self, state: ServerState, new: str, reason: str, detail: str, *, cause: str) -> None:
-        """The server's operational state is new, and told."""
+    def tell_change(self, state: ServerState, change: Change) -> None:
+        """The server's operational state has changed: the workers know it, and it is told."""
 
-    def probe_by(self, key: Key, moment: float) -> None:
-        """The server's next probe begins by that moment, if it is checked."""
+    def probe_by(self, key: CheckKey, moment: float) -> None:
+        """The next probe by that check begins by that moment."""
 
 
 @dataclass(slots=True)
 class _Watched:
-    """A server, what is thought of it, and the figures that were seen last; moments are the clock's.
-
-    `told_at` is when it was last told that the server is suspect, `probed_at` when its last probe began.
-    """
+    """A server, what is thought of it, the figures that were seen last, and when it was last told to be suspect."""
 
     state: ServerState
     rules: Rules
     passive: Passive
     figures: Figures
     told_at: float = -math.inf
-    probed_at: float = -math.inf
 
 
 class Traffic:
@@ -88,8 +88,7 @@ class Traffic:
             if (evidence := watched.passive.look(seen, now)) is not None:
                 self._act(watched, evidence)
             if watched.passive.tick(now):
-                back_off = duration_text(watched.passive.back_off)
-                self._bring_back(watched, f"its back-off of {back_off} is over")
+                self._bring_back(watched, f"its back-off of {_back_off(watched.passive)} is over")
 
     def hear_of_loss(self, address: Address) -> None:
         """Nobody answers for the address any more: evidence against the servers that have it."""
@@ -97,23 +96,22 @@ class Traffic:
             if watched.state.config.address == address:
                 self._act(watched, Evidence(lost=True))
 
-    def hear_of_probe(self, key: Key, outcome: Outcome) -> None:
-        """A suspect that its probe has not cleared is probed on, until its check has decided."""
-        if (watched := self._watched.get(key)) is None:
+    def hear_of_probe(self, key: CheckKey, outcome: Outcome) -> None:
+        """A suspect that its probe has not cleared is probed on by that check, until it has decided."""
+        if (watched := self._watched.get(key[:2])) is None or not watched.passive.suspect:
             return
-        watched.probed_at = self._clock.now() - outcome.duration_ms / 1000
-        if outcome.ok:
+        statuses = self._balancer.statuses(key[:2])
+        if all(status.history and status.history[-1].outcome.ok for status in statuses.values()):
             watched.passive.suspect = False
-        elif watched.passive.suspect:
-            self._probe_soon(watched)
+        elif outcome.ok is False and key[2] in statuses:
+            self._probe_soon(key, statuses[key[2]])
 
     def forgive(self, state: ServerState) -> None:
-        """Nothing is held against the server any more, as on the first day; without a check it is up."""
+        """Nothing is held against the server any more, as on the first day."""
         if (watched := self._watched.get(state.key)) is not None:
             watched.passive = _blank(state.service, watched.rules, self._clock.now())
-        if state.held_until is not None and state.service.check is None:
-            state.operational, state.reason, state.since = UP, NO_CHECK, self._clock.now()
-        state.held_until = None
+        if state.held_until is not None:
+            state.release(self._clock.now())
 
     def spare_the_last(self, state: ServerState) -> None:
         """None of the servers that this one's clients may be given is held, if no other is left to them."""
@@ -128,42 +126,43 @@ class Traffic:
     def _act(self, watched: _Watched, evidence: Evidence) -> None:
         """A server that takes no sessions anyway is left alone."""
         state, passive, now = watched.state, watched.passive, self._clock.now()
-        if not state.effective_weight:
+        if not state.effective_weight or state.held_until is not None:
             return
-        text, passive.suspect = words(evidence, state), True
+        seen, passive.suspect = words(evidence, state), True
         if watched.rules.action == "down" and any(other.effective_weight for other in self._others(state)):
             passive.hold(now)
-            state.held_until = passive.held_until
-            text += f"; tried again after {duration_text(passive.back_off)}"
-            self._balancer.become(state, DOWN, evidence.reason, text, cause="passive")
+            change = Change(state.operational, CAUSE, detail=f"{seen}; tried again after {_back_off(passive)}")
+            state.hold(evidence.reason, seen, until=now + passive.back_off, now=now)
+            self._balancer.tell_change(state, change)
         elif now - watched.told_at >= TELL_GAP_S:
             watched.told_at = now
             stays = "it stays, as its clients have no other server to go to"
-            self._tell(state, f"{text}; {'it is probed at once' if watched.rules.action == 'probe' else stays}")
-        self._probe_soon(watched)
+            self._tell(state, f"{seen}; {'it is probed at once' if watched.rules.action == 'probe' else stays}")
+        for number, status in self._balancer.statuses(state.key).items():
+            self._probe_soon((*state.key, number), status)
 
     def _bring_back(self, watched: _Watched, why: str) -> None:
-        """The server is what its check says, or up: its hold has ended."""
-        state, status = watched.state, self._balancer.status(watched.state.key)
-        state.held_until = None
-        if status is None:
-            self._balancer.become(state, UP, NO_CHECK, why, cause="passive")
-        elif status.operational == UP:
-            self._balancer.become(state, UP, status.reason, why, cause="passive")
+        """The server is what its checks say, or up: its hold has ended."""
+        state = watched.state
+        change = Change(state.operational, CAUSE, detail=why)
+        if state.release(self._clock.now()):
+            self._tell(state, f"{why}; it stays down, as its check says: {state.reason}")
         else:
-            state.reason = status.reason
-            self._tell(state, f"{why}; it stays down, as its check says: {status.reason}")
+            self._balancer.tell_change(state, change)
 
     def _tell(self, state: ServerState, text: str) -> None:
         service, server = state.key
         self._balancer.events.add("passive", f"server {service}/{server}: {text}", service=service, server=server)
 
-    def _probe_soon(self, watched: _Watched) -> None:
+    def _probe_soon(self, key: CheckKey, status: CheckStatus) -> None:
         """The server is probed now, but no sooner than its last probe might have ended."""
-        check, status = watched.state.service.check, self._balancer.status(watched.state.key)
-        if check is not None and status is not None and status.operational == UP:
-            earliest = watched.probed_at + min(check.response, check.interval)
-            self._balancer.probe_by(watched.state.key, max(self._clock.now(), earliest))
+        if status.operational != UP:
+            return
+        earliest = -math.inf
+        for last in status.history[-1:]:
+            began = last.at - last.outcome.duration_ms / 1000
+            earliest = began + min(status.check.response, status.check.interval)
+        self._balancer.probe_by(key, max(self._clock.now(), earliest))
 
     def _group(self, state: ServerState) -> list[ServerState]:
         """The servers that this one's clients may be given, itself among them."""
@@ -190,6 +189,10 @@ def words(evidence: Evidence, state: ServerState) -> str:
     if not evidence.silent:
         return f"{many} {were} refused"
     return f"{many} failed: {evidence.silent} not answered, {evidence.refused} refused"
+
+
+def _back_off(passive: Passive) -> str:
+    return duration_text(passive.back_off)
 
 
 def _blank(service: Service, rules: Rules, now: float) -> Passive:

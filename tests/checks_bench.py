@@ -5,13 +5,13 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from swlb.checks import Checks
+from swlb.checks import CheckKey, Checks
 from swlb.config import Check
 from swlb.health import Transition
 from swlb.probes import Outcome, Target, Way
 from tests.manual_clock import ManualClock
 
-WEB1, WEB2 = ("web", "web1"), ("web", "web2")
+WEB1, WEB2 = ("web", "web1", 0), ("web", "web2", 0)
 NEVER = float("inf")
 
 
@@ -23,7 +23,7 @@ def check(*, timeout: float = NEVER, initial: str = "checking", **timers: object
 class Answer(NamedTuple):
     """How a fake probe ends, and after how long."""
 
-    ok: bool
+    ok: bool | None
     takes: float = 0.0
 
 
@@ -37,25 +37,28 @@ class Bench:
         self.clock = ManualClock()
         self.answers: dict[Target, list[Answer]] = defaultdict(lambda: [UP])
         self.starts: dict[Target, list[float]] = defaultdict(list)
-        self.heard: list[tuple[float, tuple[str, str], str]] = []
+        self.heard: list[tuple[float, CheckKey, str]] = []
+        self.detail = ""
         self.cancelled = 0
         self.asked_with: list[object] = []
+        self.draw: Callable[[], float] = lambda: 0.5
         self.checks = Checks(
             self.clock,
             on_transition=lambda key, change: self.hear_transition(key, change),
             on_probe=lambda key, outcome: self.hear_probe(key, outcome),
             probe_of=lambda kind: self.probe,
+            draw=lambda: self.draw(),
         )
 
-    def hear_transition(self, key: tuple[str, str], change: Transition) -> None:
+    def hear_transition(self, key: CheckKey, change: Transition) -> None:
         self.heard.append((self.clock.now(), key, change.new))
 
-    def hear_probe(self, key: tuple[str, str], outcome: Outcome) -> None:
+    def hear_probe(self, key: CheckKey, outcome: Outcome) -> None:
         pass
 
     def start(
         self,
-        key: tuple[str, str] = WEB1,
+        key: CheckKey = WEB1,
         *,
         initial: str = "checking",
         position: tuple[int, int] = (0, 1),
@@ -75,7 +78,8 @@ class Bench:
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
-        return Outcome(answer.ok, "L4OK" if answer.ok else "L4CON", f"took {answer.takes} s", answer.takes * 1000)
+        detail = self.detail or f"took {answer.takes} s"
+        return Outcome(answer.ok, "L4OK" if answer.ok else "L4CON", detail, answer.takes * 1000)
 
 
 def on_bench(scenario: Callable[[Bench], Awaitable[None]]) -> None:

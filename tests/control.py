@@ -1,5 +1,6 @@
 """A balancer over a worker with ports of memory, as far as tests of the control plane need one: no device, no root."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from manual_clock import ManualClock
@@ -9,7 +10,7 @@ from swlb.build import Built, Opened, build, host_port_name
 from swlb.config import Config, parse
 from swlb.events import Events
 from swlb.ports import Ports
-from swlb.probes import Way
+from swlb.probes import Probe, Way, probe_of
 
 CONFIG = """\
 mode: routed
@@ -55,11 +56,17 @@ class Control:
         return [event["kind"] for event in self.events.rows()]
 
 
-def control(text: str = CONFIG) -> Control:
-    """The configuration, built and balanced; checks are not started."""
-    config = parse(text, file="test.yaml")
+def control(
+    text: str = CONFIG,
+    *,
+    change: Callable[[Config], Config] = lambda config: config,
+    probe_of: Callable[[str], Probe] = probe_of,
+) -> Control:
+    """The configuration after `change`, built and balanced; checks are not started."""
+    config = change(parse(text, file="test.yaml"))
     names = [*config.ports, *map(host_port_name, config.segments)]
     built = build(config, {name: Opened((), 1500) for name in names}, up_at_start=up_at_start(config))
     events, clock = Events(), ManualClock(100.0)
     ways = {(name, version): Way("lo") for name in config.segments for version in (4, 6)}
-    return Control(config, built, events, clock, Balancer(config, built, ways, clock, events))
+    balancer = Balancer(config, built, ways, clock, events, probe_of=probe_of)
+    return Control(config, built, events, clock, balancer)

@@ -40,6 +40,15 @@ class ManualClock:
             await self._settle()
         self._now = max(self._now, moment)
 
+    async def stall_until(self, moment: float) -> None:
+        """As if this process had been stopped: whatever was to happen until `moment` happens now, and late."""
+        self._now = max(self._now, moment)
+        while self._sleepers and self._sleepers[0][0] <= self._now:
+            _, _, woken = heapq.heappop(self._sleepers)
+            if not woken.done():
+                woken.set_result(None)
+        await self._settle()
+
     async def _settle(self) -> None:
         for _ in range(TURNS_TO_SETTLE):
             await asyncio.sleep(0)

@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import os
 import subprocess
 from collections.abc import Coroutine
 
@@ -10,6 +9,7 @@ from swlb.config import Check
 from swlb.config.values import Address
 from swlb.namespaces import namespace
 from swlb.probes import Outcome, Target, Way, probe_of
+from tests.answering import descriptors
 
 
 def ask(
@@ -25,9 +25,9 @@ def probed(steps: Coroutine[None, None, Outcome]) -> Outcome:
     async def run() -> Outcome:
         # What earlier tests left to the garbage collector may be closed at any time.
         gc.collect()
-        before = set(os.listdir("/proc/self/fd"))
+        before = descriptors()
         outcome = await steps
-        assert set(os.listdir("/proc/self/fd")) <= before
+        assert descriptors() <= before
         return outcome
 
     return asyncio.run(run())

@@ -43,6 +43,12 @@ class Recorder:
             raise SwlbError("no server")
         return "done so"
 
+    def why(self, server):
+        self.asked.append(("why", server))
+        if server == "no/body":
+            raise SwlbError("no server")
+        return {"server": server, "sentence": "because."}
+
     def flush(self, what, *, segment, service, server):
         self.asked.append((what, segment, service, server))
         if segment == "nosuch":
@@ -115,6 +121,11 @@ def test_an_order_arrives_as_it_was_given(app, path):
     assert app.asked == [("web/web1", "drain")]
 
 
+def test_why_answers_for_the_server_that_was_named(app, path):
+    assert ask(path, "GET", "/why/web/web1.a-b") == {"server": "web/web1.a-b", "sentence": "because."}
+    assert app.asked == [("why", "web/web1.a-b")]
+
+
 def test_flush_answers_how_many_went(app, path):
     chosen = {"segment": None, "service": "web", "server": None}
     assert ask(path, "POST", "/flush/sessions", chosen) == {"flushed": 3}
@@ -129,6 +140,7 @@ def test_wrong_words_are_wrong_words_at_the_other_end(app, path):
 @pytest.mark.parametrize(
     ("method", "target", "body"),
     [("POST", "/set/server", {"server": "no/body", "order": "drain"}), ("GET", "/show/weather", None),
+     ("GET", "/why/no/body", None),
      ("GET", "/nowhere", None), ("POST", "/flush/weather", {}), ("POST", "/flush/fdb", {"segment": "nosuch"}),
      ("GET", "/set/server", None)],
 )  # fmt: skip

@@ -16,11 +16,11 @@ from swlb.health import Transition
 def fall(balanced: Control, *servers: str) -> None:
     """The servers of web have gone down."""
     for name in servers:
-        balanced.balancer._on_transition(("web", name), Transition("up", "down", "L4CON", "retries"))
+        balanced.balancer._on_transition(("web", name, 0), Transition("up", "down", "L4CON", "retries"))
 
 
 def rise(balanced: Control, name: str) -> None:
-    balanced.balancer._on_transition(("web", name), Transition("down", "up", "L4OK", "rise"))
+    balanced.balancer._on_transition(("web", name, 0), Transition("down", "up", "L4OK", "rise"))
 
 
 @pytest.mark.parametrize(("initial", "up"), [("up", True), ("down", False), ("checking", False)])

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from itertools import pairwise
 
 import pytest
 
@@ -279,6 +280,13 @@ def test_a_probe_that_fails_in_itself_is_a_sockerr(caplog):
 def test_first_probes_spread_over_the_interval_or_less(interval, initial, last):
     delays = [first_delay(interval, position=(k, 4), initial=initial) for k in range(4)]
     assert delays == pytest.approx([0.0, last / 3, last * 2 / 3, last])
+
+
+@pytest.mark.parametrize("initial", ["up", "checking"])
+def test_first_probes_of_very_many_servers_keep_a_distance_that_one_event_loop_can_serve(initial):
+    delays = [first_delay(2.0, position=(k, 500), initial=initial) for k in range(500)]
+    gaps = [later - earlier for earlier, later in pairwise(delays)]
+    assert (min(gaps), delays[-1]) == (pytest.approx(0.002), pytest.approx(0.998))
 
 
 def test_a_server_started_as_one_of_several_waits_for_its_turn():

@@ -21,7 +21,7 @@ def test_every_noun_that_is_offered_can_be_shown():
     assert set(cli.NOUNS) == set(NOUNS)
 
 
-@pytest.mark.parametrize("words", [["dance"], ["check"], ["show", "weather"], ["set", "service", "a", "b"],
+@pytest.mark.parametrize("words", [["dance"], ["check"], ["show", "weather"], ["why"], ["set", "service", "a", "b"],
                                    ["flush", "fdb", "--service", "web"],
                                    ["flush", "sessions", "--segment", "lan"],
                                    ["decap"], ["decap", "--vip", "web"], ["decap", "--vip", "224.0.0.1"],
@@ -50,6 +50,14 @@ def test_show_prints_json_as_one_list(monkeypatch, capsys):
     monkeypatch.setattr("swlb.client.ask", lambda *words: [{"port": "client", "words": words[1:]}])
     assert run(monkeypatch, "show", "ports", "--json") == 0
     assert '"/show/ports"' in capsys.readouterr().out
+
+
+def test_why_prints_the_sentence_or_all_of_it(monkeypatch, capsys):
+    monkeypatch.setattr("swlb.client.ask", lambda *words: {"sentence": "because.", "words": words[1:]})
+    assert run(monkeypatch, "why", "web/web 1") == 0
+    assert capsys.readouterr().out == "because.\n"
+    assert run(monkeypatch, "why", "web/web 1", "--json") == 0
+    assert '"/why/web/web%201"' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("words", [["--help"], ["show", "-h"], ["bench", "--help"], ["decap", "--help"], ["--version"]])

@@ -107,10 +107,10 @@ def test_a_service_is_read() -> None:
     assert web.vips == (ip_address("10.0.1.100"), ip_address("fd00:1::100"))
     assert (web.port_first, web.port_last) == (8000, 8099)
     assert (web.refuse, web.orphans, web.on_down) == ("drop", "drop", "keep")
-    assert web.check == Check(
+    assert web.checks == (Check(
         type="tcp", port=8080, initial="up", interval=0.02, response=0.01, retries=1, timeout=0,
         dead_interval=0.03, rise=4,
-    )
+    ),)
     assert web.servers == {
         "web1": Server(name="web1", address=ip_address("10.0.2.11"), port=8080, weight=0),
         "web2": Server(name="web2", address=ip_address("fd00:1::12"), port=None, weight=1),
@@ -123,7 +123,7 @@ def test_a_services_timeouts_stand_over_those_of_the_top() -> None:
 
 @pytest.mark.parametrize(
     ("key", "default"),
-    [("mode", None), ("topology", None), ("workers", 1), ("routes", ()), ("services", {})],
+    [("mode", None), ("topology", None), ("workers", 1), ("routes", ()), ("checks", {}), ("services", {})],
 )
 def test_top_keys_have_their_defaults(key: str, default: object) -> None:
     assert getattr(parse(SWITCH, file="lab.yaml"), key) == default
@@ -164,8 +164,9 @@ def test_a_segment_has_its_defaults(key: str, default: object) -> None:
     ("key", "default"),
     [
         ("protocol", "tcp"), ("forward", "nat"), ("source_nat", "auto"), ("source_pool", ()),
-        ("source_ports", (1024, 65535)), ("mss", "off"), ("gue", Gue()), ("scheduler", "rr"), ("check", None),
-        ("servers", {}), ("refuse", "reset"), ("orphans", "reset"), ("on_down", None), ("timeouts", Timeouts()),
+        ("source_ports", (1024, 65535)), ("mss", "off"), ("gue", Gue()), ("scheduler", "rr"), ("checks", ()),
+        ("need", "all"), ("servers", {}), ("refuse", "reset"), ("orphans", "reset"), ("on_down", None),
+        ("timeouts", Timeouts()),
     ],
 )
 def test_a_service_has_its_defaults(key: str, default: object) -> None:
@@ -180,7 +181,7 @@ def test_a_service_has_its_defaults(key: str, default: object) -> None:
     ],
 )
 def test_a_check_has_its_defaults(key: str, default: object) -> None:
-    assert getattr(service(check={}).check, key) == default
+    assert getattr(service(check={}).checks[0], key) == default
 
 
 @pytest.mark.parametrize(("key", "default"), [("port", None), ("weight", 1)])

@@ -35,8 +35,8 @@ CASES = [
          "expected an address such as 10.0.2.11 or fd00:2::11"),
     Case("a section misspelt", "mode: routed", "mode: routed\nsegmants: {}",
          "2: segmants: found an unknown key; "
-         "expected one of mode, topology, workers, limits, timeouts, ports, segments, routes or services; did you "
-         "mean segments?"),
+         "expected one of mode, topology, workers, limits, timeouts, ports, segments, routes, checks or services; did "
+         "you mean segments?"),
     Case("a key misspelt", "port: 8080}", "port: 8080, wieght: 3}",
          "19: services.web.servers.web1.wieght: found an unknown key; "
          "expected one of address, port or weight; did you mean weight?"),
@@ -46,8 +46,19 @@ CASES = [
          "19: services.web.servers.web1.name: found an unknown key; expected one of address, port or weight"),
     Case("fall, which other load balancers have", "type: tcp", "fall: 3",
          "17: services.web.check.fall: found an unknown key; "
-         "expected one of type, port, via, initial, interval, response, retries, timeout, dead_interval, rise "
-         "or half_open"),
+         "expected one of type, port, via, initial, interval, response, retries, timeout, dead_interval, rise, "
+         "fast_interval, jitter, hold_down or half_open"),
+    Case("a fast interval of nothing", "type: tcp", "fast_interval: 0",
+         "17: services.web.check.fast_interval: found 0; "
+         "expected a duration such as 500ms, 2s, 1m, from 10ms to 1d"),
+    Case("more jitter than half of a wait", "type: tcp", "jitter: 51%",
+         '17: services.web.check.jitter: found "51%"; expected a percentage from 0% to 50%'),
+    Case("jitter as a bare number", "type: tcp", "jitter: 10",
+         "17: services.web.check.jitter: found 10; expected a percentage from 0% to 50%"),
+    Case("a hold_down without a unit", "type: tcp", "hold_down: 30",
+         "17: services.web.check.hold_down: found 30; expected a duration such as 500ms, 2s, 1m"),
+    Case("a fail_open above all servers", "    port: 80\n", "    port: 80\n    fail_open: 101%\n",
+         '17: services.web.fail_open: found "101%"; expected a percentage from 0% to 100%'),
     Case("a key twice", "    port: 80\n", "    port: 80\n    port: 81\n",
          "16: services.web.port: found the key twice, on lines 16 and 17; expected each key once"),
     Case("a mode misspelt", "mode: routed", "mode: router",
@@ -147,9 +158,8 @@ CASES = [
     Case("no retries", "type: tcp", "retries: 0",
          "17: services.web.check.retries: found 0; expected a whole number from 1 to 1000"),
     Case("a check that is only a word", "check: {type: tcp}", "check: tcp",
-         '17: services.web.check: found "tcp"; '
-         "expected a mapping with keys of type, port, via, initial, interval, response, retries, timeout, "
-         "dead_interval, rise, half_open"),
+         '17: services.web.check: found "tcp", which is no check\'s name; expected a mapping of a check such as '
+         "{type: tcp}, the name of one of `checks`, or {all: [...]} or {any: [...]}"),
 ]
 
 

@@ -2,12 +2,10 @@
 
 import pytest
 
-from swlb.config.gaps import NOT_BUILT
+from swlb.config.gaps import NOT_BUILT, Gap
 from tests.config_text import BASE, Case, changed, problems, problems_of
 
 CASES = [
-    Case("checks at the top", "mode: routed", "mode: routed\nchecks: {}",
-         "2: checks: found an empty mapping, not built yet; expected the key left out"),
     Case("a VLAN of a port as member", "[client]", "[client.5]",
          '9: segments.outside.ports[0]: found "client.5", not built yet; expected the name of a port'),
     Case("scheduler wrr", "port: 80\n", "port: 80\n    scheduler: wrr\n",
@@ -24,26 +22,8 @@ CASES = [
          '17: services.web.hash_key: found "source", not built yet; expected the key left out'),
     Case("persistence", "port: 80\n", "port: 80\n    persistence: {by: source}\n",
          "17: services.web.persistence: found a mapping, not built yet; expected the key left out"),
-    Case("a check of type http", "type: tcp", "type: http",
-         '17: services.web.check.type: found "http", not built yet; expected tcp or icmp'),
-    Case("a check of type https", "type: tcp", "type: https",
-         '17: services.web.check.type: found "https", not built yet; expected tcp or icmp'),
-    Case("a check of type tls", "type: tcp", "type: tls",
-         '17: services.web.check.type: found "tls", not built yet; expected tcp or icmp'),
-    Case("a check of type udp", "type: tcp", "type: udp",
-         '17: services.web.check.type: found "udp", not built yet; expected tcp or icmp'),
-    Case("a check of type dns", "type: tcp", "type: dns",
-         '17: services.web.check.type: found "dns", not built yet; expected tcp or icmp'),
-    Case("a check of type script", "type: tcp", "type: script",
-         '17: services.web.check.type: found "script", not built yet; expected tcp or icmp'),
-    Case("a check of type exec", "type: tcp", "type: exec",
-         '17: services.web.check.type: found "exec", not built yet; expected tcp or icmp'),
-    Case("a check of type agent", "type: tcp", "type: agent",
-         '17: services.web.check.type: found "agent", not built yet; expected tcp or icmp'),
     Case("a check of the VIP", "type: tcp", "type: tcp, via: vip",
          '17: services.web.check.via: found "vip", not built yet; expected server'),
-    Case("a half-open check", "type: tcp", "type: tcp, half_open: true",
-         "17: services.web.check.half_open: found true, not built yet; expected the key left out"),
     Case("a backup server", "port: 8080}", "port: 8080, backup: true}",
          "19: services.web.servers.web1.backup: found true, not built yet; expected the key left out"),
     Case("a limit of connections", "port: 8080}", "port: 8080, max_connections: 9}",
@@ -54,6 +34,13 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_what_is_not_built_is_refused_by_name(case: Case) -> None:
     assert problems_of(case) == [case.problem]
+
+
+def test_a_gap_of_checks_is_one_wherever_a_check_may_stand() -> None:
+    assert Gap("services.*.check.colour", "another").places == [
+        "checks.*.colour", "services.*.check.colour", "services.*.check.all.*.colour", "services.*.check.any.*.colour"
+    ]  # fmt: skip
+    assert Gap("services.*.colour", "another").places == ["services.*.colour"]
 
 
 def test_every_gap_has_a_case() -> None:

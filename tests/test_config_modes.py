@@ -231,8 +231,18 @@ def test_all_pools_and_segments_have_room_for_256_addresses() -> None:
 
     assert problems(pools(253)) == []
     assert problems(pools(254)) == [
-        "13: services: found 254 addresses in pools, beside 3 of segments; expected at most 256 in all"
+        "13: services: found 254 addresses in pools, beside 3 of segments; expected at most 256 in all, "
+        "because each may stand for clients; or source_nat never"
     ]
+
+
+@pytest.mark.parametrize(("source_nat", "count"), [("auto", 1), ("never", 0)])
+def test_addresses_of_segments_count_where_they_may_stand_for_clients(source_nat: str, count: int) -> None:
+    more = ", ".join(f"10.1.{i // 250}.{i % 250 + 1}/16" for i in range(300))
+    text = changed("port: 80\n", f"port: 80\n    source_nat: {source_nat}\n")
+    text = text.replace("[10.0.1.1/24", f"[{more}, 10.0.1.1/24")
+    found = [problem for problem in problems(text) if "at most 256 in all" in problem]
+    assert len(found) == count
 
 
 def test_masquerade_needs_an_address_of_the_segment() -> None:

@@ -6,6 +6,12 @@ from swlb.config import service_rules
 from tests.config_text import BASE, SWITCH, Case, changed, problems, problems_of
 
 CASES = [
+    Case("a fast interval that is slow", "type: tcp", "interval: 1s, fast_interval: 1500ms",
+         "17: services.web.check.fast_interval: found 1.5s, longer than the interval of 1s; "
+         "expected at most the interval"),
+    Case("fail_open where nothing can fail", "protocol: udp", "protocol: udp, fail_open: 50%",
+         "21: services.dns.fail_open: found 50% of servers that always count as up, because there is no check; "
+         "expected a check beside it, or the key left out"),
     Case("a member that is no port", "[client]", "[client, web3]",
          '9: segments.outside.ports[1]: found "web3"; '
          "expected the name of a port: client, web1 or web2; did you mean web2?"),

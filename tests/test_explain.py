@@ -2,8 +2,8 @@
 
 import pytest
 
-from swlb.config import Check, parse
-from swlb.explain import explain, worst_time_to_down
+from swlb.config import parse
+from swlb.explain import explain
 from tests.config_text import BASE, SWITCH
 
 
@@ -72,16 +72,54 @@ def test_no_line_is_longer_than_100_columns() -> None:
     assert max(map(len, explained(text).splitlines())) <= 100
 
 
+def check_explained(keys: str) -> str:
+    """What is said of the check of service web, in one line."""
+    text = " ".join(explained(BASE.replace("type: tcp", keys)).split())
+    return text[text.index("check tcp") : text.index("when a server goes down")]
+
+
+def test_what_hurries_and_steadies_a_check_is_explained() -> None:
+    text = check_explained("fast_interval: 500ms, jitter: 10%, hold_down: 30s")
+    assert "check tcp every 2s, while failing or coming back every 500ms, answered within 1s." in text
+    assert "a server that falls silent is out within 30s." in text
+    assert "Each wait is up to 10% longer or shorter, at random." in text
+    assert "Changes are at least 30s apart: one that falls due sooner is held until then." in text
+
+
+def test_a_plain_check_is_explained_without_what_it_does_not_have() -> None:
+    text = check_explained("interval: 2s")
+    for words in ("coming back", "random", "apart", "fail_open"):
+        assert words not in text
+
+
+def test_fail_open_is_explained() -> None:
+    text = " ".join(explained(BASE.replace("port: 80\n", "port: 80\n    fail_open: 50%\n")).split())
+    assert "fail_open: while fewer than 50% of those servers are up that are not drained and weigh something" in text
+
+
 @pytest.mark.parametrize(
-    ("check", "seconds"),
+    ("check", "question"),
     [
-        (Check(interval=2, response=1, retries=3, timeout=5), 7),
-        (Check(interval=2, response=1, retries=3, timeout=60), 7),
-        (Check(interval=10, response=1, retries=3, timeout=5), 15),
-        (Check(interval=1, response=3, retries=2, timeout=60), 7),
-        (Check(interval=2, response=3, retries=2, timeout=60), 9),
-        (Check(interval=1, response=1, retries=3, timeout=0), 2),
+        ("type: http", "GET http://ADDRESS:PORT/, status 200-399."),
+        (
+            "type: http, path: /healthz, port: 81, status: 200, content: ok",
+            "GET http://ADDRESS:81/healthz, status 200, body contains 'ok'.",
+        ),
+        (
+            "type: http, method: POST, host: a.example, headers: {Authorization: secret, X: y}, content_not: /e|f/",
+            "POST http://ADDRESS:PORT/, Host a.example, with Authorization and X, status 200-399, body does not "
+            "contain /e|f/.",
+        ),
+        (
+            "type: https, host: 'a.example:444', status: [200, 204]",
+            "GET https://ADDRESS:PORT/, Host a.example:444, status 200 or 204, certificate for a.example by an "
+            "authority that this host trusts, a warning 14d before its end.",
+        ),
+        ("type: tls", "a TLS handshake, certificate for ADDRESS by an authority that this host trusts"),
+        ("type: tls, verify: false, expiry_warning: 0", "a TLS handshake, any certificate."),
     ],
 )
-def test_the_time_until_a_silent_server_is_out_is_the_shorter_of_both_ways(check: Check, seconds: float) -> None:
-    assert worst_time_to_down(check) == seconds
+def test_a_check_says_what_it_asks(check: str, question: str) -> None:
+    text = " ".join(explained(BASE.replace("type: tcp", check)).split())
+    assert f"A probe is {question}" in text
+    assert "secret" not in text

@@ -86,6 +86,23 @@ def test_an_empty_table_is_a_sentence(noun, capsys):
     assert capsys.readouterr().out == EMPTY[noun] + "\n"
 
 
+def health_rows() -> list[dict]:
+    row = dict.fromkeys(COLUMNS["health"], "") | {"service": "web", "server": "web1", "last": "✓✓✗", "next": "probe"}
+    return [row, row | {"server": "web2"}]
+
+
+def test_people_see_the_last_probes_as_a_strip(capsys):
+    print_table("health", health_rows())
+    assert "✓✓✗" in capsys.readouterr().out
+
+
+def test_warnings_have_a_column_where_there_is_one(capsys):
+    print_table("health", health_rows())
+    assert "warning" not in capsys.readouterr().out
+    print_table("health", [health_rows()[0], health_rows()[1] | {"warning": "it expires"}])
+    assert "it expires" in capsys.readouterr().out
+
+
 def test_brackets_of_an_ipv6_endpoint_survive_the_table(capsys):
     row = dict.fromkeys(COLUMNS["sessions"], "x") | {"client": "[fd00::1]:80"}
     print_table("sessions", [row])

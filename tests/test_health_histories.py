@@ -16,17 +16,17 @@ STEP = 0.25
 
 
 class Verdict(NamedTuple):
-    ok: bool
+    ok: bool | None
     status: str
 
 
-OK, FAILED = Verdict(True, "L4OK"), Verdict(False, "L4TOUT")
+VERDICTS = {True: Verdict(True, "L4OK"), False: Verdict(False, "L4TOUT"), None: Verdict(None, "L4CON")}
 
 
 class Planned(NamedTuple):
     """What the next probe will do: how it ends, how long it takes, how late it starts."""
 
-    ok: bool
+    ok: bool | None
     took: float
     late: float
 
@@ -44,8 +44,13 @@ RULES = st.builds(
     dead_interval=steps(1, 12),
     rise=st.integers(1, 4),
     initial=st.sampled_from(["up", "down", "checking"]),
+    fast_interval=st.none() | steps(1, 8),
+    jitter=st.just(0.0),
+    hold_down=st.just(0.0) | steps(1, 60),
 )
-PLANS = st.lists(st.builds(Planned, st.booleans(), steps(1, 16), st.just(0.0) | steps(0, 3)), min_size=1, max_size=25)
+ENDS = st.sampled_from([True, False, True, False, None])
+# Later than LATE_S by nothing: what becomes of that is in test_late.py.
+PLANS = st.lists(st.builds(Planned, ENDS, steps(1, 16), steps(0, 1)), min_size=1, max_size=25)
 
 
 @settings(max_examples=500, deadline=None, print_blob=True)
@@ -56,7 +61,7 @@ def test_any_history_leads_where_the_rules_say(rules, plan):
     while left or flying:
         server.tick(now)
         if flying and now == began + flying.took:
-            server.report(OK if flying.ok else FAILED, now)
+            server.report(VERDICTS[flying.ok], now)
             done.append(oracle.Probe(began, now, flying.ok))
             flying = None
         if done and not flying:
@@ -77,7 +82,7 @@ def test_without_a_timeout_the_states_are_those_of_haproxys_counter(oks, rise, f
     counter = rise + fall - 1
     for second, ok in enumerate(oks):
         server.begin(float(second))
-        server.report(OK if ok else FAILED, float(second))
+        server.report(VERDICTS[ok], float(second))
         counter = max(0, min(rise + fall - 1, counter + (1 if ok else -1)))
         if ok and counter >= rise:
             counter = rise + fall - 1

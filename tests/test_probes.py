@@ -1,19 +1,17 @@
 """swlb/probes: tcp against servers on loopback. Hosts and routers in between are in test_probes_hosts.py."""
 
 import asyncio
-import resource
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from ipaddress import ip_address
 
 import pytest
 
 from swlb.probes import Outcome, Target
+from tests.answering import HOSTS, no_descriptors_left, target_of
 from tests.probing import ask, probed
 
-HOSTS = ["127.0.0.9", "::1"]
 LISTEN_ONE = 0  # a backlog of 0 holds one connection; what comes after it is silence
 
 
@@ -25,11 +23,6 @@ def listener(request) -> Iterator[socket.socket]:
         sock.listen(LISTEN_ONE)
         sock.settimeout(5)
         yield sock
-
-
-def target_of(sock: socket.socket) -> Target:
-    address, l4_port = sock.getsockname()[:2]
-    return Target(ip_address(address), l4_port)
 
 
 def test_a_completed_handshake_is_l4ok(listener):
@@ -107,17 +100,6 @@ def test_a_device_that_does_not_exist_is_sockerr(listener):
 def test_a_source_that_is_not_ours_is_sockerr():
     outcome = probed(ask("tcp", Target(ip_address("127.0.0.1"), 9), source=ip_address("198.51.100.1"), response=5.0))
     assert outcome.status == "SOCKERR"
-
-
-@contextmanager
-def no_descriptors_left() -> Iterator[None]:
-    """Every further descriptor fails within the block."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_no_descriptors_left_is_sockerr():

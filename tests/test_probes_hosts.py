@@ -1,13 +1,16 @@
-"""swlb/probes: icmp on loopback, and both kinds towards hosts and routers in namespaces."""
+"""swlb/probes: icmp on loopback, and kinds of every layer towards hosts and routers in namespaces."""
 
 import asyncio
+import socket
 import time
 from ipaddress import ip_address
 
 import pytest
 from scapy.layers.inet import ICMP, IP
 
+from swlb.namespaces import namespace
 from swlb.probes import Outcome, Target
+from tests.answering import bound
 from tests.probing import ask, inside, probed, probed_in
 
 HOSTS = ["127.0.0.9", "::1"]
@@ -60,7 +63,7 @@ def test_a_flood_of_others_replies_does_not_stretch_response(monkeypatch):
 
 
 @pytest.fixture
-def behind_router(make_netns) -> str:
+def host_and_router(make_netns) -> tuple[str, str]:
     """A namespace with addresses 10.77.0.1 and fd77::1 on dev0; the router 10.77.0.2, fd77::2 knows no way onwards."""
     host, router = make_netns(), make_netns()
     inside(host, f"ip link add dev0 type veth peer name dev1 netns {router}")
@@ -76,10 +79,16 @@ def behind_router(make_netns) -> str:
         "fd99::/16 via fd77::9",
     ):
         inside(host, f"ip route add {to} dev dev0")
-    return host
+    return host, router
 
 
-PROBES = ["tcp", "icmp"]
+@pytest.fixture
+def behind_router(host_and_router) -> str:
+    """The namespace of the host that has the router for a neighbour."""
+    return host_and_router[0]
+
+
+PROBES = ["tcp", "icmp", "udp"]
 DEVICES = [None, "dev0"]
 
 
@@ -88,7 +97,7 @@ DEVICES = [None, "dev0"]
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("probe", PROBES)
 def test_a_host_that_answers_no_arp_or_nd_is_l2tout(behind_router, probe, device, address):
-    target = Target(ip_address(address), 80 if probe == "tcp" else None)
+    target = Target(ip_address(address), None if probe == "icmp" else 80)
     outcome = probed_in(behind_router, ask(probe, target, device=device, response=0.2))
     assert (outcome.ok, outcome.status) == (False, "L2TOUT")
     asked = "neighbour discovery" if ":" in address else "ARP"
@@ -122,7 +131,7 @@ def test_a_gateway_that_answers_no_arp_or_nd_is_l2tout_and_named(behind_router, 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("probe", PROBES)
 def test_a_router_that_knows_no_way_is_l3unr(behind_router, probe, device, address):
-    target = Target(ip_address(address), 80 if probe == "tcp" else None)
+    target = Target(ip_address(address), None if probe == "icmp" else 80)
     outcome = probed_in(behind_router, ask(probe, target, device=device, response=5.0))
     assert (outcome.ok, outcome.status) == (False, "L3UNR")
 
@@ -133,3 +142,30 @@ def test_no_route_is_l3unr(netns, probe):
     target = Target(ip_address("10.77.0.9"), 80)
     outcome = probed_in(netns, ask(probe, target, response=5.0))
     assert (outcome.status, outcome.detail) == ("L3UNR", f"{target} cannot be reached: Network is unreachable")
+
+
+@pytest.mark.root
+def test_an_agent_on_a_host_that_is_gone_says_nothing_of_its_server(behind_router):
+    outcome = probed_in(behind_router, ask("agent", Target(ip_address("10.77.0.9"), 80), response=0.2))
+    assert (outcome.ok, outcome.status) == (None, "L2TOUT")
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("address", ["10.77.0.2", "fd77::2"])
+def test_a_host_that_has_gone_is_soon_l2tout_where_silence_is_enough(host_and_router, address):
+    """The kernel by itself would believe for 23 to 53 seconds that its neighbour is there."""
+    host, router = host_and_router
+    inside(host, "sysctl -qw net/ipv4/neigh/dev0/retrans_time_ms=100 net/ipv6/neigh/dev0/retrans_time_ms=100")
+    with namespace(router), bound(address, socket.SOCK_DGRAM) as silent:
+        target = Target(ip_address(address), silent.getsockname()[1])
+
+        def comes(status: str) -> bool:
+            until = time.monotonic() + 15
+            while time.monotonic() < until:
+                if probed_in(host, ask("udp", target, device="dev0", response=0.2)).status == status:
+                    return True
+            return False
+
+        assert comes("L4OK")
+        inside(router, "ip link set dev1 arp off address 02:00:00:00:00:99")
+        assert comes("L2TOUT")

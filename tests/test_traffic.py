@@ -39,7 +39,7 @@ def test_enough_failures_take_a_server_out_and_say_why():
         assert (event["server"], event["reason"], event["cause"]) == ("web1", "L4TOUT", "passive")
         assert event["text"] == (
             "server web/web1 is down (was up): L4TOUT, 3 connections within 10s were not answered; tried again after "
-            "5s; passive; it has 0 sessions"
+            "5s; passive; it has no sessions"
         )
 
     on_bench(passive(DOWN), scenario)
@@ -275,7 +275,7 @@ def test_a_check_that_says_up_brings_it_back_when_the_hold_is_over():
 
 def test_a_host_for_which_nobody_answers_is_evidence_enough():
     async def scenario(bench: Bench) -> None:
-        bench.balancer.hear_of_loss(bench.control.server("web1").config.address)
+        bench.balancer.traffic.hear_of_loss(bench.control.server("web1").config.address)
         assert bench.states() == {"web1": "down", "web2": "up", "web1v6": "up"}
         assert bench.control.server("web1").reason == "L2TOUT"
         assert "nobody answers ARP for 10.0.2.11" in bench.told("server_down")[0]
@@ -287,7 +287,7 @@ def test_services_that_do_not_want_passive_evidence_have_none():
     async def scenario(bench: Bench) -> None:
         bench.count("web1", repeated=9, refused=9, unanswered=9)
         await bench.until(200.0)
-        bench.balancer.hear_of_loss(bench.control.server("web1").config.address)
+        bench.balancer.traffic.hear_of_loss(bench.control.server("web1").config.address)
         assert set(bench.states().values()) == {"up"}
         assert bench.told("passive") == []
 
@@ -340,3 +340,44 @@ def test_refused_and_unanswered_are_both_named():
         assert "3 connections within 10s failed: 1 not answered, 2 refused" in bench.told("server_down")[0]
 
     on_bench(passive(DOWN), scenario)
+
+
+# ---- beside all else that a server may be ----
+
+def test_why_it_takes_no_sessions_is_said_with_when_it_is_tried_again():
+    async def scenario(bench: Bench) -> None:
+        bench.count("web1", repeated=3)
+        await bench.until(101.2)
+        assert bench.balancer.why("web/web1")["sentence"] == (
+            "web/web1 takes no new sessions: its clients speak against it (L4TOUT, 3 connections within 10s were not "
+            "answered); it is tried again in 4.0 s."
+        )
+
+    on_bench(passive(DOWN), scenario)
+
+
+def test_every_check_of_the_server_is_asked():
+    async def scenario(bench: Bench) -> None:
+        await bench.until(110.1)
+        bench.count("web1", repeated=3)
+        await bench.until(111.0)
+        assert bench.probed[WEB1] == pytest.approx([100.0, 100.0, 110.2, 110.2], abs=0.1)
+
+    two = f"all: [{{{CHECK}}}, {{type: icmp, initial: up, interval: 1h}}]"
+    on_bench(passive(PROBE, CONFIG.replace("type: tcp, initial: up", two)), scenario)
+
+
+def test_a_server_that_serves_because_health_is_ignored_is_not_held_twice():
+    async def scenario(bench: Bench) -> None:
+        bench.count("web1", repeated=3)
+        await bench.until(101.0)
+        server = bench.control.server("web1")
+        assert (server.operational, server.serves, server.held_until) == ("down", True, pytest.approx(105.2, abs=0.01))
+        bench.balancer.traffic.hear_of_loss(server.config.address)
+        assert len(bench.told("server_down")) == 1
+        await bench.until(106.0)
+        assert (server.operational, bench.told("fail_open_over")) == ("up", ["service web: 3 of 3 servers are up: "
+                                                                             "health counts again"])
+
+    text = checked(DOWN).replace("    port: 80\n", "    port: 80\n    fail_open: 100%\n")
+    on_bench(text, scenario)

@@ -9,7 +9,6 @@ from control import Control, control
 from manual_clock import ManualClock
 
 from swlb.balancer import Balancer
-from swlb.checks import Checks
 from swlb.config import Check
 from swlb.probes import Outcome, Target, Way
 from swlb.workers import Workers
@@ -40,17 +39,14 @@ class Bench:
         self.workers = ToldWorkers(made.built.workers)
         built = dataclasses.replace(made.built, workers=self.workers)
         self.clock: ManualClock = made.clock
-        self.balancer = Balancer(made.config, built, made.balancer._ways, made.clock, made.events)
+        ways = made.balancer._ways
+        self.balancer = Balancer(
+            made.config, built, ways, made.clock, made.events, probe_of=lambda kind: self.probe
+        )
         self.control = Control(made.config, built, made.events, made.clock, self.balancer)
         self.ok: dict[str, bool] = defaultdict(lambda: True)
         self.takes: dict[str, float] = defaultdict(float)
         self.probed: dict[str, list[float]] = defaultdict(list)
-        self.balancer._checks = Checks(
-            made.clock,
-            on_transition=self.balancer._on_transition,
-            on_probe=self.balancer._on_probe,
-            probe_of=lambda kind: self.probe,
-        )
 
     async def probe(self, check: Check, target: Target, way: Way) -> Outcome:
         """A probe that ends as it was told."""
@@ -83,7 +79,7 @@ def on_bench(text: str, scenario: Callable[[Bench], Awaitable[None]]) -> None:
     async def run() -> None:
         bench = Bench(text)
         bench.balancer.start()
-        watching = asyncio.create_task(bench.balancer.watch_traffic())
+        watching = asyncio.create_task(bench.balancer.traffic.watch())
         await scenario(bench)
         if watching.done():
             watching.result()

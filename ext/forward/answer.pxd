@@ -6,10 +6,10 @@ Read first: ext/tables/source.pxd. When such an address is swlb's own as well, w
 from libc.stdint cimport uint16_t, uint32_t
 
 from ext.debug cimport likely, unlikely
+from ext.forward.down cimport reply
 from ext.forward.handover cimport hand_over, is_of_another, is_reply_of_another
 from ext.forward.icmp cimport icmp_echo
-from ext.forward.masquerade cimport answer_enters, is_echo, is_icmp_error
-from ext.forward.nat cimport nat_reply
+from ext.forward.masquerade cimport answer_enters
 from ext.forward.quote cimport quote_of_source
 from ext.forward.quote_tunnel cimport quote_of_tunnel
 from ext.forward.refuse cimport refuse
@@ -22,7 +22,7 @@ from ext.tables.session cimport session_of_source, session_t
 from ext.tables.session_life cimport session_expired
 from ext.tables.tables cimport tables_t
 from ext.verdict cimport DROP_FRAGMENT, DROP_ICMP_NO_SESSION, DROP_ORPHAN, DROP_VIP_PROTOCOL, GO_ON, verdict_t
-from ext.wire.icmp cimport ICMP_ECHO, ICMPV6_ECHO, icmp_hdr
+from ext.wire.icmp cimport is_echo_request, is_icmp_error
 
 
 cdef inline verdict_t to_source(tables_t *tables, segment_t *segment, frame_t *frame, const vip_t *vip,
@@ -42,7 +42,7 @@ cdef inline verdict_t to_source(tables_t *tables, segment_t *segment, frame_t *f
     session = session_of_source(&tables.sessions[family], &tables.services, vip.source, frame.dport, frame.protocol,
                                 frame.src, frame.sport)
     if likely(session is not NULL and not session_expired(&tables.services, session, now_ms)):
-        return nat_reply(tables, segment, frame, session, now_ms)
+        return reply(tables, segment, frame, session, now_ms)
     verdict = of_flow_or_another(tables, frame, vip.source, now_ms)
     if verdict != GO_ON or own:
         return verdict
@@ -66,7 +66,6 @@ cdef inline verdict_t of_flow_or_another(tables_t *tables, frame_t *frame, uint1
 cdef inline verdict_t icmp_to_source(tables_t *tables, frame_t *frame, uint16_t source, bint own,
                                      uint32_t now_ms) noexcept nogil:
     """Errors go to whom they are about; echo is answered, as the address is there to be tested."""
-    cdef icmp_hdr *icmp = <icmp_hdr *>(frame.data + frame.l4_off)
     cdef verdict_t verdict = GO_ON
     cdef bint error = is_icmp_error(frame) and not frame.found & FOUND_FRAGMENT
     if error and own:
@@ -79,6 +78,6 @@ cdef inline verdict_t icmp_to_source(tables_t *tables, frame_t *frame, uint16_t 
         return verdict
     if error:
         return DROP_ICMP_NO_SESSION
-    if is_echo(frame) and not frame.found & FOUND_FRAGMENT and (icmp.type == ICMP_ECHO or icmp.type == ICMPV6_ECHO):
+    if is_echo_request(frame) and not frame.found & FOUND_FRAGMENT:
         return icmp_echo(tables, frame)
     return DROP_VIP_PROTOCOL

@@ -4,9 +4,10 @@ Policies: what happens without service, without server, in mid-stream, or when t
 the service's to say (`refuse`, `orphans`, `on_down`).
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdint cimport uint16_t, uint32_t
 
 from ext.debug cimport likely, unlikely
+from ext.forward.down cimport session_down, session_ended_badly
 from ext.forward.handover cimport hand_over, is_of_another
 from ext.forward.icmp cimport NET_UNREACHABLE, TIME_EXCEEDED, icmp_echo, icmp_error
 from ext.forward.nat cimport account_of
@@ -21,20 +22,17 @@ from ext.tables.event cimport EVENT_REPLY_BYPASSES
 from ext.tables.evidence cimport evidence_of_repeat
 from ext.tables.route cimport is_directed_broadcast, route_lookup, route_t
 from ext.tables.segment cimport segment_t
-from ext.tables.service cimport (ANSWER_RESET, DOWN_DEFAULT, DOWN_DROP, DOWN_KEEP, DOWN_RESET, FORWARD_NAT, NO_SOURCE, V4,
-                                 V6, server_serves, server_t, service_find, service_t, vip_t)
+from ext.tables.service cimport (ANSWER_RESET, DOWN_KEEP, FORWARD_NAT, NO_SOURCE, V4, V6, server_serves, server_t,
+                                 service_find, service_t, vip_t)
 from ext.tables.session cimport session_of_reply, session_of_request, session_t, sessions_t
-from ext.tables.session_life cimport (session_crowded, session_expired, session_give_way, session_insert, session_remove,
-                                      session_take_source)
-from ext.tables.state cimport ESTABLISHED, FROM_SERVER, is_closing
+from ext.tables.session_life cimport (session_crowded, session_expired, session_give_way, session_insert, session_take_source)
+from ext.tables.state cimport FROM_SERVER, is_closing
 from ext.tables.tables cimport is_time_to_report, report, report_full, tables_t
 from ext.verdict cimport (DROP_BAD_ADDRESS, DROP_ECHO_SILENT, DROP_FRAGMENT, DROP_NO_ROUTE, DROP_NO_SERVER, DROP_NO_SERVICE, DROP_ORPHAN,
-                          DROP_SERVER_DOWN, DROP_SESSION_CROWDED, DROP_SESSION_FULL, DROP_SOURCE_PORTS,
-                          DROP_TTL_EXPIRED,
+                          DROP_SESSION_CROWDED, DROP_SESSION_FULL, DROP_SOURCE_PORTS, DROP_TTL_EXPIRED,
                           DROP_VIP_PROTOCOL, verdict_t)
-from ext.wire.icmp cimport ICMP_ECHO, ICMPV6_ECHO, icmp_hdr, icmp_is_error, icmpv6_is_error
-from ext.wire.ipv4 cimport PROTO_ICMP, PROTO_TCP
-from ext.wire.ipv6 cimport PROTO_ICMPV6
+from ext.wire.icmp cimport is_echo_request, is_icmp_error
+from ext.wire.ipv4 cimport PROTO_TCP
 from ext.wire.rewrite cimport ttl_of
 from ext.wire.tcp cimport is_new_connection
 
@@ -91,31 +89,6 @@ cdef inline bint session_goes_on(tables_t *tables, session_t *session, const fra
         return False
     return (server_serves(server)
             or tables.services.services[server.service].on_down == DOWN_KEEP)
-
-
-cdef inline bint session_ended_badly(tables_t *tables, session_t *session, const frame_t *frame,
-                                     uint32_t now_ms) noexcept nogil:
-    """Whether its server went down and the service does not want this packet scheduled anew."""
-    cdef server_t *server = &tables.services.servers[session.server]
-    cdef uint8_t on_down = tables.services.services[server.service].on_down
-    if server_serves(server) or session_expired(&tables.services, session, now_ms):
-        return False
-    # A client that begins anew has given the old connection up itself.
-    if frame.protocol == PROTO_TCP and is_new_connection(frame.tcp_flags):
-        return False
-    if on_down == DOWN_DEFAULT:
-        return session.state == ESTABLISHED
-    return on_down == DOWN_RESET or on_down == DOWN_DROP
-
-
-cdef inline verdict_t session_down(tables_t *tables, session_t *session, frame_t *frame, int family,
-                                   uint32_t now_ms) noexcept nogil:
-    """The session's server is down: the client is told, and the session ends; or neither, by `on_down: drop`."""
-    cdef service_t *service = &tables.services.services[tables.services.servers[session.server].service]
-    if service.on_down == DOWN_DROP:
-        return DROP_SERVER_DOWN
-    session_remove(&tables.sessions[family], &tables.services, session)
-    return refuse(tables, frame, ANSWER_RESET, DROP_SERVER_DOWN, now_ms)
 
 
 cdef inline verdict_t balance_new(tables_t *tables, frame_t *frame, vip_t *vip, int family,
@@ -211,17 +184,10 @@ cdef inline verdict_t balance_icmp(tables_t *tables, frame_t *frame, vip_t *vip,
 
     Not in pieces: an answer to the first alone would be wrong.
     """
-    cdef icmp_hdr *icmp = <icmp_hdr *>(frame.data + frame.l4_off)
     if unlikely(frame.found & FOUND_FRAGMENT):
         return DROP_FRAGMENT
-    if frame.protocol == PROTO_ICMP and frame.family == 4:
-        if icmp.type == ICMP_ECHO:
-            return icmp_echo(tables, frame) if vip.active else DROP_ECHO_SILENT
-        if icmp_is_error(icmp.type):
-            return quote_to_server(tables, frame, now_ms)
-    if frame.protocol == PROTO_ICMPV6 and frame.family == 6:
-        if icmp.type == ICMPV6_ECHO:
-            return icmp_echo(tables, frame) if vip.active else DROP_ECHO_SILENT
-        if icmpv6_is_error(icmp.type):
-            return quote_to_server(tables, frame, now_ms)
+    if is_echo_request(frame):
+        return icmp_echo(tables, frame) if vip.active else DROP_ECHO_SILENT
+    if is_icmp_error(frame):
+        return quote_to_server(tables, frame, now_ms)
     return DROP_VIP_PROTOCOL

@@ -25,10 +25,8 @@ from ext.tables.service cimport ANSWER_RESET, NO_POOL, V4, V6
 from ext.tables.tables cimport report_full, tables_t
 from ext.verdict cimport (DROP_ACCESS_PRIVATE, DROP_FRAGMENT, DROP_ORPHAN, DROP_SESSION_FULL, DROP_SOURCE_PORTS,
                           DROP_UNMASQUERADABLE, GO_ON, verdict_t)
-from ext.wire.icmp cimport (ICMP_ECHO, ICMP_ECHO_REPLY, ICMPV6_ECHO, ICMPV6_ECHO_REPLY, icmp_echo_hdr, icmp_hdr,
-                            icmp_is_error, icmpv6_is_error)
-from ext.wire.ipv4 cimport PROTO_ICMP, PROTO_TCP
-from ext.wire.ipv6 cimport PROTO_ICMPV6
+from ext.wire.icmp cimport icmp_echo_hdr, is_echo, is_icmp_error
+from ext.wire.ipv4 cimport PROTO_TCP
 from ext.wire.rewrite cimport DST, SRC, rewrite
 from ext.wire.tcp cimport is_new_connection
 
@@ -52,25 +50,6 @@ cdef inline verdict_t cross_border(tables_t *tables, frame_t *frame, uint32_t no
     if there.masquerades:
         return enter_as_it_is(tables, frame, now_ms)
     return GO_ON
-
-
-cdef inline bint is_echo(const frame_t *frame) noexcept nogil:
-    """Whether it is an echo request or its reply."""
-    # Behind the header of any other protocol there may be nothing to read.
-    cdef icmp_hdr *icmp = <icmp_hdr *>(frame.data + frame.l4_off)
-    if frame.protocol == PROTO_ICMP and frame.family == 4:
-        return icmp.type == ICMP_ECHO or icmp.type == ICMP_ECHO_REPLY
-    return (frame.protocol == PROTO_ICMPV6 and frame.family == 6
-            and (icmp.type == ICMPV6_ECHO or icmp.type == ICMPV6_ECHO_REPLY))
-
-
-cdef inline bint is_icmp_error(const frame_t *frame) noexcept nogil:
-    cdef icmp_hdr *icmp = <icmp_hdr *>(frame.data + frame.l4_off)
-    if frame.found & FOUND_LATER:
-        return False
-    if frame.protocol == PROTO_ICMP and frame.family == 4:
-        return icmp_is_error(icmp.type)
-    return frame.protocol == PROTO_ICMPV6 and frame.family == 6 and icmpv6_is_error(icmp.type)
 
 
 cdef inline bint ends_of(frame_t *frame, bint from_inside, ends_t *ends) noexcept nogil:

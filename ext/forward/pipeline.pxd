@@ -5,7 +5,7 @@
     addressed    ARP and neighbour discovery (local); then, by destination address,
       balance      a VIP: session, or a server for a new one, or no; then request, where the ways to forward part
       answer       an address that stands for others: a server or a peer answers it
-      nat_reply    a session's server answering its client
+      reply        a session's server answering its client (nat; down, when the server is)
       quote        an ICMP error about a session; quote_tunnel: about a packet that swlb itself sent to a server
       gateway      to the segment's MAC: for the kernel twin, or routed on, unless a border (masquerade) says otherwise
       to_station   out of the kernel twin of a segment without Ethernet
@@ -19,10 +19,10 @@ from ext.debug cimport likely, unlikely
 from ext.forward.answer cimport to_source
 from ext.forward.balance cimport balance
 from ext.forward.bridge cimport bridge, learn
+from ext.forward.down cimport reply
 from ext.forward.handover cimport hand_over, is_reply_of_another
 from ext.forward.local cimport arp, neighbour_discovery
 from ext.forward.masquerade cimport cross_border
-from ext.forward.nat cimport nat_reply
 from ext.forward.output cimport leave, route_out, to_host
 from ext.forward.quote cimport quote_to_client
 from ext.forward.quote_tunnel cimport quote_of_tunnel
@@ -38,9 +38,7 @@ from ext.tables.tables cimport tables_t
 from ext.verdict cimport (DROP_BAD_ADDRESS, DROP_BAD_SOURCE_MAC, DROP_OWN_SOURCE_MAC, DROP_RESERVED_MAC, DROP_RUNT,
                           DROP_TAGGED_FOR_US, GO_ON, N_DROPS, verdict_t)
 from ext.wire.ethernet cimport ETH_ARP, eth_hdr, mac_is_group, mac_is_reserved, mac_load
-from ext.wire.icmp cimport ICMPV6_ADVERTISEMENT, ICMPV6_SOLICITATION, icmp_hdr, icmp_is_error, icmpv6_is_error
-from ext.wire.ipv4 cimport PROTO_ICMP
-from ext.wire.ipv6 cimport PROTO_ICMPV6
+from ext.wire.icmp cimport ICMPV6_ADVERTISEMENT, ICMPV6_SOLICITATION, icmp_hdr, is_icmp, is_icmp_error
 
 
 cdef inline verdict_t forward(tables_t *tables, frame_t *frame, uint32_t now_ms) noexcept nogil:
@@ -110,8 +108,7 @@ cdef inline void teach(tables_t *tables, const frame_t *frame) noexcept nogil:
 
 cdef inline bint is_neighbour_discovery(const frame_t *frame) noexcept nogil:
     cdef icmp_hdr *icmp = <icmp_hdr *>(frame.data + frame.l4_off)
-    return (frame.family == 6 and frame.protocol == PROTO_ICMPV6 and frame.flaw == N_DROPS
-            and not frame.found & FOUND_LATER
+    return (frame.family == 6 and is_icmp(frame) and frame.flaw == N_DROPS
             and (icmp.type == ICMPV6_SOLICITATION or icmp.type == ICMPV6_ADVERTISEMENT))
 
 
@@ -134,7 +131,6 @@ cdef inline verdict_t of_session(tables_t *tables, segment_t *segment, frame_t *
     """The way back of a session, or GO_ON when the packet belongs to none."""
     cdef int family = V4 if frame.family == 4 else V6
     cdef session_t *session
-    cdef icmp_hdr *icmp
     cdef verdict_t verdict
     if likely(frame.found & FOUND_L4):
         session = session_of_reply(&tables.sessions[family], &tables.services, frame.hash, frame.dst, frame.dport,
@@ -146,13 +142,10 @@ cdef inline verdict_t of_session(tables_t *tables, segment_t *segment, frame_t *
             return GO_ON
         if unlikely(not is_translated(tables, session)):
             return reply_heard(tables, segment, frame, session, now_ms)
-        return nat_reply(tables, segment, frame, session, now_ms)
+        return reply(tables, segment, frame, session, now_ms)
     if frame.found & FOUND_LATER:
         return later_fragment(tables, segment, frame, GO_ON, now_ms)
-    icmp = <icmp_hdr *>(frame.data + frame.l4_off)
-    if frame.flaw == N_DROPS and ((frame.protocol == PROTO_ICMP and frame.family == 4 and icmp_is_error(icmp.type))
-                                  or (frame.protocol == PROTO_ICMPV6 and frame.family == 6
-                                      and icmpv6_is_error(icmp.type))):
+    if frame.flaw == N_DROPS and is_icmp_error(frame):
         verdict = quote_of_tunnel(tables, frame, now_ms)
         return verdict if verdict != GO_ON else quote_to_client(tables, segment, frame, now_ms)
     return GO_ON

@@ -5,11 +5,11 @@ Read first: RFC 9293 3.5.2 (reset generation), RFC 1122 3.2.2.1.
 
 from libc.stdint cimport uint8_t, uint32_t
 
-from ext.address cimport ip_t
-from ext.frame cimport FOUND_L4, frame_t
+from ext.frame cimport FOUND_L4, FOUND_PARTIAL, frame_t
 from ext.forward.icmp cimport PORT_UNREACHABLE, icmp_error
 from ext.forward.reflect cimport frame_cut, reflect
-from ext.order cimport be32, htonl, ntohl
+from ext.order cimport htonl, ntohl
+from ext.tables.reset cimport reset_t
 from ext.tables.service cimport ANSWER_DROP
 from ext.tables.tables cimport drop_count, tables_t
 from ext.verdict cimport verdict_t
@@ -35,12 +35,10 @@ cdef inline verdict_t tcp_reset(tables_t *tables, frame_t *frame, int reason) no
 
     The addresses and ports are the packet's present ones, exchanged: restore() first if they were rewritten.
     """
-    cdef ip_t src = frame.dst
-    cdef ip_t dst = frame.src
-    cdef tcp_hdr *tcp = <tcp_hdr *>(frame.data + frame.l4_off)
+    cdef const tcp_hdr *tcp = <const tcp_hdr *>(frame.data + frame.l4_off)
     cdef uint8_t flags = tcp.flags
-    cdef be32 ack = tcp.ack
     cdef uint32_t end
+    cdef reset_t reset
     if flags & TCP_RST:
         return reason
     drop_count(tables, frame, reason)
@@ -48,20 +46,34 @@ cdef inline verdict_t tcp_reset(tables_t *tables, frame_t *frame, int reason) no
     end = ntohl(tcp.seq) + frame.l4_len - (tcp.data_off >> 4) * 4
     end += (flags & TCP_SYN) != 0
     end += flags & TCP_FIN
+    reset.src, reset.dst = frame.dst, frame.src
+    reset.sport, reset.dport = frame.dport, frame.sport
+    reset.seq = tcp.ack if flags & TCP_ACK else 0
+    reset.ack = 0 if flags & TCP_ACK else htonl(end)
+    reset.flags = TCP_RST if flags & TCP_ACK else TCP_RST | TCP_ACK
+    reset_write(frame, &reset)
+    return reflect(tables, frame)
+
+
+cdef inline void reset_write(frame_t *frame, const reset_t *reset) noexcept nogil:
+    """The frame's packet, from its l3_off on, is the reset and nothing else; it is of the frame's family."""
+    cdef tcp_hdr *tcp
     frame.l4_off = frame.l3_off + (IPV4_LEN if frame.family == 4 else IPV6_LEN)
+    frame.l4_len = TCP_LEN
+    frame.found &= ~FOUND_PARTIAL
+    frame.tcp_flags = reset.flags
     if frame.family == 4:
-        ipv4_build(frame.data + frame.l3_off, src, dst, PROTO_TCP, 0, TCP_LEN)
+        ipv4_build(frame.data + frame.l3_off, reset.src, reset.dst, PROTO_TCP, 0, TCP_LEN)
     else:
-        ipv6_build(frame.data + frame.l3_off, src, dst, PROTO_TCP, TCP_LEN, OWN_TTL)
+        ipv6_build(frame.data + frame.l3_off, reset.src, reset.dst, PROTO_TCP, TCP_LEN, OWN_TTL)
     tcp = <tcp_hdr *>(frame.data + frame.l4_off)
-    tcp.sport = frame.dport
-    tcp.dport = frame.sport
-    tcp.seq = ack if flags & TCP_ACK else 0
-    tcp.ack = 0 if flags & TCP_ACK else htonl(end)
+    tcp.sport = reset.sport
+    tcp.dport = reset.dport
+    tcp.seq = reset.seq
+    tcp.ack = reset.ack
     tcp.data_off = 0x50
-    tcp.flags = TCP_RST if flags & TCP_ACK else TCP_RST | TCP_ACK
+    tcp.flags = reset.flags
     tcp.window = 0
     tcp.urgent = 0
-    checksum_fill(frame, TCP_CHECKSUM_OFF, TCP_LEN, sum_pseudo(src, dst, PROTO_TCP, TCP_LEN))
+    checksum_fill(frame, TCP_CHECKSUM_OFF, TCP_LEN, sum_pseudo(reset.src, reset.dst, PROTO_TCP, TCP_LEN))
     frame_cut(frame, frame.l4_off + TCP_LEN)
-    return reflect(tables, frame)

@@ -7,6 +7,7 @@ send, each time over the same spare frame.
 from libc.stdint cimport uint32_t, uint64_t
 
 from ext.address cimport ip_equal
+from ext.forward.down cimport reset_next
 from ext.forward.icmp cimport icmp_fill
 from ext.forward.solicit cimport announce, solicit
 from ext.frame cimport NO_PORT, NO_SEGMENT, frame_t
@@ -119,7 +120,7 @@ cdef inline uint32_t sweep_share(uint32_t n, uint32_t elapsed_ms) noexcept nogil
 
 
 cdef inline verdict_t upkeep_next(tables_t *tables, frame_t *frame, uint32_t *cursor, uint32_t now_ms) noexcept nogil:
-    """The next thing swlb has to say of itself, in frame; TAKEN when there is none left.
+    """The next thing swlb has to say of itself, in frame; TAKEN when there is none left. First what servers wait for.
 
     cursor starts at 0 and counts VIPs; then neighbours are asked, beginning behind the one asked last in an earlier
     tick, so that nobody has to wait for all others to be asked again.
@@ -127,6 +128,9 @@ cdef inline verdict_t upkeep_next(tables_t *tables, frame_t *frame, uint32_t *cu
     cdef neighbours_t *neighbours = &tables.neighbours
     cdef neighbour_t *entry
     cdef uint32_t i
+    cdef verdict_t verdict = reset_next(tables, frame, now_ms)
+    if verdict != TAKEN:
+        return verdict
     # Several workers are one station: the first speaks for it.
     while cursor[0] < tables.services.n_vips and tables.crew.index == 0:
         i = cursor[0]

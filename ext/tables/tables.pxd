@@ -10,6 +10,7 @@ from ext.tables.event cimport EVENT_TABLE_FULL, event_post, event_t, events_t
 from ext.tables.flow cimport flows_t
 from ext.tables.fragment cimport fragments_t
 from ext.tables.neighbour cimport neighbours_t
+from ext.tables.reset cimport resets_t
 from ext.tables.route cimport routes_t
 from ext.tables.segment cimport segment_t
 from ext.tables.service cimport services_t
@@ -38,6 +39,7 @@ cdef struct tables_t:
     fragments_t fragments
     uint32_t fragment_ms
     events_t events
+    resets_t resets
     uint32_t icmp_rate         # errors of swlb's own a second
     uint32_t icmp_filled_ms
     uint64_t icmp_tokens       # thousandths of an error

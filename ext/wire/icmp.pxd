@@ -3,6 +3,9 @@
 from libc.stdint cimport uint8_t
 
 from ext.order cimport be16, be32
+from ext.frame cimport FOUND_LATER, frame_t
+from ext.wire.ipv4 cimport PROTO_ICMP
+from ext.wire.ipv6 cimport PROTO_ICMPV6
 
 cdef enum:
     ICMP_LEN = 8
@@ -56,3 +59,29 @@ cdef inline bint icmp_is_refusal(const icmp_hdr *icmp, int version) noexcept nog
     if version == 4:
         return icmp.type == ICMP_UNREACHABLE and icmp.code != ICMP_TOO_BIG_CODE
     return icmp.type == ICMPV6_UNREACHABLE
+
+
+# What a parsed packet is. Behind the header of any other protocol, and in later fragments, there may be nothing to read.
+
+cdef inline bint is_icmp(const frame_t *frame) noexcept nogil:
+    """Whether it has an ICMP header, of the family it belongs to."""
+    return (not frame.found & FOUND_LATER
+            and ((frame.protocol == PROTO_ICMP and frame.family == 4)
+                 or (frame.protocol == PROTO_ICMPV6 and frame.family == 6)))
+
+
+cdef inline bint is_icmp_error(const frame_t *frame) noexcept nogil:
+    cdef icmp_hdr *icmp = <icmp_hdr *>(frame.data + frame.l4_off)
+    return is_icmp(frame) and (icmp_is_error(icmp.type) if frame.family == 4 else icmpv6_is_error(icmp.type))
+
+
+cdef inline bint is_echo_request(const frame_t *frame) noexcept nogil:
+    cdef icmp_hdr *icmp = <icmp_hdr *>(frame.data + frame.l4_off)
+    return is_icmp(frame) and icmp.type == (ICMP_ECHO if frame.family == 4 else ICMPV6_ECHO)
+
+
+cdef inline bint is_echo(const frame_t *frame) noexcept nogil:
+    """Whether it is an echo request or its reply."""
+    cdef icmp_hdr *icmp = <icmp_hdr *>(frame.data + frame.l4_off)
+    return (is_echo_request(frame)
+            or (is_icmp(frame) and icmp.type == (ICMP_ECHO_REPLY if frame.family == 4 else ICMPV6_ECHO_REPLY)))

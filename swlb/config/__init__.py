@@ -74,6 +74,8 @@ def _parsed(text: str, file: str, namespaces: Collection[str] | None) -> Config:
     draft.refuse_gaps()
     draft.refuse_unknown_keys()
     draft.refuse_foreign_keys()
+    draft.refuse_two_needs()
+    draft.refuse_unknown_checks()
     config = draft.config()
     if config is not None:
         draft.findings += list(broken_rules(config, draft.is_sound))

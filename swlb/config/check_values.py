@@ -1,8 +1,11 @@
 """The single values of a check, read as swlb.config.values reads those of the rest."""
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
+
+from pydantic_core import PydanticCustomError
 
 from swlb.config.values import expected
 
@@ -11,8 +14,12 @@ SIZE = re.compile(r"([0-9]{1,9}) ?(KiB|MiB)?")
 PERCENT = re.compile(r"([0-9]{1,3})%")
 STATUS = re.compile(r"([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?")
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
+# Whoever sends a body needs these, and a probe sends none.
+FRAMING = frozenset({"content-length", "transfer-encoding", "expect"})
 HEX = "hex:"
 MAX_PAYLOAD = 1400
+LABEL = r"[A-Za-z0-9_*/-]{1,63}"
+DOMAIN = re.compile(rf"\.|(?=.{{1,253}}\.?\Z){LABEL}(?:\.{LABEL})*\.?")  # RFC 1035 section 2.3.4
 
 
 class StatusRange(NamedTuple):
@@ -29,9 +36,18 @@ class Pattern:
     text: str
     regex: re.Pattern[bytes] | None = None
 
-    def is_in(self, data: bytes) -> bool:
+    def is_in(self, data: bytes | bytearray) -> bool:
         """Whether it is found anywhere in the data."""
-        return bool(self.regex.search(data)) if self.regex else self.text.encode() in data
+        return self.end_in(data) is not None
+
+    def end_in(self, data: bytes | bytearray) -> int | None:
+        """Where it ends in the data, the first time that it is found; None when it is not."""
+        if self.regex:
+            match = self.regex.search(data)
+            return match.end() if match else None
+        wanted = self.text.encode()
+        start = data.find(wanted)
+        return start + len(wanted) if start >= 0 else None
 
     def __str__(self) -> str:
         return self.text if self.regex else repr(self.text)
@@ -92,13 +108,15 @@ def read_headers(value: object) -> tuple[tuple[str, str], ...]:
         good = isinstance(name, str) and TOKEN.fullmatch(name) and isinstance(text, str) and text.isprintable()
         if not good:
             raise expected(what)
+        if name.lower() in FRAMING:
+            raise expected(f"{what}, and no {name}: a probe sends no body")
     return tuple(value.items())
 
 
 def read_path(value: object) -> str:
     """The target of a request: a path, with a query where it has one."""
-    if not isinstance(value, str) or not re.fullmatch(r"/[!-~]*", value):
-        raise expected("a path such as /healthz, without spaces")
+    if not isinstance(value, str) or not re.fullmatch(r"/[!-\"$-~]*", value):
+        raise expected("a path such as /healthz, without spaces and '#'")
     return value
 
 
@@ -108,6 +126,14 @@ def read_percent(value: object) -> float:
     if not match or int(match[1]) > 100:
         raise expected("a percentage from 0% to 100%")
     return int(match[1]) / 100
+
+
+def read_jitter(value: object) -> float:
+    """A share from 0 to a half: more would let probes follow each other at once."""
+    with suppress(PydanticCustomError):
+        if (share := read_percent(value)) <= 0.5:
+            return share
+    raise expected("a percentage from 0% to 50%")
 
 
 def read_command(value: object) -> tuple[str, ...]:

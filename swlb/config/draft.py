@@ -11,14 +11,23 @@ from itertools import takewhile
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from swlb.config.check_models import Check, foreign_keys, keys_of_check, types_with
+from swlb.config.check_models import (
+    CHECK_FORMS,
+    NEEDS,
+    Check,
+    Several,
+    foreign_keys,
+    keys_of_check,
+    need_of,
+    types_with,
+)
 from swlb.config.gaps import NOT_BUILT
-from swlb.config.models import PLACES, Config, Service, keys_of
+from swlb.config.models import CHECK_PLACES, PLACES, Config, Service, keys_of
 from swlb.config.source import Finding, Path, show
 from swlb.config.values import one_of
 
 CONFIG: TypeAdapter[Config] = TypeAdapter(Config)
-KEYS = {model: keys_of(model) for model in PLACES.values()}
+KEYS = {model: keys_of(model) for model in (*PLACES.values(), Several)}
 
 
 class Draft:
@@ -34,7 +43,7 @@ class Draft:
         """What swlb cannot do yet is found by name."""
         document = self.data if isinstance(self.data, dict) else {}
         for gap in NOT_BUILT:
-            places = _find(document, tuple(gap.place.split(".")))
+            places = [found for place in gap.places for found in _find(document, tuple(place.split(".")))]
             refused = [(path, value) for path, value in places if gap.refuses(value, document)]
             self.findings += [Finding(path, f"{show(value)}, not built yet", gap.expected) for path, value in refused]
             for path, _ in reversed(refused):  # the last first, so that the indices of a list stay true
@@ -47,8 +56,9 @@ class Draft:
             for path, mapping in list(_find(self.data, place)):
                 if not isinstance(mapping, dict):
                     continue
-                for key in [key for key in mapping if key not in KEYS[model]]:
-                    known = one_of(_keys_at(model, mapping), instead_of=key)
+                of = _model_of(model, mapping)
+                for key in [key for key in mapping if key not in KEYS[of]]:
+                    known = one_of(_keys_at(of, mapping), instead_of=key)
                     self.findings.append(Finding((*path, key), "an unknown key", f"one of {known}"))
                     self._remove((*path, key))
 
@@ -61,6 +71,22 @@ class Draft:
                     found = f"a key that a check of type {mapping.get('type', 'tcp')} does not have"
                     self.findings.append(Finding((*path, key), found, f"a type that has it: {types_with(key)}"))
                     self._remove((*path, key))
+
+    def refuse_unknown_checks(self) -> None:
+        """Names that stand for no check are found, with the nearest that do. They stay in the data, as no check."""
+        known = _entries(_entries(self.data).get("checks"))
+        for place in CHECK_PLACES[1:]:
+            for path, name in _find(self.data, place):
+                if isinstance(name, str) and name not in known:
+                    form = f"one of `checks`: {one_of(known, instead_of=name)}" if known else CHECK_FORMS
+                    self.findings.append(Finding(path, f"{show(name)}, which is no check's name", form))
+
+    def refuse_two_needs(self) -> None:
+        """A service whose servers need all of some checks and any of others is found."""
+        for path, check in list(_find(self.data, CHECK_PLACES[1])):
+            if all(need in _entries(check) for need in NEEDS):
+                self.findings.append(Finding(path, "all and any beside each other", "one of them"))
+                self._remove(path)
 
     def config(self) -> Config | None:
         """The Config of what has the right form; None where too little has."""
@@ -116,9 +142,30 @@ def _validated(data: object) -> tuple[Config | None, list[ErrorDetails]]:
     try:
         config = CONFIG.validate_python(data)
     except ValidationError as error:
-        return None, error.errors(include_url=False)
-    services = {name: _with_timeouts_of(config, service, data) for name, service in config.services.items()}
+        return None, [_written(error, data) for error in error.errors(include_url=False)]
+    services = {
+        name: _with_timeouts_of(config, _with_checks_of(config, service), data)
+        for name, service in config.services.items()
+    }
     return replace(config, services=services), []
+
+
+def _with_checks_of(config: Config, service: Service) -> Service:
+    """The service with the checks of the configuration in the place of their names."""
+    checks = [config.checks.get(check.name) if check.name else check for check in service.checks]
+    return replace(service, checks=tuple(check for check in checks if check))
+
+
+def _written(error: ErrorDetails, data: object) -> ErrorDetails:
+    """The error at the path that the file has: a service's check is a list in none of its forms."""
+    loc = error["loc"]
+    if loc[:1] != ("services",) or loc[2:3] != ("check",):
+        return error
+    check = next(found for _, found in _find(data, tuple(map(str, loc[:3]))))
+    need = need_of(check)
+    if need and len(loc) == 3:
+        return {**error, "loc": (*loc, need), "input": _entries(check)[need]}
+    return {**error, "loc": (*loc[:3], *((need,) if need else ()), *loc[3 if need else 4 :])}
 
 
 def _with_timeouts_of(config: Config, service: Service, data: object) -> Service:
@@ -149,6 +196,11 @@ def _keys_at(model: type, mapping: dict) -> Iterable[str]:
     return keys_of_check(mapping) if model is Check else KEYS[model]
 
 
+def _model_of(model: type, mapping: dict) -> type:
+    """The model of this mapping where that one has its place."""
+    return Several if model is Check and need_of(mapping) else model
+
+
 def _model_at(path: Path) -> type | None:
     for place, model in PLACES.items():
         if len(place) == len(path) and all(wanted in ("*", step) for wanted, step in zip(place, path, strict=True)):
@@ -159,4 +211,6 @@ def _model_at(path: Path) -> type | None:
 def _smallest_part(error: ErrorDetails) -> Path:
     """The least that must go for the error to go: never one item of a list, and with a missing key its mapping."""
     path = error["loc"][:-1] if error["type"] == "missing" else error["loc"]
-    return tuple(takewhile(lambda step: step != "[key]" and not isinstance(step, int), path))
+    part = tuple(takewhile(lambda step: step != "[key]" and not isinstance(step, int), path))
+    several = part[:1] == ("services",) and part[2:3] == ("check",) and part[3:4] in [(need,) for need in NEEDS]
+    return part[:3] if several else part

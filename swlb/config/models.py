@@ -5,6 +5,7 @@ from a file (swlb.config). Durations are seconds. An attribute has its key's nam
 Services are in swlb.config.service_models.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, get_type_hints
 
@@ -143,12 +144,22 @@ class Config:
         tuple[Annotated[Route, BeforeValidator(_default_route)], ...],
         Field(description="a list of {to: ..., via: ...}"),
     ] = ()
+    checks: Annotated[
+        dict[Name, Check], BeforeValidator(named), Field(description="a mapping of names to checks")
+    ] = field(default_factory=dict)
     services: Annotated[
         dict[Name, Service], BeforeValidator(named), Field(description="a mapping of names to services")
     ] = field(default_factory=dict)
 
 
-# Where each class stands in a file; `*` is any name or index.
+# Where a check may stand in a file; `*` is any name or index. At the second of them Several may stand as well.
+CHECK_PLACES: tuple[tuple[str, ...], ...] = (
+    ("checks", "*"),
+    ("services", "*", "check"),
+    ("services", "*", "check", "all", "*"),
+    ("services", "*", "check", "any", "*"),
+)
+# Where each class stands in a file.
 PLACES: dict[tuple[str, ...], type] = {
     (): Config,
     ("limits",): Limits,
@@ -158,12 +169,27 @@ PLACES: dict[tuple[str, ...], type] = {
     ("routes", "*"): Route,
     ("services", "*"): Service,
     ("services", "*", "timeouts"): Timeouts,
-    ("services", "*", "check"): Check,
-    ("services", "*", "check", "steps", "*"): Step,
+    **dict.fromkeys(CHECK_PLACES, Check),
+    **{(*place, "steps", "*"): Step for place in CHECK_PLACES},
     ("services", "*", "passive"): Passive,
     ("services", "*", "gue"): Gue,
     ("services", "*", "servers", "*"): Server,
 }
+
+
+def check_place(service: Service, number: int) -> tuple[str | int, ...]:
+    """Where the service's check of that number stands in the file, unless it is one of the top level."""
+    return ("services", service.name, "check", *((service.need, number) if len(service.checks) > 1 else ()))
+
+
+def placed_checks(config: Config) -> Iterator[tuple[tuple[str | int, ...], Check]]:
+    """Every check of the file and where it stands: those that services share once, where they have their names."""
+    for name, check in config.checks.items():
+        yield ("checks", name), check
+    for service in config.services.values():
+        for number, check in enumerate(service.checks):
+            if not check.name:
+                yield check_place(service, number), check
 
 
 def keys_of(model: type) -> dict[str, str]:

@@ -22,7 +22,7 @@ def passive_has_evidence(config: Config) -> Iterator[Finding]:
 def passive_has_a_check_to_ask(config: Config) -> Iterator[Finding]:
     """A probe that is wanted at once is one of a check."""
     for service, passive, path in _passive(config):
-        if passive.action == "probe" and service.check is None:
+        if passive.action == "probe" and not service.checks:
             expected = "a check of the service, or action: down"
             yield Finding(path, "action probe, and nothing to probe with: the service has no check", expected)
 

@@ -1,13 +1,23 @@
 """What must hold between the values of a configuration: ports, segments and routes; and the list of all rules.
 
-The others are in mode_rules, service_rules, forward_rules and source_rules. A rule that finds something missing is
-only asked where the sections it relies on are sound: what was taken out of a draft must not be missed a second time.
+The others are in mode_rules, service_rules, check_rules, forward_rules and source_rules. A rule that finds something
+missing is only asked where the sections it relies on are sound: what was taken out of a draft must not be missed a
+second time.
 """
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
+from swlb.config.check_rules import (
+    checks_ask_something,
+    checks_know_their_port,
+    checks_look_into_bodies_that_there_are,
+    checks_use_the_authority_they_name,
+    fail_open_has_a_check,
+    fast_intervals_are_fast,
+    programs_can_be_run,
+)
 from swlb.config.forward_rules import (
     direct_servers_are_neighbours,
     mss_is_of_tcp,
@@ -24,7 +34,6 @@ from swlb.config.passive_rules import (
     passive_takes_out_on_sure_evidence,
 )
 from swlb.config.service_rules import (
-    checks_know_their_port,
     l4_ports_of_a_vip_are_served_once,
     server_addresses_are_their_own,
     servers_and_vips_share_families,
@@ -233,6 +242,12 @@ RULES = (
     Rule(servers_are_few_enough),
     Rule(services_are_few_enough),
     Rule(checks_know_their_port, ("services",)),
+    Rule(checks_look_into_bodies_that_there_are),
+    Rule(checks_ask_something, ("services",)),
+    Rule(programs_can_be_run),
+    Rule(fast_intervals_are_fast, ("services",)),
+    Rule(fail_open_has_a_check, ("services",)),
+    Rule(checks_use_the_authority_they_name),
     Rule(passive_has_evidence),
     Rule(passive_has_a_check_to_ask, ("services",)),
     Rule(passive_takes_out_on_sure_evidence),

@@ -5,7 +5,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 
-from swlb.config.check_models import Check
+from swlb.config.check_models import CHECK_FORMS, Check, read_checks, read_named, read_need
+from swlb.config.check_values import read_percent
 from swlb.config.forms import Host, IdleTime, L4Port, Name, Reject, named
 from swlb.config.passive_models import Passive
 from swlb.config.values import (
@@ -73,7 +74,8 @@ class Service:
 
     So are `source_nat` and `mss`: what is left out is `auto` where `forward` has a use for it. An empty
     `source_pool` is the address of the segment towards the server. Without `on_down`, the policy: UDP and closing
-    TCP are rescheduled, established TCP is reset.
+    TCP are rescheduled, established TCP is reset. A server is up when `need` (all, any) of its `checks` say so; the
+    key `check` tells both. `fail_open` is a share: 0 is off.
     """
 
     name: str
@@ -97,7 +99,13 @@ class Service:
     mss: Annotated[str | int, PlainValidator(read_mss)] = ""
     gue: Gue = Gue()
     scheduler: Annotated[str, choice("rr")] = "rr"
-    check: Check | None = None
+    checks: Annotated[
+        tuple[Annotated[Check, BeforeValidator(read_named)], ...],
+        BeforeValidator(read_checks),
+        Field(validation_alias="check", description=CHECK_FORMS),
+    ] = ()
+    need: Annotated[str, PlainValidator(read_need), Field(validation_alias="check")] = "all"
+    fail_open: Annotated[float, PlainValidator(read_percent)] = 0.0
     passive: Passive | None = None
     servers: Annotated[
         dict[Name, Server], BeforeValidator(named), Field(description="a mapping of names to servers")

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from swlb.config.check_models import KEYS_OF_TYPE
 from swlb.config.models import Config, Server, Service
 from swlb.config.source import Finding, Path
 from swlb.config.values import Address, Network, PortRange
@@ -120,19 +119,6 @@ def services_are_few_enough(config: Config) -> Iterator[Finding]:
     """An index of 16 bits can name every service, and every VIP of each."""
     if len(config.services) > MAX_SERVICES:
         yield Finding(("services",), f"{len(config.services)} services", f"at most {MAX_SERVICES} services")
-
-
-def checks_know_their_port(config: Config) -> Iterator[Finding]:
-    """A check of one port has one to probe on every server."""
-    for service in config.services.values():
-        check, path = service.check, ("services", service.name, "check")
-        if check is None:
-            continue
-        has_range = service.port_first < service.port_last
-        without = [server.name for server in service.servers.values() if server.port is None]
-        if "port" in KEYS_OF_TYPE[check.type] and check.port is None and has_range and without:
-            found = f"no port to probe on server {without[0]}, because the service has many"
-            yield Finding(path, found, "a port of the check, or one of each server")
 
 
 def _vips(config: Config) -> Iterator[tuple[Path, Address]]:

@@ -65,12 +65,15 @@ def pools_have_every_family(config: Config) -> Iterator[Finding]:
 
 
 def sources_are_few_enough(config: Config) -> Iterator[Finding]:
-    """The addresses of all pools, and swlb's own that stand in for a pool, are as many as a worker can have."""
+    """The addresses of all pools, and swlb's own where they stand in for a pool, are as many as a worker can have."""
     listed = {address for _, pool in _pools(config) for address in pool}
     own = {own.ip for segment in config.segments.values() for own in segment.addresses}
-    if len(listed | own) > MAX_SOURCES and listed:
+    rewritten = any(service.source_nat != "never" and service.servers for service in config.services.values())
+    masqueraded = any(segment.masquerade != "off" for segment in config.segments.values())
+    if len(listed | own) > MAX_SOURCES and (rewritten or masqueraded):
         found = f"{len(listed)} addresses in pools, beside {len(own)} of segments"
-        yield Finding(("services",), found, f"at most {MAX_SOURCES} in all")
+        expected = f"at most {MAX_SOURCES} in all, because each may stand for clients; or source_nat never"
+        yield Finding(("services" if rewritten else "segments",), found, expected)
 
 
 def masquerade_has_somebody(config: Config) -> Iterator[Finding]:

@@ -11,7 +11,6 @@ from rich.text import Text
 
 from swlb.config import Check, Service
 from swlb.durations import duration_text
-from swlb.explain import worst_time_to_down
 from swlb.lab import Lab
 from swlb.lab.in_short import InShort, expect_in_short, in_short
 from swlb.lab.requests import (
@@ -27,6 +26,7 @@ from swlb.lab.requests import (
 )
 from swlb.lab.voice import Voice
 from swlb.lab.walk import show_walk, walk_of_attempt, walk_of_request
+from swlb.timing import bounds
 
 REQUESTS = 300
 REQUESTS_WHILE_OUT = 60
@@ -109,7 +109,7 @@ def shares(lab: Lab, say: Voice) -> None:
 def fail_over(lab: Lab, say: Voice) -> None:
     """A server whose program ended was taken out in time; nobody noticed; it came back to its share."""
     service = lab.config.services["web"]
-    assert service.check is not None
+    (check,) = service.checks
     name = list(service.servers)[1]
     host = lab.hosts[name]
     assert host.server is not None, "Host.http comes first"
@@ -118,8 +118,8 @@ def fail_over(lab: Lab, say: Voice) -> None:
     host.end(host.server)
     with say.waiting(f"waiting until swlb takes {name} out"):
         took = _event(lab, "server_down", service, name, since=moment) - moment
-    bound = worst_time_to_down(service.check)
-    say(Text.assemble("out after ", (f"{took:.2f} s", NUMBER), f"; at most {bound:.2f} s: {_rule(service.check)}"))
+    bound = bounds(check, "silent").detect_worst
+    say(Text.assemble("out after ", (f"{took:.2f} s", NUMBER), f"; at most {bound:.2f} s: {_rule(check)}"))
     if took > bound:
         raise Surprise(f"how long until {name} was out", seen=f"{took:.2f} s", expected=f"at most {bound:.2f} s")
     others = [other for other in service.servers if other != name]

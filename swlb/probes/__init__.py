@@ -13,7 +13,7 @@ from swlb.probes.reach import Way
 
 __all__ = ["Outcome", "Probe", "Target", "Way", "probe_of"]
 
-KINDS = ("tcp", "icmp")
+KINDS = ("tcp", "icmp", "http", "https", "tls", "udp", "dns", "script", "exec", "agent")
 
 
 class Probe(Protocol):

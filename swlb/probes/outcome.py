@@ -28,10 +28,15 @@ Address = IPv4Address | IPv6Address
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is probed: an address, and an l4_port where the kind of probe needs one."""
+    """What is probed: an address, and an l4_port where the kind of probe needs one.
+
+    The names are for programs; of a shared check they are of whom it was begun for, and the target is the same for all.
+    """
 
     address: Address
     l4_port: int | None = None
+    service: str = field(default="", compare=False)
+    server: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         if self.l4_port is None:
@@ -60,7 +65,8 @@ class Outcome:
     """How one probe ended: `detail` is a sentence for people, `duration_ms` what it took, a silent one included.
 
     `ok` is None where the probe says nothing of the server: an agent that is not there. `phases` are the
-    milliseconds of its steps by name (connect, tls, first_byte, body ...), in their order.
+    milliseconds of its steps by name (connect, tls, first_byte, body ...), in their order. `warning` is what will go
+    wrong before long though nothing has yet: a certificate that ends soon.
     """
 
     ok: bool | None
@@ -69,6 +75,7 @@ class Outcome:
     duration_ms: float
     phases: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     report: Report | None = None
+    warning: str = ""
 
 
 class Stopwatch:

@@ -8,20 +8,25 @@ import asyncio
 import errno
 import os
 import socket
-from collections.abc import Coroutine
+import time
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pyroute2 import AsyncIPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
+from swlb.health import LATE_S
 from swlb.probes.outcome import Address, Outcome, Stopwatch, Target
 
 Result = TypeVar("Result")
+Option = tuple[int, int, int | bytes]  # of a socket: level, name, value
 
 # From linux/in.h and linux/neighbour.h; Python's socket module has no names for them.
 IP_BIND_ADDRESS_NO_PORT = 24
 NUD_INCOMPLETE = 0x01
+NUD_BELIEVED = 0x02 | 0x04 | 0x08  # reachable, stale, delay
+NUD_PROBE = 0x10
 NUD_FAILED = 0x20
 
 REFUSED = frozenset({errno.ECONNREFUSED, errno.ECONNRESET})
@@ -55,11 +60,16 @@ def opened(address: Address, kind: int, protocol: int = 0, *, way: Way) -> socke
     return sock
 
 
-async def connected(target: Target, way: Way) -> socket.socket:
-    """A TCP connection to the target; the caller closes it. OSError says why there is none."""
+async def connected(target: Target, way: Way, *, options: Iterable[Option] = ()) -> socket.socket:
+    """A TCP connection to the target, with those options from before SYN on; the caller closes it.
+
+    OSError says why there is none.
+    """
     assert target.l4_port is not None, "a probe over TCP needs an l4_port"
     sock = opened(target.address, socket.SOCK_STREAM, way=way)
     try:
+        for option in options:
+            sock.setsockopt(*option)
         await asyncio.get_running_loop().sock_connect(sock, (str(target.address), target.l4_port))
     except BaseException:
         sock.close()
@@ -71,11 +81,17 @@ async def within(response: float, steps: Coroutine[Any, Any, Result]) -> Result:
     """What the steps returned, or TimeoutError after `response` seconds; they have ended either way.
 
     Not asyncio.timeout: after a stall of this process longer than `response` it cancels steps whose answer has long
-    arrived, and every server would fail a probe for our own lateness. asyncio.wait lets them see the answer first.
+    arrived, and every server would fail a probe for our own lateness. asyncio.wait lets them see the answer first,
+    and where more than one step was left to do, or this process's own switch had yet to carry it, they have once more
+    as long as the stall, `response` at most.
     """
     task = asyncio.ensure_future(steps)
     try:
+        over_at = time.monotonic() + response
         done, _ = await asyncio.wait({task}, timeout=response)
+        late = time.monotonic() - over_at
+        if not done and late > LATE_S:
+            done, _ = await asyncio.wait({task}, timeout=min(late, response))
         if not done:
             raise TimeoutError
         return task.result()
@@ -84,14 +100,19 @@ async def within(response: float, steps: Coroutine[Any, Any, Result]) -> Result:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def failed(error: OSError, target: Target, way: Way, *, silent: str, watch: Stopwatch) -> Outcome:
-    """The Outcome of a probe that ended in an error; of TimeoutError it is `silent`, unless nobody is there at all."""
+async def failed(
+    error: OSError, target: Target, way: Way, *, silent: str, watch: Stopwatch, awaited: str = "answer"
+) -> Outcome:
+    """The Outcome of a probe that ended in an error; of TimeoutError it is `silent`, unless nobody is there at all.
+
+    `awaited` is what did not come then.
+    """
     took_ms = watch.ms
     if isinstance(error, TimeoutError):
         hop = await _unresolved_hop(target.address, way.device)
         if hop is not None:
             return _no_neighbour(hop, target, took_ms)
-        return Outcome(False, silent, f"no answer from {target} within {took_ms:.0f} ms", took_ms, watch.phases)
+        return Outcome(False, silent, f"no {awaited} from {target} within {took_ms:.0f} ms", took_ms, watch.phases)
     if error.errno in REFUSED:
         return Outcome(False, "L4CON", f"connection refused by {target} after {took_ms:.1f} ms", took_ms)
     reason = os.strerror(error.errno) if error.errno else str(error)
@@ -116,7 +137,8 @@ async def _unresolved_hop(address: Address, device: str | None) -> str | None:
     """The neighbour on the way to `address` whose MAC the kernel cannot find out; None when that is not the matter.
 
     The neighbour table is asked and not the socket's error, because the kernel's own report takes three seconds, and
-    loops back through `lo`, where it misses most kinds of socket that are bound to a device.
+    loops back through `lo`, where it misses most kinds of socket that are bound to a device. A MAC that the kernel
+    knows it would believe for up to a minute; it is made to ask again, so that a host that is gone is soon known to be.
     """
     query: dict[str, str | int] = {"dst": str(address)}
     try:
@@ -126,6 +148,8 @@ async def _unresolved_hop(address: Address, device: str | None) -> str | None:
             route = (await netlink.route("get", **query))[0]
             hop = route.get("gateway") or str(address)
             neighbour = (await netlink.neigh("get", dst=hop, ifindex=route.get("oif")))[0]
+            if neighbour["state"] & NUD_BELIEVED:
+                await netlink.neigh("change", dst=hop, ifindex=route.get("oif"), state=NUD_PROBE)
     except (OSError, NetlinkError, IndexError):
         return None
     return hop if neighbour["state"] & (NUD_INCOMPLETE | NUD_FAILED) else None

@@ -32,7 +32,7 @@ def test_the_large_configuration_is_accepted_and_has_as_many_checked_servers_as_
     servers = [server.address for service in config.services.values() for server in service.servers.values()]
     assert len(config.services) == 100
     assert len(servers) == len(set(servers)) == 1000
-    assert {service.check.type for service in config.services.values() if service.check} == {"tcp"}
+    assert {check.type for service in config.services.values() for check in service.checks} == {"tcp"}
 
 
 def test_workers_are_named_only_when_there_are_several() -> None:

@@ -19,7 +19,11 @@ def swlb(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def begin(*words: str) -> subprocess.Popen[str]:
-    return subprocess.Popen([*SWLB, *words], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    """swlb with these words, open to the signals that stop it: tests begun in the background have it ignore some."""
+    pipe = subprocess.PIPE
+    # env resets them before Python looks at what it was given.
+    command = ["env", "--default-signal=INT,HUP,TERM", *SWLB, *words]
+    return subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True)
 
 
 def left_of(name: str) -> dict[str, list[str]]:

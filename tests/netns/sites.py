@@ -135,6 +135,5 @@ def connected(at: Site, family: int, vip: str) -> Iterator[tuple[socket.socket, 
 
 def check_of(swlb: Swlb) -> Check:
     """The check of service web as swlb understands it."""
-    check = parse(swlb.file.read_text(), file=str(swlb.file)).services["web"].check
-    assert check is not None
+    (check,) = parse(swlb.file.read_text(), file=str(swlb.file)).services["web"].checks
     return check

@@ -9,7 +9,7 @@ import pytest
 from netns.running import wait_until
 from netns.sites import WEB_PORT, Routed, Transparent, check_of, serving, site
 from netns.traffic import connect, get, http_server, shares
-from swlb.explain import worst_time_to_down
+from swlb.timing import bounds
 
 pytestmark = pytest.mark.root
 
@@ -31,7 +31,7 @@ def one_can_stop(shape, make_netns, directory, change=lambda config: None):
 
 def wait_down_in_time(at, *servers: str) -> None:
     """The servers are down within what `swlb check` promises."""
-    promised = worst_time_to_down(check_of(at.swlb))
+    promised = bounds(check_of(at.swlb), "silent").detect_worst
     assert at.swlb.wait_operational("down", *servers, within=promised + SLACK_S + 5) < promised + SLACK_S
 
 

@@ -17,6 +17,9 @@ class Rules(NamedTuple):
     dead_interval: float = 10.0
     rise: int = 2
     initial: str = "checking"
+    fast_interval: float | None = None
+    jitter: float = 0.0
+    hold_down: float = 0.0
 
 
 class Probe(NamedTuple):
@@ -24,11 +27,11 @@ class Probe(NamedTuple):
 
     began: float
     ended: float
-    ok: bool
+    ok: bool | None
 
 
 class Change(NamedTuple):
-    """The operational state from `moment` on; probes[counts_from] is the first that counts for the next change."""
+    """The operational state from `moment` on; decided(probes)[counts_from] is the first that counts for the next."""
 
     moment: float
     state: str
@@ -40,7 +43,10 @@ def changes(rules: Rules, probes: list[Probe], until: float) -> list[Change]:
     found = [Change(0.0, rules.initial, 0)]
     while True:
         last = found[-1]
-        candidates = [change for change in _next_changes(rules, probes, last) if change.moment <= until]
+        held_until = last.moment + rules.hold_down if len(found) > 1 else 0.0
+        candidates = [
+            change for change in _next_changes(rules, decided(probes), last, held_until) if change.moment <= until
+        ]
         if not candidates:
             return found
         found.append(min(candidates))
@@ -49,24 +55,41 @@ def changes(rules: Rules, probes: list[Probe], until: float) -> list[Change]:
 def next_start(rules: Rules, probes: list[Probe], until: float) -> float:
     """When the probe after the last one of the list starts, as far as can be known at `until`."""
     last, now = probes[-1], changes(rules, probes, until)[-1]
-    if now.state == "down":
+    counted = decided(probes)[now.counts_from :]
+    moves = now.state != "checking" and bool(counted) and counted[-1].ok != (now.state == "up")
+    fast = rules.fast_interval if moves else None
+    interval = rules.interval if fast is None else fast
+    if now.state == "down" and fast is None:
         return max(last.ended + rules.dead_interval, now.moment)
-    start = last.began + rules.interval
+    start = last.began + interval
     while start < last.ended:
-        start += rules.interval
-    return start
+        start += interval
+    return max(start, now.moment)
 
 
-def _next_changes(rules: Rules, probes: list[Probe], last: Change) -> list[Change]:
+def decided(probes: list[Probe]) -> list[Probe]:
+    """Those that say something of the server."""
+    return [probe for probe in probes if probe.ok is not None]
+
+
+def _next_changes(rules: Rules, probes: list[Probe], last: Change, held_until: float) -> list[Change]:
     counted = list(range(last.counts_from, len(probes)))
     if last.state == "checking":
         return [Change(probes[i].ended, "up" if probes[i].ok else "down", i + 1) for i in counted[:1]]
-    if last.state == "down":
-        ends = _ends_of_runs(probes, counted, ok=True, length=rules.rise)
-        return [Change(probes[i].ended, "up", i + 1) for i in ends]
-    ends = _ends_of_runs(probes, counted, ok=False, length=rules.retries)
-    by_retries = [Change(probes[i].ended, "down", i + 1) for i in ends]
-    return by_retries + [change for i in counted for change in _timed_out(rules, probes, counted, i)]
+    ok, length = (True, rules.rise) if last.state == "down" else (False, rules.retries)
+    due = [(i, probes[i].ended) for i in _ends_of_runs(probes, counted, ok=ok, length=length)]
+    if last.state == "up":
+        due += [(i, moment) for i in counted for moment in _timed_out(rules, probes, counted, i)]
+    return [change for i, moment in due for change in _carried_out(probes, i, max(moment, held_until), ok=ok)]
+
+
+def _carried_out(probes: list[Probe], decisive: int, moment: float, *, ok: bool) -> list[Change]:
+    """The change that probes[decisive] brought about and that was put off until `moment`; none if it was averted."""
+    later = range(decisive + 1, len(probes))
+    if any(probes[i].ok != ok and probes[i].ended < moment for i in later):
+        return []
+    unended = [i for i in later if probes[i].ended >= moment]
+    return [Change(moment, "up" if ok else "down", min(unended, default=len(probes)))]
 
 
 def _ends_of_runs(probes: list[Probe], counted: list[int], *, ok: bool, length: int) -> list[int]:
@@ -75,14 +98,9 @@ def _ends_of_runs(probes: list[Probe], counted: list[int], *, ok: bool, length: 
     return [i for i, run in runs.items() if run[0] in counted and all(probes[j].ok == ok for j in run)]
 
 
-def _timed_out(rules: Rules, probes: list[Probe], counted: list[int], first: int) -> list[Change]:
-    """The change to down by timeout if `first` is the first of some failures and none has succeeded in time."""
+def _timed_out(rules: Rules, probes: list[Probe], counted: list[int], first: int) -> list[float]:
+    """The moment of the timeout if `first` is the first of some failures."""
     starts_failures = not probes[first].ok and (first - 1 not in counted or probes[first - 1].ok)
     if rules.timeout is None or not starts_failures:
         return []
-    moment = max(probes[first].began + rules.timeout, probes[first].ended)
-    later = [i for i in counted if i > first]
-    if any(probes[i].ok and probes[i].ended < moment for i in later):
-        return []
-    unended = [i for i in later if probes[i].ended >= moment]
-    return [Change(moment, "down", min(unended, default=len(probes)))]
+    return [max(probes[first].began + rules.timeout, probes[first].ended)]
