@@ -101,7 +101,7 @@ class Traffic:
         if (watched := self._watched.get(key[:2])) is None or not watched.passive.suspect:
             return
         statuses = self._balancer.statuses(key[:2])
-        if all(status.history and status.history[-1].outcome.ok for status in statuses.values()):
+        if all(status.history and status.history[-1].outcome.ok is not False for status in statuses.values()):
             watched.passive.suspect = False
         elif outcome.ok is False and key[2] in statuses:
             self._probe_soon(key, statuses[key[2]])
