@@ -12,8 +12,10 @@ from ipaddress import ip_address
 import pytest
 
 from swlb import __version__
+from swlb.config import Check
 from swlb.config.check_values import read_pattern
 from swlb.probes import Outcome, Target
+from swlb.probes.http import request_of
 from tests.http_servers import CONTENT, FAILING, JUDGED, OK, Case, dripping, no_end, status
 from tests.probing import ask
 from tests.raw_server import asked, outcome_of, saying, serving, silent
@@ -100,6 +102,21 @@ def test_a_request_is_as_the_check_says(stdlib_server):
     assert headers["Host"] == "example.org:81"
     assert (headers["user-agent"], headers["X-Probe"], headers["Content-Length"]) == ("probe", "a b", "0")
     assert "User-Agent" not in headers
+
+
+@pytest.mark.parametrize(
+    ("kind", "address", "l4_port", "host"),
+    [
+        ("http", "10.0.2.11", 80, "10.0.2.11"),
+        ("http", "10.0.2.11", 443, "10.0.2.11:443"),
+        ("https", "10.0.2.11", 443, "10.0.2.11"),
+        ("https", "fd00:2::11", 443, "[fd00:2::11]"),
+        ("http", "fd00:2::11", 8080, "[fd00:2::11]:8080"),
+    ],
+)
+def test_the_port_that_goes_without_saying_is_not_said(kind, address, l4_port, host):
+    request = request_of(Check(type=kind), Target(ip_address(address), l4_port))
+    assert f"\r\nHost: {host}\r\n".encode() in request
 
 
 def test_head_is_answered_without_a_body(stdlib_server):
