@@ -79,6 +79,7 @@ BECAUSE = "As in the lab routed: what servers say changes who is asked, not how.
 PROGRAMS = Path(__file__).with_suffix("")
 SERVERS = ("web1", "web2", "web3")
 STEADY_S = 0.5  # of load before and after each restart
+PAUSE_S = 0.5  # after a server was killed
 PATIENCE_S = 20.0  # for what takes a second or two
 
 
@@ -117,15 +118,19 @@ def build(lab: Lab) -> None:
 
 def run(lab: Lab, say: Voice) -> InShort:
     """Every server is restarted and nobody notices; one is killed, and somebody does; the walk of one request."""
-    say.heading("Eight clients ask all the time, over IPv4 and IPv6, four of them over connections they keep")
+    say.heading("Eight clients ask all the time, four of them over connections they keep")
     with load(lab) as answers:
         restarts = [restart(lab, say, name) for name in SERVERS]
     show(say, restarts, answers)
+    say.paragraph(
+        "A server's row is about the requests from the moment it was told to end until swlb used it again: it ended "
+        "so long after it was told, and was back so long after that."
+    )
     expect("requests that failed", [answer.who for answer in answers if answer.failed], [])
     say.heading("What web1 has said meanwhile")
     for line in lab.log_of(lab.hosts["web1"]).read_text().splitlines():
         say(line)
-    say.heading("For the difference: web2 is killed without a word, and started again at once")
+    say.heading(f"For the difference: web2 is killed, and started again {PAUSE_S:g} s later")
     with load(lab) as answers:
         killed = [restart(lab, say, "web2", kill=True)]
     show(say, killed, answers)
@@ -153,6 +158,7 @@ def restart(lab: Lab, say: Voice, name: str, *, kill: bool = False) -> Restart:
         code = old.wait(PATIENCE_S)
         ended = time.monotonic()
         host.end(old)
+        time.sleep(PAUSE_S if kill else 0.0)
         serve(lab, name)
         lab.wait(lambda: takes_sessions(lab, name), f"{name} is in use again", PATIENCE_S)
     in_use = time.monotonic()
@@ -184,14 +190,14 @@ def load(lab: Lab) -> Iterator[list[Answer]]:
 
 
 def show(say: Voice, restarts: list[Restart], answers: list[Answer]) -> None:
-    """A row for each restart, of the requests from its beginning until the server was in use again, and one for all."""
+    """A row for each restart, about the requests from its beginning until its server was in use again; one for all."""
     rows = []
     for one in restarts:
         meanwhile = [answer for answer in answers if one.began <= answer.began < one.in_use]
         took = (f"{one.ended - one.began:.2f} s", f"{one.in_use - one.ended:.2f} s")
         rows.append([one.server, *figures(meanwhile), *took])
-    rows.append(["all the time", *figures(answers), "", ""])
-    columns = ("", "requests", "failed", *SERVERS, "longest", "ended after", "used again")
+    rows.append(["in all", *figures(answers), "", ""])
+    columns = ("", "requests", "failed", *SERVERS, "longest", "ended", "back")
     say.table(columns, rows, right=columns[1:])
 
 
