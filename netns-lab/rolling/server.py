@@ -16,8 +16,9 @@ NAME = f"{sys.argv[1]}\n"
 WORK_S = 0.005  # what a request takes
 IDLE_S = 5.0  # a client that keeps a connection and says nothing for so long has no use for it
 STOP_S = 30.0
+GRACE_S = 2.0  # the lab's swlb asks every 200 ms
 
-agent = Agent(port=9999)
+agent = Agent(port=9999, grace=GRACE_S)
 
 
 async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
