@@ -160,7 +160,8 @@ class Lab:
     def log_of(self, host: Host) -> Path:
         """Where a program in the host may write what it says; gone with the lab."""
         path = record.DIRECTORY / f"{self.name}.{host.name}.log"
-        self._record.will_have_file(path)
+        if str(path) not in self._record.files:
+            self._record.will_have_file(path)
         return path
 
     def all_serve(self) -> bool:

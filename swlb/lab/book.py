@@ -29,6 +29,7 @@ ORDER = (
     "gue",
     "hairpin",
     "mixed",
+    "rolling",
 )
 
 

@@ -78,7 +78,7 @@ class Host:
         self.gateways = gateways
         self.is_bridge = False
         self.places: list[Place] = []
-        self.server: Popen[Any] | None = None  # what `http` started last
+        self.server: Popen[Any] | None = None  # what `serve` started last
         self._record = record
         self._children: dict[int, tuple[Popen[Any], Process]] = {}
 
@@ -119,12 +119,16 @@ class Host:
     def http(self, l4_port: int) -> Popen[Any]:
         """A small HTTP server, of both families, that answers everybody with the host's name; it listens now."""
         command = (sys.executable, "-I", HTTP_PROGRAM, "serve", self.name, str(l4_port))
-        self.server = child = self.popen(*command, stdout=PIPE, stderr=STDOUT)
+        return self.serve(f"HTTP server on port {l4_port}", *command, stderr=STDOUT)
+
+    def serve(self, what: str, *command: str | Path, **options: Any) -> Popen[Any]:
+        """A server that has said "listening"; nobody reads what else it says there. `options` are those of Popen."""
+        self.server = child = self.popen(*command, stdout=PIPE, **options)
         assert child.stdout is not None
         with child.stdout as output:
             first = output.readline()
             if first != b"listening\n":
-                raise SwlbError(f"{self.name}: no HTTP server on port {l4_port}: {(first + output.read()).decode()}")
+                raise SwlbError(f"{self.name}: no {what}: {(first + output.read()).decode()}")
         return child
 
     def ip(self, words: str) -> None:

@@ -17,7 +17,8 @@ from swlb.lab.voice import Cell, Voice
 CHANGED = "bold yellow"
 SYN, ACK, RST = dpkt.tcp.TH_SYN, dpkt.tcp.TH_ACK, dpkt.tcp.TH_RST
 HANDSHAKE = {"SYN": (SYN,), "SYN-ACK": (SYN | ACK,), "RST": (RST, RST | ACK)}
-HTTP = {"request": b"GET ", "reply": b"HTTP/1.1 200"}
+# Not what health checks of a lab say: they ask for another path, and hear 204.
+HTTP = {"request": b"GET / ", "reply": b"HTTP/1.1 200"}
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,12 @@
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from swlb.lab import record as lab_record
+from swlb.lab.in_short import COLUMNS
 from swlb.namespaces import namespaces
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -16,6 +19,38 @@ A_MINUTE = 60
 
 def swlb(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*SWLB, *words], cwd=ROOT, capture_output=True, text=True, timeout=A_MINUTE, check=False)
+
+
+@dataclass(frozen=True)
+class Told:
+    """What `swlb lab run` of a lab printed."""
+
+    lab: str
+    text: str
+
+    @property
+    def lines(self) -> list[str]:
+        return self.text.splitlines()
+
+    @property
+    def in_short(self) -> dict[str, str]:
+        """Names and values below the heading "In short"; a value goes on where a line has no name."""
+        values: dict[str, str] = {}
+        for line in self.text.partition("\nIn short\n")[2].partition("\n\n")[0].splitlines():
+            name = next((name for name in COLUMNS.values() if line.startswith(f"  {name} ")), None)
+            if name:
+                last, values[name] = name, line.removeprefix(f"  {name}").strip()
+            else:
+                values[last] += f" {line.strip()}"
+        return values
+
+
+@cache
+def told_by(lab: str) -> Told:
+    """The lab is run once, whoever asks."""
+    done = swlb("lab", "run", lab, "--as", NAME)
+    assert (done.returncode, done.stderr) == (0, "")
+    return Told(lab, done.stdout)
 
 
 def begin(*words: str) -> subprocess.Popen[str]:

@@ -1,55 +1,23 @@
 """The labs of netns-lab, run as a person runs them."""
 
 import re
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
 
-from netns.lab_runs import A_MINUTE, NAME, NOTHING, ROOT, left_of, swlb
+from netns.lab_runs import A_MINUTE, NAME, NOTHING, ROOT, Told, left_of, told_by
 from swlb.bypass import WAYS_OUT, WHAT_HAPPENS
 from swlb.cli import cli
 from swlb.errors import SwlbError
 from swlb.lab.book import lab_names, load_lab
-from swlb.lab.in_short import COLUMNS, head_of_table, row_of
+from swlb.lab.in_short import head_of_table, row_of
 from swlb.lab.proof import one_request
 from swlb.lab.requests import Surprise, request, url_of
 from swlb.lab.voice import silent_voice
 from swlb.lab.walk import walk_of_attempt
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("tidied_lab")]
-
-
-@dataclass(frozen=True)
-class Told:
-    """What `swlb lab run` of a lab printed."""
-
-    lab: str
-    text: str
-
-    @property
-    def lines(self) -> list[str]:
-        return self.text.splitlines()
-
-    @property
-    def in_short(self) -> dict[str, str]:
-        """Names and values below the heading "In short"; a value goes on where a line has no name."""
-        values: dict[str, str] = {}
-        for line in self.text.partition("\nIn short\n")[2].partition("\n\n")[0].splitlines():
-            name = next((name for name in COLUMNS.values() if line.startswith(f"  {name} ")), None)
-            if name:
-                last, values[name] = name, line.removeprefix(f"  {name}").strip()
-            else:
-                values[last] += f" {line.strip()}"
-        return values
-
-
-@cache
-def told_by(lab: str) -> Told:
-    done = swlb("lab", "run", lab, "--as", NAME)
-    assert (done.returncode, done.stderr) == (0, "")
-    return Told(lab, done.stdout)
 
 
 @pytest.fixture(params=lab_names())
