@@ -1,0 +1,32 @@
+"""Every kind of check, every sickness of a server, in every mode: what swlb says of it, and whether the server serves.
+
+One swlb a mode. All servers are well, then all have their sickness at once, then all recover.
+"""
+
+import pytest
+
+from netns.clinic import clinic
+from netns.modes import MODES
+from netns.sicknesses import HERE
+
+pytestmark = pytest.mark.root
+
+MODES_OF_CHECKS = [mode for mode in MODES if mode.name in ("routed", "one-arm", "dsr", "ipip")]
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    return {}
+
+
+@pytest.mark.parametrize("mode", MODES_OF_CHECKS, ids=lambda mode: mode.name)
+def test_every_sickness_is_called_by_its_name_and_every_recovery_is_seen(mode, make_netns, tmp_path, certificates):
+    with clinic(mode, make_netns, tmp_path, certificates) as at:
+        at.expect(lambda row: row.when_well if row in HERE else row.when_ill)
+        at.here.set({row.name: row.sickness for row in HERE})
+        at.expect(lambda row: row.when_ill)
+        at.here.set({row.name: "healthy" for row in HERE})
+        with at.appeared():
+            at.expect(lambda row: row.when_well)
+        unmoved = {row.name for row in HERE if row.state == "up"}
+        assert unmoved.isdisjoint(event["service"] for event in at.swlb.events("server_down"))
