@@ -179,7 +179,7 @@ class Server:
     async def _attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.asked.append(time.monotonic())
         talk = Talk(reader, writer, self._sickness)
-        with suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        with suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, asyncio.CancelledError):
             await self._converse(talk)
         writer.transport.abort() if self._is_endless(talk) else writer.close()
 
@@ -255,8 +255,9 @@ async def carry_out(order: str, what: Any, servers: dict[str, Server]) -> object
         return servers[what].asked
     if order == "serve":
         for each in what:
-            servers[each.pop("name")] = server = Server(**each)
-            await server.fall("healthy")
+            name = each.pop("name")
+            servers[name] = Server(**each)
+            await servers[name].fall("healthy")
         return True
     for name, sickness in what.items():
         await servers[name].fall(sickness)

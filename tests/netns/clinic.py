@@ -106,7 +106,7 @@ def services_of(mode: Mode, ground: Ground, directory: Path, certificates: Certi
 def check_of(row: Row, directory: Path, certificates: Certificates) -> dict[str, Any]:
     check = {**CHECKS[row.kind], **TIMERS}
     if row.kind in ("https", "tls"):
-        check["ca"] = certificates["ca"]
+        check["ca"] = certificates["good"]
     if row.kind == "exec":
         check["command"] = ["/bin/sh", str(script_of(directory, row.name))]
     return check

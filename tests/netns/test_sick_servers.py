@@ -7,7 +7,8 @@ import pytest
 
 from netns.clinic import clinic
 from netns.modes import MODES
-from netns.sicknesses import HERE
+from netns.sick import make_certificates
+from netns.sicknesses import HERE, NAME
 
 pytestmark = pytest.mark.root
 
@@ -16,7 +17,7 @@ MODES_OF_CHECKS = [mode for mode in MODES if mode.name in ("routed", "one-arm", 
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory):
-    return {}
+    return make_certificates(tmp_path_factory.mktemp("certificates"), NAME)
 
 
 @pytest.mark.parametrize("mode", MODES_OF_CHECKS, ids=lambda mode: mode.name)
