@@ -30,6 +30,8 @@ from pathlib import Path
 from netns.running import STOP_S, Host, inside
 
 PROGRAM = Path(__file__).with_name("ailing.py")
+# Kernels tell a sender about once a second that a port is closed; whoever probes several such ports would hear of few.
+UNLIMITED_ERRORS = ("net/ipv4/icmp_ratelimit=0", "net/ipv6/icmp/ratelimit=0")
 ECHO_KNOBS = ("net/ipv4/icmp_echo_ignore_all", "net/ipv6/icmp/echo_ignore_all")
 EXEC_SCRIPTS = {"healthy": "exit 0", "wrong-status": "echo worn out; exit 3", "half-dead": "exec sleep 60"}
 
@@ -74,12 +76,16 @@ class Ward:
 
     def serve(self) -> None:
         """All are healthy from now on."""
+        self._set_knobs(*UNLIMITED_ERRORS)
         of_process = [server for server in self._servers.values() if server.kind not in ("icmp", "exec")]
         self._ask(serve=[asdict(server) for server in of_process])
         self.set({server.name: "healthy" for server in self._servers.values() if server.kind in ("icmp", "exec")})
 
     def _answer_echoes(self, answers: bool) -> None:
-        done = self._host.run("sysctl", "-qw", *(f"{knob}={int(not answers)}" for knob in ECHO_KNOBS))
+        self._set_knobs(*(f"{knob}={int(not answers)}" for knob in ECHO_KNOBS))
+
+    def _set_knobs(self, *settings: str) -> None:
+        done = self._host.run("sysctl", "-qw", *settings)
         assert done.returncode == 0, done.stderr
 
     def _ask(self, **order: object) -> list[float]:
