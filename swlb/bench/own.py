@@ -94,4 +94,5 @@ OWN_DRIVERS = (
         _figure("resident", "resident memory, idle", "MiB"),
         _figure("idle_alone", "idle CPU, one core", "%")), measure_rest),
     _checks("tcp"),
+    _checks("http"),
 )
