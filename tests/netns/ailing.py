@@ -29,7 +29,8 @@ import dns.message
 import dns.rcode
 import dns.rrset
 
-SLOW_S = 3.0  # longer than any probe waits
+# How long until it answers: later than anybody waits; so late that a probe is in flight most of the time.
+DELAYS_S = {"slow": 3.0, "late": 0.15}
 DRIP_S = 1.0
 GIBI, CHUNK = 1 << 30, bytes(1 << 16)
 SO_ATTACH_FILTER, SO_DETACH_FILTER = 26, 27  # asm-generic/socket.h
@@ -45,6 +46,7 @@ GARBAGE = b"\x00\xfe\r\n\r\n: such a thing was never specified \xff" * 20
 PAGES = {
     "healthy": page("200 OK", "all is ok"),
     "slow": page("200 OK", "all is ok"),
+    "late": page("200 OK", "all is ok"),
     "expired": page("200 OK", "all is ok"),
     "wrong-status": page("503 Service Unavailable", "all is ok"),
     "wrong-content": page("200 OK", "all is lost"),
@@ -67,8 +69,8 @@ class Talk:
         self.reader, self.writer, self.sickness = reader, writer, sickness
 
     async def say(self, words: bytes) -> None:
-        if self.sickness == "slow":
-            await asyncio.sleep(SLOW_S)
+        if self.sickness in DELAYS_S:
+            await asyncio.sleep(DELAYS_S[self.sickness])
         self.writer.write(words)
         await self.writer.drain()
 
@@ -204,8 +206,7 @@ class Server:
         if self._sickness == "silent":
             return
         words = DATAGRAM_KINDS[self.kind](data, self._sickness)
-        later = SLOW_S if self._sickness == "slow" else 0.0
-        asyncio.get_running_loop().call_later(later, transport.sendto, words, sender)
+        asyncio.get_running_loop().call_later(DELAYS_S.get(self._sickness, 0.0), transport.sendto, words, sender)
 
 
 class Replier(asyncio.DatagramProtocol):

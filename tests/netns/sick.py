@@ -8,6 +8,7 @@
 | half-dead | it accepts connections and never says a word |
 | closing | it accepts connections and closes them |
 | slow | it answers as it should, but later than anybody waits |
+| late | its HTTP answer is as it should be and comes in time, 150 ms after the request |
 | wrong-status | it says that it is not well |
 | wrong-content | what it says is not what was asked for |
 | garbage | what it says is no protocol |

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from statistics import median
 
 import pytest
@@ -141,3 +142,38 @@ def test_detection_and_recovery_take_as_long_as_is_promised(make_netns, tmp_path
             of = bounds(services[kind].check, kind)
             judge("down,", kind, failed, downs, of.detect_best, of.detect_worst, late_down)
             judge("up,", kind, recovered, ups, of.recover_best, of.recover_worst, lateness.worst_s)
+
+
+FLIP_S, FLIPS, HOLD_DOWN_S = 0.4, 10, 1.5
+NERVOUS = {"type": "tcp", "interval": "100ms", "response": "1s", "retries": 1, "dead_interval": "100ms", "rise": 1}
+
+
+def test_a_server_that_flaps_changes_its_state_no_faster_than_hold_down_allows(make_netns, tmp_path):
+    server = Server("flapping", "tcp", [Routed.hosts(lambda: "")["web1"].ipv4], 9001)
+
+    def change(config):
+        config["services"] = {
+            name: {"vip": Routed.vips[4], "port": port, "check": {**NERVOUS, **more},
+                   "servers": {"one": {"address": server.addresses[0], "port": server.port}}}
+            for name, port, more in (("free", 80, {}), ("held", 81, {"hold_down": f"{HOLD_DOWN_S}s"}))
+        }  # fmt: skip
+
+    with site(Routed, make_netns, tmp_path, change=change) as at, ward(at["web1"], [server], tmp_path) as ill:
+        at.swlb.wait_operational("up", within=15)
+        since = time.time()
+        for sickness in ("refusing", "healthy") * (FLIPS // 2):
+            ill.set({"flapping": sickness})
+            time.sleep(FLIP_S)
+        at.swlb.wait_operational("up", within=15)
+        free, held = (changes(at.swlb, service, since) for service in ("free", "held"))
+        print(f"{FLIPS} flips, changes without hold_down: {len(free)}, with: {len(held)}")
+        assert len(free) > len(held)
+        assert 0 < len(held) <= FLIPS * FLIP_S / HOLD_DOWN_S + 2
+        # The clock of events may be set while this runs, by very little.
+        assert all(now - before > HOLD_DOWN_S - READING_S for before, now in pairwise(held))
+
+
+def changes(swlb: Swlb, service: str, since: float) -> list[float]:
+    """When the state of the service's server changed."""
+    events = [*swlb.events("server_down"), *swlb.events("server_up")]
+    return sorted(event["time"] for event in events if event["service"] == service and event["time"] > since)

@@ -8,11 +8,16 @@ import pytest
 from netns.clinic import clinic
 from netns.modes import MODES
 from netns.sick import make_certificates
-from netns.sicknesses import HERE, NAME
+from netns.sicknesses import CHECKS, HERE, NAME, ROWS
+from swlb.probes import KINDS
 
 pytestmark = pytest.mark.root
 
 MODES_OF_CHECKS = [mode for mode in MODES if mode.name in ("routed", "one-arm", "dsr", "ipip")]
+
+
+def test_every_kind_of_check_is_in_the_table():
+    assert {CHECKS[row.kind]["type"] for row in ROWS} == set(KINDS)
 
 
 @pytest.fixture(scope="module")
