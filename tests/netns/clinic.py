@@ -19,7 +19,14 @@ PATIENCE_S = 20.0
 PORTS = {row.name: port for port, row in enumerate(ROWS, 9001)}
 
 State = tuple[str, str]  # the last probe's verdict, and the operational state
-Certificates = Mapping[str, str]  # PEM files
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """PEM files: of an authority, and of what servers have of it, `good` and `expired`."""
+
+    ca: str
+    servers: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -105,7 +112,7 @@ def services_of(mode: Mode, ground: Ground, directory: Path, certificates: Certi
 def check_of(row: Row, directory: Path, certificates: Certificates) -> dict[str, Any]:
     check = {**CHECKS[row.kind], **TIMERS}
     if row.kind in ("https", "tls"):
-        check["ca"] = certificates["good"]
+        check["ca"] = certificates.ca
     if row.kind == "exec":
         check["command"] = ["/bin/sh", str(script_of(directory, row.name))]
     return check
@@ -117,6 +124,6 @@ def servers_of(rows: Sequence[Row], mode: Mode, ground: Ground, certificates: Ce
     return [
         Server(row.name, SPOKEN_BY.get(row.kind, row.kind),
                [*(host_of(row, ground).address(family) for family in mode.families()), *vips],
-               PORTS[row.name], certificates)
+               PORTS[row.name], certificates.servers)
         for row in rows
     ]  # fmt: skip

@@ -126,19 +126,3 @@ def write_script(path: Path, sickness: str) -> None:
     fresh = path.with_suffix(".new")
     fresh.write_text(EXEC_SCRIPTS[sickness] + "\n")
     os.replace(fresh, path)
-
-
-def make_certificates(directory: Path, name: str) -> dict[str, str]:
-    """PEM files with key: a `good` certificate of that name, which is its own authority, and the same `expired`."""
-    key, good, expired = (directory / f"{what}.pem" for what in ("key", "good", "expired"))
-    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
-            "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}", "-keyout", key, "-out", good)  # fmt: skip
-    openssl("x509", "-in", good, "-signkey", key, "-days", "-1", "-out", expired)
-    for certificate in (good, expired):
-        certificate.write_text(certificate.read_text() + key.read_text())
-    return {"good": str(good), "expired": str(expired)}
-
-
-def openssl(*words: str | Path) -> None:
-    done = subprocess.run(["openssl", *words], check=False, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr

@@ -5,11 +5,11 @@ One swlb a mode. All servers are well, then all have their sickness at once, the
 
 import pytest
 
-from netns.clinic import clinic
+from netns.clinic import Certificates, clinic
 from netns.modes import MODES
-from netns.sick import make_certificates
 from netns.sicknesses import CHECKS, HERE, NAME, ROWS
 from swlb.probes import KINDS
+from tests.pki import Pki
 
 pytestmark = pytest.mark.root
 
@@ -22,7 +22,12 @@ def test_every_kind_of_check_is_in_the_table():
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory):
-    return make_certificates(tmp_path_factory.mktemp("certificates"), NAME)
+    pki = Pki(tmp_path_factory.mktemp("pki"))
+    files = {}
+    for what, days in (("good", 90), ("expired", -1)):
+        pki.server(NAME, days=days)
+        files[what] = pki.last
+    return Certificates(pki.ca, files)
 
 
 @pytest.mark.parametrize("mode", MODES_OF_CHECKS, ids=lambda mode: mode.name)
