@@ -57,6 +57,11 @@ class Ward:
         self._directory = directory
         self._process = process
 
+    @property
+    def pid(self) -> int:
+        """Of the process that most of them are in."""
+        return self._process.pid
+
     def set(self, sicknesses: Mapping[str, str]) -> float:
         """Each of them has its sickness; the moment (Unix seconds) from which that is true."""
         of_process = {}
