@@ -120,7 +120,8 @@ def test_detection_and_recovery_take_as_long_as_is_promised(make_netns, tmp_path
         recovered = fall(ill, dict.fromkeys(KINDS, "healthy"))
         ups = told(at.swlb, "server_up", since, len(servers))
         for kind in KINDS:
-            of = bounds(services[kind].check, kind)
+            (check,) = services[kind].checks
+            of = bounds(check, kind)
             judge("down,", kind, failed, downs, of.detect_best, of.detect_worst)
             judge("up,", kind, recovered, ups, of.recover_best, of.recover_worst)
 
