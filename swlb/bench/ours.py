@@ -2,7 +2,8 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from .commands import run
 from .peer import (
@@ -22,6 +23,7 @@ from .servers import PACKETS_PORT, TCP_PORTS
 from .topology import POLL_S, End, Process, Topology, address_device
 
 READY = "ready"
+LARGE_PORT = 8080  # of all servers of a large configuration
 Configuration = dict[str, object]
 
 
@@ -77,17 +79,18 @@ def switch(client: str, server: str) -> Configuration:
     }
 
 
-def large(client: str, server: str, *, services: int, servers: int) -> Configuration:
-    """A router with many services, each with a VIP of its own and as many servers of its own, all checked by TCP."""
+def large(client: str, server: str, *, services: int, servers: int,
+          check: Mapping[str, object] = MappingProxyType({"type": "tcp"})) -> Configuration:
+    """A router with many services, each with a VIP of its own and as many servers of its own, all checked."""
     def servers_of(service: int) -> Configuration:
-        return {f"s{n}": {"address": f"10.2.{service}.{n}", "port": 8080} for n in range(1, servers + 1)}
+        return {f"s{n}": {"address": f"10.2.{service}.{n}", "port": LARGE_PORT} for n in range(1, servers + 1)}
 
     return {
         "mode": "routed",
         "ports": _ports(client, server),
         "segments": {"outside": {"ports": ["client"], "addresses": ["10.1.255.254/16"]},
                      "inside": {"ports": ["server"], "addresses": ["10.2.255.254/16"]}},
-        "services": {f"web{n}": {"vip": f"10.1.0.{n}", "port": 80, "check": {"type": "tcp"}, "servers": servers_of(n)}
+        "services": {f"web{n}": {"vip": f"10.1.0.{n}", "port": 80, "check": dict(check), "servers": servers_of(n)}
                      for n in range(1, services + 1)},
     }
 

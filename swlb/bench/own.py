@@ -5,7 +5,11 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
+from .checks import SERVERS as CHECKED_SERVERS
+from .checks import SERVICES as CHECKED_SERVICES
+from .checks import measure_checks
 from .commands import Unavailable, run
 from .figure import Figure, Reading
 from .idle import IDLE_S, SETTLE_S
@@ -71,6 +75,13 @@ def _figure(key: str, title: str, unit: str) -> Figure:
     return Figure(key, title, unit, higher_is_better=False, compared=False, own=True)
 
 
+def _checks(kind: str) -> OwnDriver:
+    title = f"{CHECKED_SERVICES * CHECKED_SERVERS} checks a second, {kind}"
+    return OwnDriver(title, (_figure(f"checks_{kind}_cpu", f"{title}: Python, one core", "%"),
+                             _figure(f"checks_{kind}_late", f"{title}: p99 late", "ms")),
+                     partial(measure_checks, kind=kind))
+
+
 OWN_DRIVERS = (
     OwnDriver("a million sessions", (
         _figure("session_bytes", "IPv4 session, with a million of them", "bytes"),
@@ -82,4 +93,6 @@ OWN_DRIVERS = (
     OwnDriver("at rest", (
         _figure("resident", "resident memory, idle", "MiB"),
         _figure("idle_alone", "idle CPU, one core", "%")), measure_rest),
+    _checks("tcp"),
+    _checks("http"),
 )

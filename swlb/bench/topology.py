@@ -76,6 +76,11 @@ class Process:
         stats = (Path(f"/proc/{pid}/stat").read_text(encoding="utf-8") for pid in self.pids())
         return sum(map(cpu_ticks, stats)) / os.sysconf("SC_CLK_TCK")
 
+    def first_thread_cpu_seconds(self) -> float:
+        """The same of its first thread alone: in swlb, everything but the workers."""
+        pid = self._popen.pid
+        return cpu_ticks(Path(f"/proc/{pid}/task/{pid}/stat").read_text(encoding="utf-8")) / os.sysconf("SC_CLK_TCK")
+
     def resident_bytes(self) -> int:
         """The memory that the process and its children have touched and not given back."""
         texts = (Path(f"/proc/{pid}/status").read_text(encoding="utf-8") for pid in self.pids())

@@ -109,8 +109,8 @@ ON_ONE_SWITCH = (
 MODES = (*BEFORE_A_LINK, *ON_ONE_SWITCH)
 
 
-def config_of(mode: Mode, ground: Ground) -> dict[str, Any]:
-    """The configuration of the mode on its ground."""
+def services_of(mode: Mode, ground: Ground) -> dict[str, Any]:
+    """The three services, of all servers of the ground."""
 
     def servers(port: int) -> dict[str, Any]:
         of_port = {} if mode.is_direct else {"port": mode.port(port)}
@@ -120,19 +120,25 @@ def config_of(mode: Mode, ground: Ground) -> dict[str, Any]:
             for host in ground.servers
         }
 
-    segments = {name: dict(segment) for name, segment in ground.segments.items()}
-    segments[next(reversed(segments))] |= mode.inside
     vip = list(ground.vips.values())
     web, echo, bulk = ({"vip": vip, "port": port, "servers": servers(port), **mode.service}
                        for port in (WEB, ECHO, BULK))  # fmt: skip
-    return {
+    return {"web": {**web, "check": CHECK}, "echo": {**echo, "protocol": "udp"}, "bulk": bulk}
+
+
+def config_of(mode: Mode, ground: Ground, services: Mapping[str, Any]) -> str:
+    """The configuration of the mode on its ground with these services; JSON is YAML."""
+    segments = {name: dict(segment) for name, segment in ground.segments.items()}
+    segments[next(reversed(segments))] |= mode.inside
+    config = {
         **mode.top,
         "limits": {"sessions": 10_000},
         "ports": dict(ground.ports),
         "segments": segments,
         "routes": list(ground.routes),
-        "services": {"web": {**web, "check": CHECK}, "echo": {**echo, "protocol": "udp"}, "bulk": bulk},
+        "services": services,
     }
+    return json.dumps(config, indent=1)
 
 
 @dataclass(frozen=True)
@@ -167,7 +173,7 @@ class Standing:
 def standing(mode: Mode, make: Make, directory: Path, *, options: Sequence[str] = ()) -> Iterator[Standing]:
     """Within the block swlb runs in the mode and its servers are set up for it; nobody serves yet."""
     ground = mode.lay(make)
-    config = json.dumps(config_of(mode, ground), indent=1)
+    config = config_of(mode, ground, services_of(mode, ground))
     stations = [*ground.hosts.values(), *(door for door in ground.doors if door.switch)]
     with (
         running(config, netns=ground.own, directory=directory, hosts=stations, options=options) as swlb,

@@ -14,13 +14,13 @@ from netns.unpacking import unpacked_by_the_kernel
 
 @contextmanager
 def settled(file: Path, servers: Sequence[Host], *, unpacks: str = "") -> Iterator[None]:
-    """Within the block every server has what it needs. What tunnels bring is unpacked by `decap` or by the `kernel`."""
+    """Within the block these servers have what they need. What tunnels bring is unpacked by `decap` or the `kernel`."""
     said = cli("doctor", str(file), "--json")
     assert said.returncode == 0, said.stderr
     with ExitStack() as stack:
         for patient in json.loads(said.stdout):
-            (host,) = (host for host in servers if patient["address"] in (host.ipv4, host.ipv6))
-            for step in patient["steps"]:
+            host = next((host for host in servers if patient["address"] in (host.ipv4, host.ipv6)), None)
+            for step in patient["steps"] if host else ():
                 if not step["instead"]:
                     run(host, step["commands"])
                 elif unpacks == "decap":
