@@ -10,16 +10,14 @@ from swlb.bypass import notice
 from swlb.checks import Checks, CheckStatus, Key
 from swlb.clock import Clock
 from swlb.config import Config, Service
-from swlb.config.check_models import KEYS_OF_TYPE
-from swlb.config.ways import segment_towards
 from swlb.errors import SwlbError
 from swlb.events import Events
 from swlb.health import Transition
-from swlb.probes import Target, Way
+from swlb.paths import Paths, Towards
+from swlb.probes import Way
 from swlb.servers import ServerState, read_order
 
 NO_CHECK = "no check"
-Towards = tuple[str, int]  # the name of a segment, and an IP version
 BYPASS_GAP_S = 60.0  # a client asks again and again
 
 
@@ -50,7 +48,7 @@ class Balancer:
         self.events = events
         self.servers: dict[Key, ServerState] = {}
         self._clock = clock
-        self._ways = ways
+        self._paths = Paths(config, built, ways)
         self._bypass_told: dict[Key, float] = {}
         self._checks = Checks(clock, on_transition=self._on_transition, on_probe=lambda _key, _outcome: None)
         for service in config.services.values():
@@ -112,18 +110,8 @@ class Balancer:
     def _start_check(self, state: ServerState, *, position: tuple[int, int], initial: str | None = None) -> None:
         check = state.service.check
         assert check is not None
-        towards = segment_towards(self.config, state.config.address)
-        assert towards is not None, "the configuration's check has let a server through that cannot be reached"
-        has_port = "port" in KEYS_OF_TYPE[check.type]
-        l4_port = (check.port or state.config.port or state.service.port_first) if has_port else None
-        self._checks.start(
-            state.key,
-            check,
-            Target(state.config.address, l4_port),
-            self._ways[towards.name, state.config.address.version],
-            initial=initial,
-            position=position,
-        )
+        target, way = self._paths.of(state.service, state.config, check)
+        self._checks.start(state.key, check, target, way, initial=initial, position=position)
 
     def hear_of_bypass(self, index: int, client: Address) -> None:
         """A client of the server of that index asked again and was never answered: told where the server counts as up.

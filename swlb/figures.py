@@ -93,7 +93,8 @@ def session_slices(run: Running) -> Iterator[list[Row]]:
     """The same, in lists of which each takes a few milliseconds: there may be a million."""
     states = {state.index: state for state in run.balancer.servers.values()}
     for rows in run.built.workers.session_slices():
-        yield [_session(row, states[row[4]]) for row in rows]
+        # The others are of probes through VIPs, with the doubles of servers.
+        yield [_session(row, states[row[4]]) for row in rows if row[4] in states]
     yield [_flow(row) for row in run.built.workers.flows()]
 
 
@@ -207,6 +208,7 @@ def health(run: Running) -> list[Row]:
                 "service": service,
                 "server": server,
                 "type": state.service.check.type,
+                "via": state.service.check.via,
                 "operational": status.operational,
                 "reason": status.reason,
                 "since_s": round(run.clock.now() - status.since, 3),

@@ -20,7 +20,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
               "tx_dropped", "moves"),
     "drops": ("reason", "frames", "meaning"),
     "events": ("time", "kind", "text"),
-    "health": ("service", "server", "type", "operational", "check_status", "check_duration_ms", "against",
+    "health": ("service", "server", "type", "via", "operational", "check_status", "check_duration_ms", "against",
                "next_probe_s", "detail"),
     "timeouts": ("name", "seconds"),
     "tunnels": ("tunnel", "outer", "inner", "packets", "bytes"),

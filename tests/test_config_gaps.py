@@ -40,8 +40,6 @@ CASES = [
          '17: services.web.check.type: found "exec", not built yet; expected tcp or icmp'),
     Case("a check of type agent", "type: tcp", "type: agent",
          '17: services.web.check.type: found "agent", not built yet; expected tcp or icmp'),
-    Case("a check of the VIP", "type: tcp", "type: tcp, via: vip",
-         '17: services.web.check.via: found "vip", not built yet; expected server'),
     Case("a half-open check", "type: tcp", "type: tcp, half_open: true",
          "17: services.web.check.half_open: found true, not built yet; expected the key left out"),
     Case("a backup server", "port: 8080}", "port: 8080, backup: true}",

@@ -41,6 +41,8 @@ KEYS_OF_TYPE: dict[str, tuple[str, ...]] = {
     "agent": ("port", "send"),
 }
 TYPES = tuple(KEYS_OF_TYPE)
+# What a check speaks to a port; the others ask none, or leave that to a program.
+PROTOCOL_OF_TYPE = {kind: "udp" if kind in ("udp", "dns") else "tcp" for kind in TYPES if kind not in ("icmp", "exec")}
 KEYS_OF_SOME = frozenset(key for keys in KEYS_OF_TYPE.values() for key in keys)
 
 
@@ -62,14 +64,16 @@ def _one_key_each(steps: tuple[Step, ...]) -> tuple[Step, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """How a service's servers are probed. Without `port`, the server's own. Durations in seconds.
+    """How a service's servers are probed. Without `port`, the server's own, or the VIP's. Durations in seconds.
 
+    `via` is whom a probe is addressed to: the server, or the VIP and forced to the server. Its service fills in which
+    where it is left out.
     An agent speaks for its server: one word of it is enough, so `retries` and `rise` are 1 where they are left out.
     """
 
     type: Annotated[str, choice(*TYPES)] = "tcp"
     port: L4Port | None = None
-    via: Annotated[str, choice("server", "vip")] = "server"
+    via: Annotated[str, choice("server", "vip")] = ""
     initial: Annotated[str, choice("up", "down", "checking")] = "checking"
     interval: ProbeTime = 2.0
     response: ProbeTime = 1.0

@@ -45,7 +45,6 @@ NOT_BUILT = (
     Gap("services.*.persistence", LEFT_OUT),
     Gap("services.*.check.type", "tcp or icmp", _any_of("http", "https", "tls", "udp", "dns", "script")),
     Gap("services.*.check.type", "tcp or icmp", _any_of("exec", "agent")),
-    Gap("services.*.check.via", "server", _any_of("vip")),
     Gap("services.*.check.half_open", LEFT_OUT),
     Gap("services.*.servers.*.backup", LEFT_OUT),
     Gap("services.*.servers.*.max_connections", LEFT_OUT),

@@ -1,11 +1,11 @@
 """A service as values: what clients reach, the servers behind it, and how packets get to them and back."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 
-from swlb.config.check_models import Check
+from swlb.config.check_models import PROTOCOL_OF_TYPE, Check
 from swlb.config.forms import Host, IdleTime, L4Port, Name, Reject, named
 from swlb.config.values import (
     Address,
@@ -110,6 +110,9 @@ class Service:
         mss = self.mss or ("auto" if self.is_tunnel and self.protocol == "tcp" else "off")
         object.__setattr__(self, "source_nat", source_nat)
         object.__setattr__(self, "mss", mss)
+        if self.check is not None and not self.check.via:
+            through_vip = self.is_direct and self.check.type != "agent" and not self.why_not_through_vip(self.check)
+            object.__setattr__(self, "check", replace(self.check, via="vip" if through_vip else "server"))
 
     @property
     def port_first(self) -> int:
@@ -130,6 +133,31 @@ class Service:
     def is_tunnel(self) -> bool:
         """Whether packets reach the servers inside other packets."""
         return self.forward in TUNNELS
+
+    @property
+    def is_probed_through_vip(self) -> bool:
+        """Whether probes of its servers go to the VIP."""
+        return self.check is not None and self.check.via == "vip"
+
+    def vip_port(self, check: Check) -> int | None:
+        """The port of the VIP that the check asks; None where a service of many ports leaves that open."""
+        return check.port or (self.port_first if self.port_first == self.port_last else None)
+
+    def why_not_through_vip(self, check: Check) -> str:
+        """Why such a check cannot ask the VIP, in words; '' where it can."""
+        protocol = PROTOCOL_OF_TYPE.get(check.type)
+        if check.type == "icmp":
+            return "swlb itself answers an echo to a VIP"
+        if protocol is None:
+            return f"a check of type {check.type} sends nothing itself"
+        if protocol != self.protocol:
+            return f"a check of type {check.type} speaks {protocol}, and the VIP's service is {self.protocol}"
+        port = self.vip_port(check)
+        if port is None:
+            return "the VIP has many ports: the check's `port` says which"
+        if not self.port_first <= port <= self.port_last:
+            return f"port {port} of the VIP is not this service's"
+        return ""
 
     def outer_len(self, server: Server) -> int:
         """Bytes that are put in front of a packet on its way to the server."""

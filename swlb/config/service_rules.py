@@ -110,10 +110,12 @@ def servers_and_vips_share_families(config: Config) -> Iterator[Finding]:
 
 
 def servers_are_few_enough(config: Config) -> Iterator[Finding]:
-    """An index of 16 bits can name every server."""
+    """An index of 16 bits can name every server, and the double of each that is probed through its VIP."""
     count = sum(1 for _ in _servers(config))
-    if count > MAX_SERVERS:
-        yield Finding(("services",), f"{count} servers", f"at most {MAX_SERVERS} servers in all services")
+    doubles = sum(service.is_probed_through_vip for service, _ in _servers(config))
+    if count + doubles > MAX_SERVERS:
+        twice = f", {doubles} of which count twice as they are checked via vip" if doubles else ""
+        yield Finding(("services",), f"{count} servers{twice}", f"at most {MAX_SERVERS} servers in all services")
 
 
 def services_are_few_enough(config: Config) -> Iterator[Finding]:
@@ -123,10 +125,14 @@ def services_are_few_enough(config: Config) -> Iterator[Finding]:
 
 
 def checks_know_their_port(config: Config) -> Iterator[Finding]:
-    """A check of one port has one to probe on every server."""
+    """A check of one port has one to probe on every server, or one of the VIP that is the service's."""
     for service in config.services.values():
         check, path = service.check, ("services", service.name, "check")
         if check is None:
+            continue
+        if check.via == "vip":
+            if why := service.why_not_through_vip(check):
+                yield Finding((*path, "via"), "vip", f"server, because {why}")
             continue
         has_range = service.port_first < service.port_last
         without = [server.name for server in service.servers.values() if server.port is None]

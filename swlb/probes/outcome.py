@@ -28,15 +28,21 @@ Address = IPv4Address | IPv6Address
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is probed: an address, and an l4_port where the kind of probe needs one."""
+    """What is probed: an address, and an l4_port where the kind of probe needs one.
+
+    `server` is whom packets are forced to when the address is a VIP, and `advice` what to look at when it is silent.
+    """
 
     address: Address
     l4_port: int | None = None
+    server: Address | None = None
+    advice: str = ""
 
     def __str__(self) -> str:
-        if self.l4_port is None:
-            return str(self.address)
-        return f"[{self.address}]:{self.l4_port}" if self.address.version == 6 else f"{self.address}:{self.l4_port}"
+        at = str(self.address)
+        if self.l4_port is not None:
+            at = f"[{at}]:{self.l4_port}" if self.address.version == 6 else f"{at}:{self.l4_port}"
+        return at if self.server is None else f"{at} on server {self.server}"
 
 
 @dataclass(frozen=True, slots=True)
