@@ -109,7 +109,7 @@ def _service(config: Config, service: Service) -> list[str]:
         lines += _wrapped(f"no server: every client is {refusal}", INDENT)
     for heading, words in journey(config, service):
         lines += _wrapped(f"{heading}: {words}", INDENT)
-    lines += _wrapped(_check(service.check), INDENT)
+    lines += _wrapped(_check(service), INDENT)
     return lines + _wrapped(_on_down(service), INDENT)
 
 
@@ -118,10 +118,13 @@ def _server(server: Server) -> tuple[str, ...]:
     return ("server", server.name, _at(server.address, server.port), weight)
 
 
-def _check(check: Check | None) -> str:
+def _check(service: Service) -> str:
+    check = service.check
     if check is None:
         return "no check: servers always count as up."
     port = f" to port {check.port}" if check.port else ""
+    if check.via == "vip":
+        port = f" through the VIP, port {service.vip_port(check)}, forced to each server,"
     return (
         f"check {check.type}{port} every {duration_text(check.interval)}, answered within "
         f"{duration_text(check.response)}. Down after {counted(check.retries, 'failure')} in a row, or "

@@ -144,8 +144,10 @@ def _traps(config: Config, service: Service) -> Iterator[str]:
         yield warning(clients)
     if not service.is_direct:
         return
-    if service.check is not None:
-        yield "the check asks the server's own address: what serves must listen there, too, and not on the VIP alone."
+    if service.check is not None and service.check.via == "server":
+        why = service.why_not_through_vip(service.check)
+        asks = "the check asks the server's own address" + (f", as {why}" if why else "")
+        yield f"{asks}: what serves must listen there, too, and a server that lacks the VIP counts as up."
     homes = [segment_of_vip(config, vip) for vip in service.vips]
     open_homes = dict.fromkeys(home.name for home in homes if home is not None and not home.vip_guard)
     for name in open_homes:
