@@ -16,7 +16,7 @@ from pyroute2 import AsyncIPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from swlb.probes.outcome import Address, Outcome, Stopwatch, Target
-from swlb.probes.pins import Pin, PinnedSocket
+from swlb.probes.pins import IP_PROTOCOLS, Pin, PinnedSocket
 
 Result = TypeVar("Result")
 
@@ -49,10 +49,11 @@ class Way:
 def opened(address: Address, kind: int, protocol: int = 0, *, way: Way) -> socket.socket:
     """A non-blocking socket towards `address`, bound to the device and the source where the way names them.
 
-    To be closed by its own close(), which gives a pinned port back.
+    Of TCP or UDP it has a pinned port where the way has a pin; to be closed by its own close(), which gives it back.
     """
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-    sock = (socket.socket if way.pin is None else PinnedSocket)(family, kind, protocol)
+    has_port = kind in IP_PROTOCOLS
+    sock = (socket.socket if way.pin is None or not has_port else PinnedSocket)(family, kind, protocol)
     try:
         sock.setblocking(False)
         if way.device is not None:

@@ -30,7 +30,8 @@ def of(modes: list[Mode]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("served", modes, indirect=True, ids=lambda mode: mode.name)
 
 
-ALL, ALL_DIRECT, UNPACKING = of([*STATED, *DIRECT]), of(DIRECT), of([mode for mode in DIRECT if mode.unpacks == "decap"])
+ALL, ALL_DIRECT = of([*STATED, *DIRECT]), of(DIRECT)
+UNPACKING = of([mode for mode in DIRECT if mode.unpacks == "decap"])
 
 
 @pytest.fixture(scope="module")
