@@ -124,7 +124,8 @@ def _check(service: Service) -> str:
         return "no check: servers always count as up."
     port = f" to port {check.port}" if check.port else ""
     if check.via == "vip":
-        port = f" through the VIP, port {service.vip_port(check)}, forced to each server,"
+        vips = "both VIPs" if service.is_tunnel and len(service.vips) > 1 else "the VIP"
+        port = f" through {vips}, port {service.vip_port(check)}, forced to each server,"
     return (
         f"check {check.type}{port} every {duration_text(check.interval)}, answered within "
         f"{duration_text(check.response)}. Down after {counted(check.retries, 'failure')} in a row, or "

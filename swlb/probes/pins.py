@@ -48,7 +48,7 @@ class Pins:
         """A port that nobody has, and no session either. OSError when all are in use or rest."""
         free = self._free[protocol]
         if not free or free[0][0] > self._now():
-            raise OSError(errno.EADDRNOTAVAIL, "every port for probes through VIPs is in use or rests")
+            raise OSError("all ports for probes through VIPs are in use or rest: probe fewer servers, or less often")
         return heapq.heappop(free)[1]
 
     def set(self, protocol: int, l4_port: int, double: int) -> None:
@@ -95,13 +95,22 @@ class Pin:
 
 
 class PinnedSocket(socket.socket):
-    """A socket whose port is pinned until it is closed."""
+    """A socket whose port is pinned until it is closed, or handed on: what it is for has begun by then."""
 
     unpin: Callable[[], None] | None = None
 
     def close(self) -> None:
-        """It is closed, and its port is free for others."""
+        """It is closed, and its port is given back."""
         super().close()
+        self._give_back()
+
+    def detach(self) -> int:
+        """The descriptor, which is somebody else's now; the port is given back."""
+        descriptor = super().detach()
+        self._give_back()
+        return descriptor
+
+    def _give_back(self) -> None:
         unpin, self.unpin = self.unpin, None
         if unpin is not None:
             unpin()
