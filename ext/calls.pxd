@@ -113,7 +113,8 @@ cdef inline void call_flush_neighbours(worker_t *worker, void *argument) noexcep
 cdef inline void call_find_neighbour(worker_t *worker, void *argument) noexcept nogil:
     """The state of the neighbour on segment `index` whose address is source; N_FREE when it is not known."""
     cdef request_t *request = <request_t *>argument
-    cdef const neighbour_t *entry = neighbour_find(&worker.tables.neighbours, request.index, (<const ip_t *>request.source)[0])
+    cdef const neighbour_t *entry = neighbour_find(&worker.tables.neighbours, request.index,
+                                                   (<const ip_t *>request.source)[0])
     request.n = entry.state if entry is not NULL else <int>N_FREE
 
 

@@ -19,8 +19,9 @@ from posix.unistd cimport read, write
 
 from ext.address cimport ip_is_v4, ip_load, ip_store, ip_t
 from ext.assembly cimport address_add, plan_t, port_add, segment_add, sizes_t, worker_free, worker_new
-from ext.calls cimport (ANY, call_announce, call_copy, call_find_neighbour, call_flush_fdb, call_flush_neighbours, call_flush_sessions,
-                        call_list_sessions, call_set_port, call_set_server, call_stop, request_t, row_t)
+from ext.calls cimport (ANY, call_announce, call_copy, call_find_neighbour, call_flush_fdb,
+                        call_flush_neighbours, call_flush_sessions, call_list_sessions, call_set_port, call_set_server,
+                        call_stop, request_t, row_t)
 from ext.forward.source cimport servers_ask
 from ext.frame cimport FRAME_LEN, NO_PORT, NO_SEGMENT, VNET_LEN
 from ext.hash cimport key_t
@@ -119,7 +120,7 @@ cdef class Mailboxes:
 
 
 cdef class Pins:
-    """For which server's double each l4_port of swlb's own is (ext/tables/pin.pxd), for all workers that were given it."""
+    """For which server's double each l4_port of swlb's own is (ext/tables/pin.pxd), for all workers that have it."""
 
     cdef pins_t *pins
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
@@ -19,7 +19,7 @@ from tests.probing import probed
 
 TCP, UDP = 6, 17
 LOOPBACK = {4: ip_address("127.0.0.1"), 6: ip_address("::1")}
-PORTS = range(50000, 50008)
+PORTS = range(20000, 20008)  # which the kernel gives to nobody of its own accord
 FAMILIES = pytest.mark.parametrize("family", [4, 6])
 KINDS = pytest.mark.parametrize(("kind", "protocol"), [(socket.SOCK_STREAM, TCP), (socket.SOCK_DGRAM, UDP)])
 
@@ -102,6 +102,9 @@ def test_one_check_s_long_rest_is_not_another_s():
 def test_a_port_that_another_program_has_is_passed_over(kind, protocol):
     bench = Bench()
     with closing(socket.socket(socket.AF_INET, kind)) as other:
+        if kind == socket.SOCK_STREAM:
+            # An earlier test's connection may not be forgotten.
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.bind((str(LOOPBACK[4]), PORTS[0]))
         if kind == socket.SOCK_STREAM:
             other.listen()
@@ -162,38 +165,33 @@ def test_a_probe_that_is_refused_or_cancelled_keeps_no_pin(family):
     assert bench.pinned() == {}
 
 
+@contextmanager
+def deaf_server():
+    """The port of one whose queue is full, so that it answers nobody."""
+    with ExitStack() as stack:
+        server = stack.enter_context(closing(socket.create_server(("127.0.0.1", 0), backlog=0)))
+        for _ in range(4):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(server.getsockname())
+        yield server.getsockname()[1]
+
+
 def test_a_silent_server_is_said_to_be_one_of_the_vip_with_what_to_look_at():
-    bench = Bench()
-    server = ip_address("10.0.2.11")
-    target = Target(LOOPBACK[4], 80, server=server, advice="; look there")
-    with closing(socket.create_server(("127.0.0.1", 0), backlog=0)) as full, closing(socket.socket()) as filler:
-        # A full queue answers nobody.
-        fillers = [socket.socket() for _ in range(3)]
-        for sock in (filler, *fillers):
-            sock.setblocking(False)
-            sock.connect_ex(full.getsockname())
-        target = Target(LOOPBACK[4], full.getsockname()[1], server=server, advice="; look there")
-        outcome = probed(probe_of("tcp")(Check(response=0.2), target, bench.way(4)))
-        for sock in fillers:
-            sock.close()
+    with deaf_server() as port:
+        target = Target(LOOPBACK[4], port, server=ip_address("10.0.2.11"), advice="; look there")
+        outcome = probed(probe_of("tcp")(Check(response=0.2), target, Bench().way(4)))
     assert outcome.status == "L4TOUT"
-    assert outcome.detail.startswith(f"no answer from 127.0.0.1:{target.l4_port} on server 10.0.2.11 within 2")
+    assert outcome.detail.startswith(f"no answer from 127.0.0.1:{port} on server 10.0.2.11 within 2")
     assert outcome.detail.endswith(" ms; look there")
 
 
 def test_a_server_that_does_not_answer_swlb_is_named():
-    bench = Bench()
-    pin = Pin(bench.pins, 7, idle_s=3.0, lost_hop=lambda: ip_address("10.0.2.11"))
-    target = Target(LOOPBACK[4], 1, server=ip_address("10.0.2.11"))
-    with closing(socket.create_server(("127.0.0.1", 0), backlog=0)) as full:
-        fillers = [socket.socket() for _ in range(4)]
-        for sock in fillers:
-            sock.setblocking(False)
-            sock.connect_ex(full.getsockname())
-        target = Target(LOOPBACK[4], full.getsockname()[1], server=ip_address("10.0.2.11"))
-        outcome = probed(probe_of("tcp")(Check(response=0.2), target, Way(source=LOOPBACK[4], pin=pin)))
-        for sock in fillers:
-            sock.close()
+    lost = ip_address("10.0.2.11")
+    pin = Pin(Bench().pins, 7, idle_s=3.0, lost_hop=lambda: lost)
+    with deaf_server() as port:
+        way = Way(source=LOOPBACK[4], pin=pin)
+        outcome = probed(probe_of("tcp")(Check(response=0.2), Target(LOOPBACK[4], port, server=lost), way))
     assert outcome.status == "L2TOUT"
     assert outcome.detail.startswith("10.0.2.11 did not answer ARP")
 

@@ -164,7 +164,7 @@ cdef inline server_t *choose(tables_t *tables, const frame_t *frame, service_t *
 
 cdef inline server_t *pinned(tables_t *tables, const frame_t *frame, const service_t *service, int family,
                              bint *standing_in, uint32_t now_ms) noexcept nogil:
-    """The double of the server that a probe of swlb's own is for, whatever state that is in; NULL for all other packets.
+    """The double of the server that a probe of swlb's own is for, in whatever state; NULL for all other packets.
 
     standing_in says whether another address of swlb's own is to stand for the probe's there, as it would for a client.
     """
