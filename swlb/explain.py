@@ -123,7 +123,7 @@ def _check(service: Service) -> str:
     if check is None:
         return "no check: servers always count as up."
     port = f" to port {check.port}" if check.port else ""
-    if check.via == "vip":
+    if service.via(check) == "vip":
         vips = "both VIPs" if service.is_tunnel and len(service.vips) > 1 else "the VIP"
         port = f" through {vips}, port {service.vip_port(check)}, forced to each server,"
     return (

@@ -208,7 +208,7 @@ def health(run: Running) -> list[Row]:
                 "service": service,
                 "server": server,
                 "type": state.service.check.type,
-                "via": state.service.check.via,
+                "via": state.service.via(state.service.check),
                 "operational": status.operational,
                 "reason": status.reason,
                 "since_s": round(run.clock.now() - status.since, 3),

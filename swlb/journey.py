@@ -144,7 +144,7 @@ def _traps(config: Config, service: Service) -> Iterator[str]:
         yield warning(clients)
     if not service.is_direct:
         return
-    if service.check is not None and service.check.via == "server":
+    if service.check is not None and not service.is_probed_through_vip:
         why = service.why_not_through_vip(service.check)
         asks = "the check asks the server's own address" + (f", as {why}" if why else "")
         yield f"{asks}: what serves must listen there, too, and a server that lacks the VIP counts as up."

@@ -37,7 +37,7 @@ class Paths:
 
     def of(self, service: Service, server: Server, check: Check) -> tuple[Target, Way]:
         """What a probe of the server is to ask, and its way; with `also` a second VIP of the server."""
-        if check.via == "vip":
+        if service.via(check) == "vip":
             (target, way), *others = (self._through(service, server, check, vip) for vip in vips_of(service, server))
             return target, replace(way, also=others[0] if others else None)
         towards = segment_towards(self._config, server.address)

@@ -7,7 +7,8 @@ from tests.config_text import BASE, DIRECT, Case, changed, problems, problems_of
 
 
 def via(text: str, service: str = "web") -> str:
-    return parse(text, file="lab.yaml").services[service].check.via
+    found = parse(text, file="lab.yaml").services[service]
+    return found.via(found.check)
 
 
 def direct(check: str, **replaced: str) -> str:

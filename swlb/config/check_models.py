@@ -66,8 +66,8 @@ def _one_key_each(steps: tuple[Step, ...]) -> tuple[Step, ...]:
 class Check:
     """How a service's servers are probed. Without `port`, the server's own, or the VIP's. Durations in seconds.
 
-    `via` is whom a probe is addressed to: the server, or the VIP and forced to the server. Its service fills in which
-    where it is left out.
+    `via` is whom a probe is addressed to: the server, or the VIP and forced to the server. Where it is left out, the
+    service says which.
     An agent speaks for its server: one word of it is enough, so `retries` and `rise` are 1 where they are left out.
     """
 

@@ -1,6 +1,6 @@
 """A service as values: what clients reach, the servers behind it, and how packets get to them and back."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
@@ -110,9 +110,6 @@ class Service:
         mss = self.mss or ("auto" if self.is_tunnel and self.protocol == "tcp" else "off")
         object.__setattr__(self, "source_nat", source_nat)
         object.__setattr__(self, "mss", mss)
-        if self.check is not None and not self.check.via:
-            through_vip = self.is_direct and self.check.type != "agent" and not self.why_not_through_vip(self.check)
-            object.__setattr__(self, "check", replace(self.check, via="vip" if through_vip else "server"))
 
     @property
     def port_first(self) -> int:
@@ -137,7 +134,12 @@ class Service:
     @property
     def is_probed_through_vip(self) -> bool:
         """Whether probes of its servers go to the VIP."""
-        return self.check is not None and self.check.via == "vip"
+        return self.check is not None and self.via(self.check) == "vip"
+
+    def via(self, check: Check) -> str:
+        """Whom such a check asks: server or vip. Where servers have the VIP themselves, there, if it can be asked."""
+        through_vip = self.is_direct and check.type != "agent" and not self.why_not_through_vip(check)
+        return check.via or ("vip" if through_vip else "server")
 
     def vip_port(self, check: Check) -> int | None:
         """The port of the VIP that the check asks; None where a service of many ports leaves that open."""

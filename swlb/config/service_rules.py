@@ -130,7 +130,7 @@ def checks_know_their_port(config: Config) -> Iterator[Finding]:
         check, path = service.check, ("services", service.name, "check")
         if check is None:
             continue
-        if check.via == "vip":
+        if service.via(check) == "vip":
             if why := service.why_not_through_vip(check):
                 yield Finding((*path, "via"), "vip", f"server, because {why}")
             continue
