@@ -49,6 +49,21 @@ def test_through_the_vip_it_is_asked_from_the_segment_towards_it(name, vip, sour
     assert (way.pin.double, way.pin.double in built.servers.values()) == (built.doubles["web", name], False)
 
 
+def test_whom_swlb_has_asked_for_in_vain_is_known():
+    """Servers whose whereabouts matter are asked for at the start; those of tunnels when packets are."""
+    _, asked = of(VIA_VIP, "web2")
+    assert asked.pin.lost_hop() == ip_address("10.0.2.12")
+    _, not_asked = of(TUNNEL, "web2")
+    assert not_asked.pin.lost_hop() is None
+
+
+def test_of_a_server_behind_a_router_the_router_is_the_hop():
+    text = VIA_VIP.replace("10.0.2.12", "10.9.0.12").replace(
+        "services:", "routes: [{to: 10.9.0.0/24, via: 10.0.2.9}]\nservices:")
+    _, way = of(text, "web2")
+    assert way.pin.lost_hop() == ip_address("10.0.2.9")
+
+
 def test_through_a_tunnel_both_vips_are_asked():
     target, way = of(TUNNEL, "web1")
     other, also = way.also

@@ -8,7 +8,7 @@ from scapy.packet import Packet, Raw
 from .balanced import INSIDE, OUTSIDE, SERVER, VIP, Scene, ip, routed, transparent
 from .frames import TCP, Ether
 from .layout import DRAIN, MAINT, UP, Segment, Server, Service
-from .network import Network
+from .network import Network, address16
 from .tunnelled import GUE_PORT, WAYS, peel
 
 BOTH = pytest.mark.parametrize("family", [4, 6])
@@ -276,8 +276,12 @@ def assert_about(packet: Packet, family: int) -> None:
 def test_a_server_that_is_not_there_is_told_to_the_prober_in_the_vip_s_name(family, forward):
     scene = probed(family, forward=forward, greet=False, **({"server_port": 0} if forward == "dsr" else {}))
     scene.net.pin(PORT, 1)
+    hop = scene.net.segments["inside"], address16(scene.servers[1].addresses[0])
+    assert scene.net.worker.neighbour_state(*hop) == "FREE"
     probe(scene)
+    assert scene.net.worker.neighbour_state(*hop) == "INCOMPLETE"
     scene.net.wait(4.0)
+    assert scene.net.worker.neighbour_state(*hop) == "FAILED"
     packets = [packet for packet in told(scene.net) if packet.haslayer(IPerror if family == 4 else ICMPv6DestUnreach)]
     assert [(packet.src, packet.dst) for packet in packets] == [(scene.vip, OWN[family])]
     assert_about(packets[0], family)
