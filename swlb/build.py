@@ -13,10 +13,11 @@ from swlb._worker import Pins as PinTable
 from swlb._worker import Worker, link
 from swlb.addresses import packed, prefix_of_128
 from swlb.config import Config, Segment, Server, Service, Timeouts
+from swlb.config.check_models import PROBE_GRACE_S, PROBE_PORTS
 from swlb.config.service_models import SOURCE_PORTS
 from swlb.config.values import PortRange
 from swlb.config.ways import segment_of_vip, segment_towards
-from swlb.probes.pins import BLOCK, Pins
+from swlb.probes.pins import Pins
 from swlb.servers import READY_UP
 from swlb.sources import Pool, Pools, pools_of
 from swlb.workers import Workers
@@ -24,7 +25,6 @@ from swlb.workers import Workers
 NS = 1_000_000_000
 PROTOCOLS = {"tcp": 6, "udp": 17}
 LEAST_PORTS = 8192  # with fewer to stand for clients, these would wait for each other
-PROBE_GRACE_S = 2.0  # what a session of a probe may be idle beyond the time the probe may take: it is to be closed, too
 KERNEL_PORTS = PortRange(32768, 60999)  # Documentation/networking/ip-sysctl.rst: ip_local_port_range
 
 # ext/tables/service.pxd
@@ -171,8 +171,11 @@ def _add_doubles(worker: Worker, config: Config, built: Built) -> None:
 
 
 def probe_ports(kernel_ports: PortRange) -> range:
-    """The ports by which probes through VIPs leave: the last of the kernel's, which stand for no client."""
-    return range(max(kernel_ports.first, kernel_ports.last + 1 - BLOCK), kernel_ports.last + 1)
+    """The ports by which probes through VIPs leave: the last of the kernel's, which stand for no client.
+
+    The kernel gives none of them away while its own side of a closed connection lives (60 s), so it is to have others.
+    """
+    return range(max(kernel_ports.first, kernel_ports.last + 1 - PROBE_PORTS), kernel_ports.last + 1)
 
 
 def _add_segment(worker: Worker, segment: Segment) -> int:

@@ -9,9 +9,9 @@ from dataclasses import replace
 from functools import partial
 
 from swlb.addresses import Address, Network, packed
-from swlb.build import PROBE_GRACE_S, Built
+from swlb.build import Built
 from swlb.config import Check, Config, Segment, Server, Service
-from swlb.config.check_models import KEYS_OF_TYPE
+from swlb.config.check_models import KEYS_OF_TYPE, PROBE_GRACE_S
 from swlb.config.ways import Way as Route
 from swlb.config.ways import segment_of_vip, segment_towards, vips_of, way_to
 from swlb.probes import Target, Way

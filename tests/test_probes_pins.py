@@ -11,9 +11,10 @@ import pytest
 from swlb._worker import Pins as Table
 from swlb.build import probe_ports
 from swlb.config import Check
+from swlb.config.check_models import PROBE_PORTS, PROBE_SWEEP_S
 from swlb.config.values import PortRange
 from swlb.probes import Outcome, Target, Way, probe_of, worse
-from swlb.probes.pins import BLOCK, SWEEP_S, Pin, Pins
+from swlb.probes.pins import Pin, Pins
 from swlb.probes.reach import connected, opened
 from tests.probing import probed
 
@@ -80,7 +81,7 @@ def test_a_port_rests_until_its_session_is_forgotten():
     bench = Bench()
     for _ in PORTS:
         opened(LOOPBACK[4], socket.SOCK_DGRAM, way=bench.way(4)).close()
-    bench.now += 3.0 + SWEEP_S - 0.1
+    bench.now += 3.0 + PROBE_SWEEP_S - 0.1
     with pytest.raises(OSError, match="rest"):
         bench.pins.take(UDP)
     bench.now += 0.1
@@ -219,7 +220,7 @@ def test_both_vips_are_asked_and_both_must_answer():
 
 
 @pytest.mark.parametrize(("kernel", "wanted"), [
-    (PortRange(32768, 60999), range(61000 - BLOCK, 61000)),
+    (PortRange(32768, 60999), range(61000 - PROBE_PORTS, 61000)),
     (PortRange(60000, 60999), range(60000, 61000)),
 ])  # fmt: skip
 def test_they_are_the_last_of_the_ports_that_the_kernel_gives(kernel, wanted):

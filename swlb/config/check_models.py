@@ -27,6 +27,12 @@ RECORDS = ("A", "AAAA", "CNAME", "MX", "NS", "PTR", "SOA", "SRV", "TXT")
 HTTP_KEYS = ("method", "path", "host", "headers", "status", "content", "content_not", "body_limit")
 TLS_KEYS = ("verify", "server_name", "ca", "expiry_warning")
 
+# Probes through VIPs share so many source ports. Each is kept for its probe, then until the worker has forgotten the
+# session: that may be idle for the probe's time and a little more, as it is to be closed, too, and is swept away then.
+PROBE_PORTS = 16384
+PROBE_GRACE_S = 2.0
+PROBE_SWEEP_S = 2.0
+
 # The keys that not every check has, by its type.
 KEYS_OF_TYPE: dict[str, tuple[str, ...]] = {
     "tcp": ("port", "half_open"),

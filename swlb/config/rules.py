@@ -20,6 +20,7 @@ from swlb.config.models import Config
 from swlb.config.service_rules import (
     checks_know_their_port,
     l4_ports_of_a_vip_are_served_once,
+    probes_through_vips_are_few_enough,
     server_addresses_are_their_own,
     servers_and_vips_share_families,
     servers_are_few_enough,
@@ -227,6 +228,7 @@ RULES = (
     Rule(servers_are_few_enough),
     Rule(services_are_few_enough),
     Rule(checks_know_their_port, ("services",)),
+    Rule(probes_through_vips_are_few_enough),
     Rule(ports_are_kept_by_direct_services, ("services",)),
     Rule(direct_servers_are_neighbours, ("segments", "routes")),
     Rule(tunnels_have_room),

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from swlb.config.check_models import KEYS_OF_TYPE
+from swlb.config.check_models import KEYS_OF_TYPE, PROBE_GRACE_S, PROBE_PORTS, PROBE_SWEEP_S
 from swlb.config.models import Config, Server, Service
 from swlb.config.source import Finding, Path
 from swlb.config.values import Address, Network, PortRange
-from swlb.config.ways import as_end_of_subnet, subnets_of
+from swlb.config.ways import as_end_of_subnet, subnets_of, vips_of
 
 MAX_SERVERS = 65535  # an index of 16 bits names a server in a session
 MAX_SERVICES = 32767  # with two VIPs each; an index of 16 bits names them, and its last value none
@@ -139,6 +139,18 @@ def checks_know_their_port(config: Config) -> Iterator[Finding]:
         if "port" in KEYS_OF_TYPE[check.type] and check.port is None and has_range and without:
             found = f"no port to probe on server {without[0]}, because the service has many"
             yield Finding(path, found, "a port of the check, or one of each server")
+
+
+def probes_through_vips_are_few_enough(config: Config) -> Iterator[Finding]:
+    """The ports that probes through VIPs leave by are enough, were every server silent."""
+    need = 0.0
+    for service, server in _servers(config):
+        if service.check is not None and service.is_probed_through_vip:
+            kept_s = 2 * service.check.response + PROBE_GRACE_S + PROBE_SWEEP_S
+            need += len(vips_of(service, server)) * kept_s / service.check.interval
+    if need > PROBE_PORTS:
+        found = f"checks via vip that may keep {need:.0f} source ports at a time"
+        yield Finding(("services",), found, f"at most {PROBE_PORTS}: fewer servers, longer intervals, or via server")
 
 
 def _vips(config: Config) -> Iterator[tuple[Path, Address]]:

@@ -15,13 +15,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
+from swlb.config.check_models import PROBE_SWEEP_S
 from swlb.probes.outcome import Address
 
-# So many ports of those that the kernel gives to connections that ask for none. It gives none of ours away while its
-# own side of a closed connection lives (60 s), and other programs of this namespace are to have some.
-BLOCK = 16384
-# Between two sweeps of the worker, which end sessions that are over.
-SWEEP_S = 2.0
 TRIES = 64  # other programs may have ports of ours; more than a few in a row they have not
 
 IP_PROTOCOLS = {socket.SOCK_STREAM: socket.IPPROTO_TCP, socket.SOCK_DGRAM: socket.IPPROTO_UDP}
@@ -89,7 +85,7 @@ class Pin:
                     raise
             else:
                 self.pins.set(protocol, l4_port, self.double)
-                sock.unpin = partial(self.pins.give_back, protocol, l4_port, rest_s=self.idle_s + SWEEP_S)
+                sock.unpin = partial(self.pins.give_back, protocol, l4_port, rest_s=self.idle_s + PROBE_SWEEP_S)
                 return
         raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
 
