@@ -19,7 +19,7 @@ pytestmark = pytest.mark.root
 
 FAMILIES = pytest.mark.parametrize("family", [4, 6])
 # In an order by which those of a test are the first of all, so that tests share what stands.
-UNPACKED, OTHERS = ("ipip", "gue-in-ipv6"), ("dsr", "one-arm-dsr")
+UNPACKED, OTHERS = ("ipip", "gue-in-ipv6"), ("dsr",)
 TRANSLATED = ("routed", "one-arm-router")
 CHANGES = {"dsr": {"top": {"mode": "dsr", "workers": 2}}} | {name: {"check": {"via": "vip"}} for name in TRANSLATED}
 CHECKED = {mode.name: replace(mode, **CHANGES.get(mode.name, {})) for mode in MODES}
