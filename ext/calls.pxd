@@ -13,7 +13,7 @@ from ext.ports.port cimport port_t
 from ext.sync cimport store_release
 from ext.tables.fdb cimport FDB_PORTS, fdb_forget_port
 from ext.tables.flow cimport flow_remove, flows_t
-from ext.tables.neighbour cimport N_FREE, neighbour_remove, neighbour_t
+from ext.tables.neighbour cimport N_FREE, neighbour_find, neighbour_remove, neighbour_t
 from ext.tables.segment cimport segment_t
 from ext.tables.service cimport server_t, service_recount, services_t, vip_announce
 from ext.tables.session cimport IN_BUCKET, PAGE, account_t, session_account, session_at, session_client, session_t, sessions_t
@@ -108,6 +108,14 @@ cdef inline void call_flush_neighbours(worker_t *worker, void *argument) noexcep
         if entry.state != N_FREE and entry.segment == request.index:
             neighbour_remove(&worker.tables.neighbours, entry)
             request.n += 1
+
+
+cdef inline void call_find_neighbour(worker_t *worker, void *argument) noexcept nogil:
+    """The state of the neighbour on segment `index` whose address is source; N_FREE when it is not known."""
+    cdef request_t *request = <request_t *>argument
+    cdef const neighbour_t *entry = neighbour_find(&worker.tables.neighbours, request.index,
+                                                   (<const ip_t *>request.source)[0])
+    request.n = entry.state if entry is not NULL else <int>N_FREE
 
 
 cdef inline void call_flush_sessions(worker_t *worker, void *argument) noexcept nogil:

@@ -19,8 +19,9 @@ from posix.unistd cimport read, write
 
 from ext.address cimport ip_is_v4, ip_load, ip_store, ip_t
 from ext.assembly cimport address_add, plan_t, port_add, segment_add, sizes_t, worker_free, worker_new
-from ext.calls cimport (ANY, call_announce, call_copy, call_flush_fdb, call_flush_neighbours, call_flush_sessions,
-                        call_list_sessions, call_set_port, call_set_server, call_stop, request_t, row_t)
+from ext.calls cimport (ANY, call_announce, call_copy, call_find_neighbour, call_flush_fdb,
+                        call_flush_neighbours, call_flush_sessions, call_list_sessions, call_set_port, call_set_server,
+                        call_stop, request_t, row_t)
 from ext.forward.source cimport servers_ask
 from ext.frame cimport FRAME_LEN, NO_PORT, NO_SEGMENT, VNET_LEN
 from ext.hash cimport key_t
@@ -31,13 +32,14 @@ from ext.pages cimport map_pages
 from ext.ports.memory cimport RECORD_LEN, memory_put
 from ext.ports.packet cimport packet_count_missed
 from ext.ports.port cimport PORT_MEMORY, PORT_PACKET, PORT_TAP, PORT_TUN, PORTS, port_t
-from ext.sync cimport store_release
+from ext.sync cimport load_acquire, store_release
 from ext.tables.crew cimport WORKERS, crew_note_server, crew_t
 from ext.tables.event cimport event_t, event_take
 from ext.tables.fdb cimport fdb_entry_t
 from ext.tables.flow cimport flow_expired, flow_t, flow_timeout_ms, flows_t
 from ext.tables.mailbox cimport mailbox_t
 from ext.tables.neighbour cimport N_FREE, neighbour_t, neighbours_t
+from ext.tables.pin cimport pin_of, pins_t, service_double
 from ext.tables.route cimport route_add, route_t
 from ext.tables.segment cimport segment_t
 from ext.tables.service cimport (FORWARD_NAT, MSS_AUTO, MSS_OFF, NO_POOL, NO_SOURCE, SERVICE_NONE, V4, V6, evidence_t,
@@ -117,6 +119,30 @@ cdef class Mailboxes:
             munmap(self.boxes, self.n * sizeof(mailbox_t))
 
 
+cdef class Pins:
+    """For which server's double each l4_port of swlb's own is (ext/tables/pin.pxd), for all workers that have it."""
+
+    cdef pins_t *pins
+
+    def __cinit__(self):
+        self.pins = <pins_t *>map_pages(sizeof(pins_t))
+        if self.pins is NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        if self.pins is not NULL:
+            munmap(self.pins, sizeof(pins_t))
+
+    def set(self, uint8_t protocol, uint16_t l4_port, index) -> None:
+        """New sessions from that port of swlb's own are for the double of that index, or with None for any server."""
+        store_release(pin_of(self.pins, protocol, l4_port), 0 if index is None else index + 1)
+
+    def __getitem__(self, key) -> int | None:
+        """The index of the double that (protocol, l4_port) is for."""
+        pin = load_acquire(pin_of(self.pins, key[0], key[1]))
+        return pin - 1 if pin else None
+
+
 def link(workers, *, uint64_t key) -> None:
     """Workers that were built alike are one crew: each session belongs to one of them, by the client's end point.
 
@@ -152,6 +178,7 @@ cdef class Worker:
 
     cdef worker_t *w
     cdef Mailboxes mailboxes   # of the crew it is linked with
+    cdef Pins pins             # kept alive
     cdef Worker first          # of the crew: it has the count of sessions
     cdef object lock           # one call at a time
     cdef bint sealed
@@ -343,6 +370,21 @@ cdef class Worker:
         server.ready = ready
         server.pool = NO_POOL if pool is None else pool
         return services.n_servers - 1
+
+    def add_double(self, service, *, idle_ns) -> int:
+        """The service, which has all its servers, can be probed through its VIP: each has a double, in the same order.
+
+        The index of the first. Sessions of probes end after idle_ns without a packet. Of `n_services` and `n_servers`
+        doubles are part.
+        """
+        self._unsealed()
+        return service_double(&self.w.tables.services, service, idle_ns // 10**6)
+
+    def use_pins(self, Pins pins) -> None:
+        """A session that a kernel twin begins from a port with a pin is with the server whose double that names."""
+        self._unsealed()
+        self.pins = pins
+        self.w.tables.pins = pins.pins
 
     def seal(self, *, now_ns=None) -> None:
         """Building is over: every VIP knows whether it is active, and is announced."""
@@ -542,6 +584,15 @@ cdef class Worker:
         return [(entries[i].segment, ip_bytes(entries[i].ip), mac_bytes(entries[i].mac),
                  NEIGHBOUR_STATES[entries[i].state], <uint32_t>(now_ms - entries[i].alive_ms))
                 for i in range(high) if entries[i].state != N_FREE]
+
+    def neighbour_state(self, segment, bytes ip) -> str:
+        """One of NEIGHBOUR_STATES; FREE when it is not known."""
+        cdef ip_t address = ip_from(ip)
+        cdef request_t request
+        request.index = segment
+        request.source = <const uint8_t *>&address
+        self._call(call_find_neighbour, &request)
+        return NEIGHBOUR_STATES[request.n]
 
     def session_slices(self, *, now_ns=None):
         """(protocol, client, client port, VIP port, server index, server port, state, age, idle, time left in ms,

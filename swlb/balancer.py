@@ -12,19 +12,17 @@ from swlb.bypass import notice
 from swlb.check_status import CheckStatus
 from swlb.checks import CheckKey, Checks
 from swlb.clock import Clock
-from swlb.config import Check, Config, Server, Service
-from swlb.config.check_models import KEYS_OF_TYPE
-from swlb.config.ways import segment_towards
+from swlb.config import Config, Service
 from swlb.errors import SwlbError
 from swlb.events import Events
 from swlb.health import Transition
-from swlb.probes import Outcome, Probe, Target, Way, probe_of
+from swlb.paths import Paths, Towards
+from swlb.probes import Outcome, Probe, Way, probe_of
 from swlb.server_events import AGENT, OPERATOR, Change, ServerEvents
 from swlb.servers import Key, ServerState, Standing, initial_state, read_order
 from swlb.traffic import Traffic
 from swlb.why import Known, why
 
-Towards = tuple[str, int]  # the name of a segment, and an IP version
 BYPASS_GAP_S = 60.0  # a client asks again and again
 
 
@@ -46,16 +44,6 @@ def up_at_start(config: Config) -> dict[Key, bool]:
     }
 
 
-def _l4_port(service: Service, server: Server, check: Check) -> int | None:
-    """The l4_port that a probe of the server is about; None when there is none."""
-    if "port" in KEYS_OF_TYPE[check.type]:
-        return check.port or server.port or service.port_first
-    if check.type != "exec":
-        return None
-    # A program is told of the server's; where clients choose among many there is none to tell.
-    return server.port or (service.port_first if service.port_first == service.port_last else None)
-
-
 class Balancer:
     """The servers' states. Everything happens in the event loop's thread."""
 
@@ -75,7 +63,7 @@ class Balancer:
         self.events = events
         self.servers: dict[Key, ServerState] = {}
         self._clock = clock
-        self._ways = ways
+        self._paths = Paths(config, built, ways)
         self._bypass_told: dict[Key, float] = {}
         self._tell = ServerEvents(events)
         self._checks = Checks(
@@ -146,16 +134,8 @@ class Balancer:
         self, state: ServerState, number: int, *, position: tuple[int, int], initial: str | None = None
     ) -> None:
         check = state.service.checks[number]
-        towards = segment_towards(self.config, state.config.address)
-        assert towards is not None, "the configuration's check has let a server through that cannot be reached"
-        self._checks.start(
-            (*state.key, number),
-            check,
-            Target(state.config.address, _l4_port(state.service, state.config, check), *state.key),
-            self._ways[towards.name, state.config.address.version],
-            initial=initial,
-            position=position,
-        )
+        target, way = self._paths.of(state.service, state.config, check)
+        self._checks.start((*state.key, number), check, target, way, initial=initial, position=position)
         self._learn(state, number)
 
     def _learn(self, state: ServerState, number: int) -> None:

@@ -9,12 +9,15 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from swlb._worker import Pins as PinTable
 from swlb._worker import Worker, link
 from swlb.addresses import packed, prefix_of_128
 from swlb.config import Config, Segment, Server, Service, Timeouts
+from swlb.config.check_models import PROBE_GRACE_S, PROBE_PORTS
 from swlb.config.service_models import SOURCE_PORTS
 from swlb.config.values import PortRange
 from swlb.config.ways import segment_of_vip, segment_towards
+from swlb.probes.pins import Pins
 from swlb.servers import READY_UP
 from swlb.sources import Pool, Pools, pools_of
 from swlb.workers import Workers
@@ -48,15 +51,18 @@ class Opened:
 class Built:
     """Sealed workers, and the indices of what the configuration names. A kernel twin's port is "SEGMENT/host".
 
-    An index means the same in every worker. `key` is the secret by which the owner of a session is found.
+    An index means the same in every worker. `key` is the secret by which the owner of a session is found. `doubles` of
+    servers stand for them in probes through VIPs, which leave by the ports of `pins`.
     """
 
     workers: Workers
     key: int
+    pins: Pins
     segments: dict[str, int] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
     services: dict[str, int] = field(default_factory=dict)
     servers: dict[tuple[str, str], int] = field(default_factory=dict)
+    doubles: dict[tuple[str, str], int] = field(default_factory=dict)
 
 
 def host_port_name(segment: str) -> str:
@@ -84,10 +90,13 @@ def build(
     """
     pools = pools_of(config)
     workers = [_new_worker(config, len(pools.all()), ring=ring) for _ in range(config.workers)]
-    built = Built(Workers(workers), key=secrets.randbits(64))
+    table = PinTable()
+    built = Built(Workers(workers), key=secrets.randbits(64), pins=Pins(table, probe_ports(kernel_ports)))
     for number, worker in enumerate(workers):
         _add_network(worker, number, config, devices, built)
         _add_services(worker, config, pools, up_at_start, kernel_ports, built)
+        _add_doubles(worker, config, built)
+        worker.use_pins(table)
     if len(workers) > 1:
         link(workers, key=built.key)
     for worker in workers:
@@ -108,8 +117,10 @@ def _new_worker(config: Config, n_pools: int, *, ring: bool) -> Worker:
         n_segments=len(config.segments),
         n_addresses=sum(len(segment.addresses) for segment in config.segments.values()),
         n_routes=len(config.routes),
-        n_services=len(config.services),
-        n_servers=sum(len(service.servers) for service in config.services.values()),
+        n_services=len(config.services) + sum(bool(service.checks_through_vip) for service in config.services.values()),
+        n_servers=sum(
+            len(service.servers) * (1 + bool(service.checks_through_vip)) for service in config.services.values()
+        ),
         n_pools=n_pools,
     )
 
@@ -138,10 +149,34 @@ def _add_services(
     _guard_segments(worker, config, pools, pool_index, built)
     for service in config.services.values():
         built.services[service.name] = _add_service(worker, config, service, built)
-        for server in sorted(service.servers.values(), key=lambda server: server.address.version):
+        for server in _in_order(service):
             key = (service.name, server.name)
             pool = pool_index[pools.servers[key]] if key in pools.servers else None
             built.servers[key] = _add_server(worker, built.services[service.name], server, pool, up=up_at_start[key])
+
+
+def _in_order(service: Service) -> list[Server]:
+    """The servers as a worker takes them: IPv4 ones first."""
+    return sorted(service.servers.values(), key=lambda server: server.address.version)
+
+
+def _add_doubles(worker: Worker, config: Config, built: Built) -> None:
+    """Every server that is probed through its VIP has a double, for the sessions of probes."""
+    for service in config.services.values():
+        if service.checks_through_vip:
+            response = max(check.response for check in service.checks_through_vip)
+            idle_ns = int((response + PROBE_GRACE_S) * NS)
+            first = worker.add_double(built.services[service.name], idle_ns=idle_ns)
+            for number, server in enumerate(_in_order(service)):
+                built.doubles[service.name, server.name] = first + number
+
+
+def probe_ports(kernel_ports: PortRange) -> range:
+    """The ports by which probes through VIPs leave: the last of the kernel's, which stand for no client.
+
+    The kernel gives none of them away while its own side of a closed connection lives (60 s), so it is to have others.
+    """
+    return range(max(kernel_ports.first, kernel_ports.last + 1 - PROBE_PORTS), kernel_ports.last + 1)
 
 
 def _add_segment(worker: Worker, segment: Segment) -> int:

@@ -10,10 +10,11 @@ import hashlib
 import os
 import re
 import socket
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from itertools import count
 from pathlib import Path
+from types import MappingProxyType
 
 from pyroute2 import IPRoute
 
@@ -39,6 +40,7 @@ __all__ = [
 Device = Tap | Packet
 
 Interface = IPv4Interface | IPv6Interface
+Network = IPv4Network | IPv6Network
 HostRoute = tuple[IPv4Network | IPv6Network, IPv4Address | IPv6Address]
 
 SYSCTL_DIR = Path("/proc/sys/net")
@@ -51,6 +53,8 @@ BIRTH_NAME = "swlb%d"
 # So high that no route of the host's own, whoever set it, loses against one of ours.
 HOST_METRIC = 20000
 IFA_F_NODAD = 0x02
+NO_VIPS: Mapping[IPv4Address | IPv6Address, Network | None] = MappingProxyType({})
+SCOPE_LINK = 253  # linux/rtnetlink.h: RT_SCOPE_LINK
 ADDR_GEN_MODE_NONE = "1"
 
 
@@ -105,6 +109,7 @@ def open_host(
     addresses: Collection[Interface],
     routes: Iterable[HostRoute],
     mtu: int,
+    vips: Mapping[IPv4Address | IPv6Address, Network | None] = NO_VIPS,
     queues: int = 1,
     arp: bool = True,
 ) -> Tap:
@@ -113,6 +118,7 @@ def open_host(
     Without `arp` (on a segment without Ethernet) it asks nobody for a MAC.
     It answers ARP for its own addresses only, takes packets in whatever way the answer would go, and says nothing
     of its own accord but the listener reports (MLD) of its IPv6 addresses. Its routes give way to the host's.
+    What is bound to it reaches the `vips` by it, each in that network where it is not the segment's own.
     Raises PortError, and leaves nothing, when a call fails or a device of that name is there already.
     """
     tap = create(segment_name, device, birth_name=device, mtu=mtu, mac=mac, queues=queues)
@@ -122,6 +128,7 @@ def open_host(
         set_up(tap, arp=arp)
         netlink(lambda ip: _set_addresses(ip, tap, addresses))
         netlink(lambda ip: _set_routes(ip, tap, routes))
+        netlink(lambda ip: _set_vips(ip, tap, vips, arp=arp))
     except BaseException:
         tap.close()
         raise
@@ -201,3 +208,18 @@ def _set_routes(ip: IPRoute, tap: Tap, routes: Iterable[HostRoute]) -> None:
     for network, via in routes:
         with calling(tap.port_name, tap.device, f"add route {network} via {via}", no_way):
             ip.route("add", dst=str(network), gateway=str(via), oif=index, priority=HOST_METRIC)
+
+
+def _set_vips(ip: IPRoute, tap: Tap, vips: Mapping[IPv4Address | IPv6Address, Network | None], *, arp: bool) -> None:
+    """Packets to the VIPs that are bound to the device leave by it, to the segment's MAC.
+
+    A route for a VIP alone would draw the host's own packets here. One for its network comes after every other that
+    leads there, and only what is bound to the device takes it.
+    """
+    index = socket.if_nametoindex(tap.device)
+    for network in dict.fromkeys(network for network in vips.values() if network is not None):
+        with calling(tap.port_name, tap.device, f"add route {network}"):
+            ip.route("add", dst=str(network), oif=index, priority=HOST_METRIC + 1, scope=SCOPE_LINK)
+    for vip in vips if arp else ():
+        with calling(tap.port_name, tap.device, f"add neighbour {vip}"):
+            ip.neigh("replace", dst=str(vip), lladdr=tap.mac.hex(":"), ifindex=index, state="permanent")

@@ -121,15 +121,19 @@ def _checks(service: Service) -> Iterator[str]:
         yield "no check: servers always count as up."
     if len(service.checks) > 1:
         yield f"{len(service.checks)} checks: a server is up {NEEDS[service.need]}."
-    yield from map(_check, service.checks)
+    for check in service.checks:
+        yield _check(service, check)
 
 
 def _is_used(config: Config, name: str) -> bool:
     return any(check.name == name for service in config.services.values() for check in service.checks)
 
 
-def _check(check: Check) -> str:
+def _check(service: Service, check: Check) -> str:
     port = f" to port {check.port}" if check.port else ""
+    if service.via(check) == "vip":
+        vips = "both VIPs" if service.is_tunnel and len(service.vips) > 1 else "the VIP"
+        port = f" through {vips}, port {service.vip_port(check)}, forced to each server,"
     name = f"{check.name} (shared by name): " if check.name else ""
     every = duration_text(check.interval)
     if check.fast_interval:

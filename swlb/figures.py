@@ -98,7 +98,8 @@ def session_slices(run: Running) -> Iterator[list[Row]]:
     """The same, in lists of which each takes a few milliseconds: there may be a million."""
     states = {state.index: state for state in run.balancer.servers.values()}
     for rows in run.built.workers.session_slices():
-        yield [_session(row, states[row[4]]) for row in rows]
+        # The others are of probes through VIPs, with the doubles of servers.
+        yield [_session(row, states[row[4]]) for row in rows if row[4] in states]
     yield [_flow(row) for row in run.built.workers.flows()]
 
 
@@ -203,7 +204,7 @@ def health(run: Running) -> list[Row]:
     """One row a check of a server: what its last probes said and what happens next."""
     now = run.clock.now()
     return [
-        health_row(key, number, status, now)
+        health_row(key, number, status, now, via=run.config.services[key[0]].via(status.check))
         for key in run.balancer.servers
         for number, status in run.balancer.statuses(key).items()
     ]

@@ -9,7 +9,7 @@ from swlb.servers import Key
 MARKS = {True: "✓", False: "✗", None: "·"}  # of a probe that ended well, that did not, and that says nothing
 
 
-def health_row(key: Key, number: int, status: CheckStatus, now: float) -> dict[str, Any]:
+def health_row(key: Key, number: int, status: CheckStatus, now: float, *, via: str) -> dict[str, Any]:
     """The check of that number of the server, as it is now."""
     last = status.history[-1].outcome if status.history else None
     due = status.next_probe_at
@@ -18,7 +18,7 @@ def health_row(key: Key, number: int, status: CheckStatus, now: float) -> dict[s
         "server": key[1],
         "check": status.check.name or str(number),
         "type": status.check.type,
-        "via": status.check.via,
+        "via": via,
         "operational": status.operational,
         "reason": status.reason,
         "since_s": round(now - status.since, 3),

@@ -144,8 +144,11 @@ def _traps(config: Config, service: Service) -> Iterator[str]:
         yield warning(clients)
     if not service.is_direct:
         return
-    if service.checks:
-        yield "the check asks the server's own address: what serves must listen there, too, and not on the VIP alone."
+    asked_itself = [check for check in service.checks if service.via(check) == "server" and check.type != "agent"]
+    if asked_itself and not service.checks_through_vip:
+        why = service.why_not_through_vip(asked_itself[0])
+        asks = "the check asks the server's own address" + (f", as {why}" if why else "")
+        yield f"{asks}: what serves must listen there, too, and a server that lacks the VIP counts as up."
     homes = [segment_of_vip(config, vip) for vip in service.vips]
     open_homes = dict.fromkeys(home.name for home in homes if home is not None and not home.vip_guard)
     for name in open_homes:

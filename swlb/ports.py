@@ -23,6 +23,7 @@ from swlb.devices import (
 from swlb.errors import PortError
 from swlb.events import Events
 from swlb.packets import listen
+from swlb.paths import vips_probed_by
 from swlb.steering import Steering, SteeringError, roles_of
 
 log = logging.getLogger("swlb")
@@ -158,6 +159,7 @@ def _open_twin(config: Config, segment: Segment, device: str) -> Device:
         mac=segment_mac(segment),
         addresses=segment.addresses,
         routes=[(route.to, route.via) for route in config.routes if segment_towards(config, route.via) is segment],
+        vips=vips_probed_by(config, segment),
         mtu=min(config.ports[name].mtu for name in segment.ports),
         queues=config.workers,
         arp=not any(config.ports[name].tun for name in segment.ports),

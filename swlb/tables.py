@@ -20,7 +20,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
               "tx_dropped", "moves"),
     "drops": ("reason", "frames", "meaning"),
     "events": ("time", "kind", "text"),
-    "health": ("service", "server", "check", "type", "operational", "check_status", "check_duration_ms", "last",
+    "health": ("service", "server", "check", "type", "via", "operational", "check_status", "check_duration_ms", "last",
                "next", "detail", "warning"),
     "timeouts": ("name", "seconds"),
     "tunnels": ("tunnel", "outer", "inner", "packets", "bytes"),

@@ -14,6 +14,9 @@ from swlb._worker import Worker
 
 SAME_NS = 1_000_000_000  # what two workers tell within it is one event
 
+# States of a neighbour, the most informative first.
+KNOWING = ("REACHABLE", "STALE", "PROBE", "FAILED", "INCOMPLETE", "FREE")
+
 Event = dict[str, Any]
 Station = tuple[bytes, int, int, int]
 Neighbour = tuple[int, bytes, bytes, str, int]
@@ -115,6 +118,10 @@ class Workers:
         rows = (row for worker in self._workers for row in worker.neighbours(now_ns=now_ns))
         # A MAC, however old, is more than a question that was not answered yet.
         return _best(rows, key=lambda row: row[:2], badness=lambda row: (not any(row[2]), row[4]))
+
+    def neighbour_state(self, segment: int, ip: bytes) -> str:
+        """What is known of the neighbour by who knows most: with a MAC, asked for, not answering (FAILED), or FREE."""
+        return min((worker.neighbour_state(segment, ip) for worker in self._workers), key=KNOWING.index)
 
     def session_slices(self, *, now_ns: int | None = None) -> Iterator[list[tuple[Any, ...]]]:
         """The rows of every worker, in lists that take little time each; its own door says what is in them."""

@@ -108,7 +108,7 @@ def test_a_service_is_read() -> None:
     assert (web.port_first, web.port_last) == (8000, 8099)
     assert (web.refuse, web.orphans, web.on_down) == ("drop", "drop", "keep")
     assert web.checks == (Check(
-        type="tcp", port=8080, initial="up", interval=0.02, response=0.01, retries=1, timeout=0,
+        type="tcp", port=8080, via="server", initial="up", interval=0.02, response=0.01, retries=1, timeout=0,
         dead_interval=0.03, rise=4,
     ),)
     assert web.servers == {
@@ -176,7 +176,7 @@ def test_a_service_has_its_defaults(key: str, default: object) -> None:
 @pytest.mark.parametrize(
     ("key", "default"),
     [
-        ("type", "tcp"), ("port", None), ("via", "server"), ("initial", "checking"), ("interval", 2), ("response", 1),
+        ("type", "tcp"), ("port", None), ("via", ""), ("initial", "checking"), ("interval", 2), ("response", 1),
         ("retries", 3), ("timeout", 5), ("dead_interval", 10), ("rise", 2),
     ],
 )

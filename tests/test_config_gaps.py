@@ -22,8 +22,6 @@ CASES = [
          '17: services.web.hash_key: found "source", not built yet; expected the key left out'),
     Case("persistence", "port: 80\n", "port: 80\n    persistence: {by: source}\n",
          "17: services.web.persistence: found a mapping, not built yet; expected the key left out"),
-    Case("a check of the VIP", "type: tcp", "type: tcp, via: vip",
-         '17: services.web.check.via: found "vip", not built yet; expected server'),
     Case("a backup server", "port: 8080}", "port: 8080, backup: true}",
          "19: services.web.servers.web1.backup: found true, not built yet; expected the key left out"),
     Case("a limit of connections", "port: 8080}", "port: 8080, max_connections: 9}",

@@ -61,7 +61,15 @@ DIRECT_SAYS = [
     (DIRECT, "reply: straight from the server to the client, as the VIP's, with the server's own routes. Where"),
     (DIRECT, "servers need: the VIP on their loopback, and silence about it in ARP. `swlb doctor FILE` prints"),
     (DIRECT, "`vip_guard: true` on segment lan silences it."),
-    (DIRECT.replace("forward: dsr\n", "forward: dsr\n    check: {}\n"), "the check asks the server's own address"),
+    (DIRECT.replace("forward: dsr\n", "forward: dsr\n    check: {via: server}\n"),
+     "the check asks the server's own address: what serves must listen there, too, and a server that lacks the VIP "
+     "counts as up."),
+    (DIRECT.replace("forward: dsr\n", "forward: dsr\n    check: {type: icmp}\n"),
+     "the check asks the server's own address, as swlb itself answers an echo to a VIP: what serves must listen there"),
+    (DIRECT.replace("forward: dsr\n", "forward: dsr\n    check: {}\n"),
+     "check tcp through the VIP, port 80, forced to each server, every 2s, answered within 1s."),
+    (DIRECT.replace("forward: dsr\n", "forward: gue\n    check: {}\n"),
+     "check tcp through both VIPs, port 80, forced to each server, every 2s"),
     (IPIP, "request: packed unchanged into a packet of swlb's, from 10.0.0.1, fd00::1 to the server, by IPIP; unpacked "
            "there, the server sees the client as source and the VIP as destination. TTL as it was, outside 64."),
     (IPIP, "size: the tunnel takes 40 bytes, so packets of up to 1460 bytes pass; who sends longer ones is told so"),

@@ -241,3 +241,14 @@ def test_every_worker_runs_in_a_thread_of_its_own_and_ends(n):
     assert made.all.port(0)["up"] is False
     assert made.all.counters()["turns"] > 0
     made.each[-1].turn(made.now)  # refused while it runs
+
+
+def test_of_a_neighbour_the_worker_that_knows_most_is_believed():
+    at = Together(3)
+    assert at.all.neighbour_state(0, ip16(SERVER_IP)) == "FREE"
+    # A client's packet to a server that nobody has heard of: the worker that has it asks.
+    at.send(1, 0, Ether(src=CLIENT, dst=OWN_MAC) / IP(src=CLIENT_IP, dst=VIP) / TCP(sport=2000, dport=80, flags="S"))
+    assert at.all.neighbour_state(0, ip16(SERVER_IP)) == "INCOMPLETE"
+    asked = ARP(op=1, hwsrc=SERVER, psrc=SERVER_IP, pdst=OWN_IP)
+    at.send(2, 1, Ether(src=SERVER, dst=EVERYONE) / asked)
+    assert at.all.neighbour_state(0, ip16(SERVER_IP)) == "REACHABLE"

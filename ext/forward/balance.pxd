@@ -20,9 +20,10 @@ from ext.order cimport be16
 from ext.schedule.rr cimport rr_choose
 from ext.tables.event cimport EVENT_REPLY_BYPASSES
 from ext.tables.evidence cimport evidence_of_repeat
+from ext.tables.pin cimport server_pinned
 from ext.tables.route cimport is_directed_broadcast, route_lookup, route_t
 from ext.tables.segment cimport segment_t
-from ext.tables.service cimport (ANSWER_RESET, DOWN_KEEP, FORWARD_NAT, NO_SOURCE, V4, V6, server_serves, server_t,
+from ext.tables.service cimport (ANSWER_RESET, DOWN_KEEP, FORWARD_NAT, NO_SOURCE, V4, V6, is_double, server_serves, server_t,
                                  service_find, service_t, vip_t)
 from ext.tables.session cimport session_of_reply, session_of_request, session_t, sessions_t
 from ext.tables.session_life cimport (session_crowded, session_expired, session_give_way, session_insert, session_take_source)
@@ -74,6 +75,9 @@ cdef inline void report_bypass(tables_t *tables, const frame_t *frame, const ses
     """
     if not is_translated(tables, session) or account_of(tables, frame, session).packets[FROM_SERVER]:
         return
+    # A probe that was not answered is what checks are there to tell.
+    if is_double(&tables.services, &tables.services.servers[session.server]):
+        return
     if not is_time_to_report(tables, &tables.bypass_ns):
         return
     report(tables, EVENT_REPLY_BYPASSES, frame.segment, session.server, 0, frame.src)
@@ -106,10 +110,12 @@ cdef inline verdict_t balance_new(tables_t *tables, frame_t *frame, vip_t *vip, 
         return refuse(tables, frame, ANSWER_RESET, DROP_NO_SERVICE, now_ms)
     if frame.protocol == PROTO_TCP and not is_new_connection(frame.tcp_flags):
         return refuse(tables, frame, service.orphans, DROP_ORPHAN, now_ms)
-    if service.n_takers[family] == 0:
-        service.refused += 1
-        return refuse(tables, frame, service.refuse, DROP_NO_SERVER, now_ms)
-    server = choose(tables, frame, service, family, &standing_in, now_ms)
+    server = pinned(tables, frame, service, family, &standing_in, now_ms)
+    if likely(server is NULL):
+        if service.n_takers[family] == 0:
+            service.refused += 1
+            return refuse(tables, frame, service.refuse, DROP_NO_SERVER, now_ms)
+        server = choose(tables, frame, service, family, &standing_in, now_ms)
     if server is NULL:
         return DROP_SESSION_CROWDED
     route = route_lookup(&tables.routes, server.ip)
@@ -136,6 +142,21 @@ cdef inline server_t *choose(tables_t *tables, const frame_t *frame, service_t *
         if standing_in[0] or server_can_tell(tables, frame, server, family, now_ms):
             return server
     return NULL
+
+
+cdef inline server_t *pinned(tables_t *tables, const frame_t *frame, const service_t *service, int family,
+                             bint *standing_in, uint32_t now_ms) noexcept nogil:
+    """The double of the server that a probe of swlb's own is for, in whatever state; NULL for all other packets.
+
+    standing_in says whether another address of swlb's own is to stand for the probe's there, as it would for a client.
+    """
+    cdef server_t *server
+    if likely(frame.port != tables.segments[frame.segment].host_port):
+        return NULL
+    server = server_pinned(tables.pins, &tables.services, service, family, frame.sport)
+    if server is not NULL and service.forward == FORWARD_NAT:
+        standing_in[0] = needs_source(tables, frame, service, server, now_ms)
+    return server
 
 
 cdef inline bint server_can_tell(tables_t *tables, const frame_t *frame, const server_t *server, int family,

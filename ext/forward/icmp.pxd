@@ -102,6 +102,7 @@ cdef inline verdict_t icmp_error(tables_t *tables, frame_t *frame, int what, uin
 
     what: NET_UNREACHABLE ... PROHIBITED, mtu for TOO_BIG only. The quoted packet is as its sender sent it. Source
     is the segment's own address. Without one, or without a token, there is no error and the reason is the verdict.
+    The kernel twin hears it from whom it called: it drops what seems to come from its own address.
     """
     cdef const address_t *own = address_on(&tables.routes, frame.segment, frame.family == 4)
     if own is NULL or not icmp_may_answer(frame) or not icmp_token(tables, now_ms):
@@ -109,7 +110,7 @@ cdef inline verdict_t icmp_error(tables_t *tables, frame_t *frame, int what, uin
     drop_count(tables, frame, reason)
     restore(frame)
     checksum_complete(frame)
-    icmp_quote(frame, what, mtu, own.ip)
+    icmp_quote(frame, what, mtu, frame.dst if frame.port == tables.segments[frame.segment].host_port else own.ip)
     return reflect(tables, frame)
 
 

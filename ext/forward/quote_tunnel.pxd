@@ -13,7 +13,7 @@ from libc.string cimport memmove
 from ext.address cimport ip_equal, ip_load, ip_of_v4, ip_t
 from ext.forward.handover cimport hand_over, is_of_another
 from ext.forward.icmp cimport HOST_UNREACHABLE, TOO_BIG, icmp_quote, icmp_token
-from ext.forward.output cimport neighbour_output
+from ext.forward.output cimport neighbour_output, to_host
 from ext.forward.quote cimport quote_read, quote_t
 from ext.forward.tunnel cimport told_mtu
 from ext.frame cimport FOUND_L3, VNET_LEN, frame_t, frame_vnet
@@ -138,13 +138,17 @@ cdef inline int error_means(const frame_t *frame) noexcept nogil:
 
 cdef inline verdict_t tell_client(tables_t *tables, frame_t *frame, const outer_quote_t *outer, int what,
                                   uint32_t now_ms) noexcept nogil:
-    """The error is about the inner packet, on its way to who sent that, where swlb's own address is its sender."""
+    """The error is about the inner packet, on its way to who sent that, where swlb's own address is its sender.
+
+    To swlb's own kernel, whose probe it was, the VIP is: the kernel drops what seems to come from its own address.
+    """
     cdef const route_t *route
     cdef const address_t *own
+    cdef ip_t vip
     cdef uint32_t mtu = 0
     if what == TOO_BIG:
         mtu = path_learn(&tables.services, frame, outer, now_ms) - outer.outer_len
-    unwrap(frame, outer)
+    vip = unwrap(frame, outer)
     if what == TOO_BIG and frame.family == 4 and not (
             ntohs((<ipv4_hdr *>(frame.data + frame.l3_off)).frag) & IPV4_DONT):
         return DROP_TUNNEL_ERROR
@@ -154,6 +158,9 @@ cdef inline verdict_t tell_client(tables_t *tables, frame_t *frame, const outer_
     own = address_on(&tables.routes, route.segment, frame.family == 4)
     if own is NULL or not icmp_token(tables, now_ms):
         return DROP_TUNNEL_ERROR
+    if address_find(&tables.routes, frame.src) is not NULL:
+        icmp_quote(frame, what, told_mtu(frame, mtu), vip)
+        return to_host(tables, frame, frame.segment)
     frame.out_segment = route.segment
     frame.next_hop = frame.src if route.connected else route.via
     icmp_quote(frame, what, told_mtu(frame, mtu), own.ip)
@@ -182,8 +189,8 @@ cdef inline uint32_t path_learn(services_t *services, const frame_t *frame, cons
     return mtu
 
 
-cdef inline void unwrap(frame_t *frame, const outer_quote_t *outer) noexcept nogil:
-    """The frame is the inner packet, as far as it was quoted, as if its sender had sent it to swlb."""
+cdef inline ip_t unwrap(frame_t *frame, const outer_quote_t *outer) noexcept nogil:
+    """The frame is the inner packet, as far as it was quoted, as if its sender had sent it to swlb; to which VIP."""
     cdef uint32_t forth = outer.inner_off - frame.l3_off
     cdef uint8_t *l3
     memmove(frame_vnet(frame) + forth, frame_vnet(frame), VNET_LEN + frame.l3_off)
@@ -204,3 +211,4 @@ cdef inline void unwrap(frame_t *frame, const outer_quote_t *outer) noexcept nog
         frame.l4_off = frame.l3_off + IPV6_LEN
         frame.len = min(frame.len, frame.l4_off + <uint32_t>ntohs((<ipv6_hdr *>l3).payload_len))
     frame.l4_len = frame.len - frame.l4_off if frame.len > frame.l4_off else 0
+    return ip_of_v4((<ipv4_hdr *>l3).dst) if frame.family == 4 else ip_load((<ipv6_hdr *>l3).dst)

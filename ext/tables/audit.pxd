@@ -12,9 +12,9 @@ from ext.tables.fdb cimport FDB_NONE, FDB_PORTS, fdb_t
 from ext.tables.flow cimport flow_t
 from ext.tables.neighbour cimport (FAILED, INCOMPLETE, N_FREE, WAIT_PER_NEIGHBOUR, WAITING, neighbour_bucket,
                                    neighbour_t, neighbours_t)
-from ext.tables.service cimport services_t
-from ext.tables.session cimport (IN_BUCKET, account_at, account_t, bucket_after, session_account, session_at,
-                                 session_client, session_hash, session_home, session_t, sessions_t)
+from ext.tables.service cimport is_double, services_t
+from ext.tables.session cimport (IN_BUCKET, PROBES_ROOM, account_at, account_t, bucket_after, session_account,
+                                 session_at, session_client, session_hash, session_home, session_t, sessions_t)
 from ext.tables.source cimport FLOW, KINDS, PORT_NUMBERS, kind_of, source_holder
 from ext.tables.state cimport ESTABLISHED, N_STATES, S_NONE
 from ext.tables.tables cimport tables_t
@@ -65,7 +65,7 @@ cdef inline bint fdb_port_is_sound(const fdb_t *fdb, uint32_t port) noexcept nog
 cdef inline const char *sessions_audit(const sessions_t *table, const services_t *services) noexcept nogil:
     cdef uint32_t place, n = 0, i
     cdef session_t *session
-    if table.high > table.limit:
+    if table.high > table.limit + PROBES_ROOM:
         return "sessions: more accounts than the limit were used"
     for place in range(table.n_buckets * IN_BUCKET):
         session = session_at(table, place)
@@ -153,7 +153,7 @@ cdef inline const char *sources_audit(const tables_t *tables) noexcept nogil:
 
 cdef inline const char *servers_audit(const tables_t *tables) noexcept nogil:
     """The servers' session counters equal a recount."""
-    cdef uint32_t server, active, inactive
+    cdef uint32_t server, active, inactive, probes = 0
     for server in range(tables.services.n_servers):
         active = inactive = 0
         sessions_of_server(&tables.sessions[0], server, &active, &inactive)
@@ -161,7 +161,9 @@ cdef inline const char *servers_audit(const tables_t *tables) noexcept nogil:
         if (tables.services.servers[server].sessions_active != active
                 or tables.services.servers[server].sessions_inactive != inactive):
             return "servers: the session counters are not a recount's"
-    if tables.sessions[0].n + tables.sessions[1].n + tables.flows.n > tables.sessions_limit:
+        if is_double(&tables.services, &tables.services.servers[server]):
+            probes += active + inactive
+    if tables.sessions[0].n + tables.sessions[1].n + tables.flows.n - probes > tables.sessions_limit:
         return "sessions: more than the limit of both families and of flows"
     return NULL
 

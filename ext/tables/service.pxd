@@ -83,6 +83,7 @@ cdef struct service_t:
     uint8_t forward
     uint16_t mss           # largest MSS a SYN may offer: MSS_OFF, MSS_AUTO, or the number
     be16 gue_port
+    uint16_t probes_of     # index + 1 of the service that this is the double of (pin.pxd); 0: a service for clients
     uint32_t timeout_ms[16]
     uint64_t refused
 
@@ -253,6 +254,11 @@ cdef inline void service_count_server(const services_t *table, service_t *servic
 cdef inline bint is_tunnel(const service_t *service) noexcept nogil:
     """Whether its requests travel in outer packets."""
     return service.forward >= FORWARD_IPIP
+
+
+cdef inline bint is_double(const services_t *table, const server_t *server) noexcept nogil:
+    """Whether its sessions are probes of swlb's own, and no client's (pin.pxd)."""
+    return table.services[server.service].probes_of != 0
 
 
 cdef inline bint server_serves(const server_t *server) noexcept nogil:

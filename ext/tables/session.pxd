@@ -34,6 +34,7 @@ cdef enum:
     IN_BUCKET = 3
     PROBES = 256           # buckets in which a session may lie, from its home on: a full table needs some 100
     CROWD = 64             # sessions of one end point
+    PROBES_ROOM = 65536    # sessions of probes beside the limit; accounts cost nothing until they are used
     PAGE = 64              # buckets that are swept together, or not at all when nobody is there
 
 cdef struct session_t:
@@ -90,7 +91,7 @@ cdef inline int sessions_init(sessions_t *table, int family, uint32_t limit, uin
     table.n_pages = <uint32_t>(<uint64_t>limit * 10 // 21 // PAGE) + 1
     table.n_buckets = table.n_pages * PAGE
     table.probes = min(table.n_buckets, <uint32_t>PROBES)
-    table.accounts = <uint8_t *>map_pages(<size_t>limit * table.stride + sizeof(account_t))
+    table.accounts = <uint8_t *>map_pages(accounts_len(table))
     table.buckets = <bucket_t *>map_pages(<size_t>table.n_buckets * sizeof(bucket_t))
     table.n_of = <uint8_t *>map_pages(table.n_pages)
     if table.accounts is NULL or table.buckets is NULL or table.n_of is NULL:
@@ -99,9 +100,13 @@ cdef inline int sessions_init(sessions_t *table, int family, uint32_t limit, uin
     return 0
 
 
+cdef inline size_t accounts_len(const sessions_t *table) noexcept nogil:
+    return (<size_t>table.limit + PROBES_ROOM) * table.stride + sizeof(account_t)
+
+
 cdef inline void sessions_free(sessions_t *table) noexcept nogil:
     if table.accounts is not NULL:
-        munmap(table.accounts, <size_t>table.limit * table.stride + sizeof(account_t))
+        munmap(table.accounts, accounts_len(table))
     if table.buckets is not NULL:
         munmap(table.buckets, <size_t>table.n_buckets * sizeof(bucket_t))
     if table.n_of is not NULL:

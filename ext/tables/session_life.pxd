@@ -9,8 +9,8 @@ from ext.address cimport ip_store, ip_t
 from ext.order cimport be16, load64
 from ext.sync cimport add_shared
 from ext.tables.evidence cimport evidence_of_end
-from ext.tables.service cimport V6, server_t, services_t
-from ext.tables.session cimport (CROWD, IN_BUCKET, PAGE, account_at, account_t, bucket_after, bucket_t,
+from ext.tables.service cimport V6, is_double, server_t, services_t
+from ext.tables.session cimport (CROWD, IN_BUCKET, PAGE, PROBES_ROOM, account_at, account_t, bucket_after, bucket_t,
                                  session_account, session_at, session_client, session_hash, session_home, session_t,
                                  session_word, sessions_t)
 from ext.tables.source cimport kind_of, source_hold, source_release
@@ -67,14 +67,15 @@ cdef inline session_t *session_insert(sessions_t *table, services_t *services, u
                                       be16 client_port, uint8_t protocol, be16 vip_port, uint16_t server,
                                       uint32_t now_ms) noexcept nogil:
     """A new session in S_NONE, counted as inactive at its server; NULL when the table, or its part of it, is full."""
-    cdef session_t *session
+    cdef session_t *session = NULL
     cdef account_t *account
-    if add_shared(table.open, 1) > table.limit:
-        add_shared(table.open, <uint32_t>-1)
-        return NULL
-    session = session_free_place(table, hash)
+    cdef bint beside = is_double(services, &services.servers[server])
+    if beside or add_shared(table.open, 1) <= table.limit:
+        if table.n < table.limit + PROBES_ROOM:
+            session = session_free_place(table, hash)
     if session is NULL:
-        add_shared(table.open, <uint32_t>-1)
+        if not beside:
+            add_shared(table.open, <uint32_t>-1)
         return NULL
     session.account = account_take(table)
     session.client = <uint32_t>session_word(table, hash, client, 0, 0)
@@ -146,7 +147,8 @@ cdef inline void session_remove(sessions_t *table, services_t *services, session
     table.free = session.account + 1
     table.n -= 1
     table.n_of[bucket // PAGE] -= 1
-    add_shared(table.open, <uint32_t>-1)
+    if not is_double(services, &services.servers[session.server]):
+        add_shared(table.open, <uint32_t>-1)
 
 
 cdef inline void session_give_way(sessions_t *table, services_t *services, session_t *session,

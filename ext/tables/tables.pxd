@@ -10,6 +10,7 @@ from ext.tables.event cimport EVENT_TABLE_FULL, event_post, event_t, events_t
 from ext.tables.flow cimport flows_t
 from ext.tables.fragment cimport fragments_t
 from ext.tables.neighbour cimport neighbours_t
+from ext.tables.pin cimport pins_t
 from ext.tables.reset cimport resets_t
 from ext.tables.route cimport routes_t
 from ext.tables.segment cimport segment_t
@@ -27,6 +28,7 @@ cdef struct tables_t:
     uint32_t n_ports
     routes_t routes
     services_t services
+    pins_t *pins               # all workers'; NULL when there are none
     sessions_t sessions[2]     # by the family of the client
     sources_t sources
     flows_t flows

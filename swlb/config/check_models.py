@@ -32,6 +32,12 @@ ONE_KEY_EACH = "steps with one key each: send, expect or expect_not"
 HTTP_KEYS = ("method", "path", "host", "headers", "status", "content", "content_not", "body_limit")
 TLS_KEYS = ("verify", "server_name", "ca", "expiry_warning")
 
+# Probes through VIPs share so many source ports. Each is kept for its probe, then until the worker has forgotten the
+# session: that may be idle for the probe's time and a little more, as it is to be closed, too, and is swept away then.
+PROBE_PORTS = 16384
+PROBE_GRACE_S = 2.0
+PROBE_SWEEP_S = 2.0
+
 # The keys that not every check has, by its type.
 KEYS_OF_TYPE: dict[str, tuple[str, ...]] = {
     "tcp": ("port", "half_open"),
@@ -46,6 +52,8 @@ KEYS_OF_TYPE: dict[str, tuple[str, ...]] = {
     "agent": ("port", "send"),
 }
 TYPES = tuple(KEYS_OF_TYPE)
+# What a check speaks to a port; the others ask none, or leave that to a program.
+PROTOCOL_OF_TYPE = {kind: "udp" if kind in ("udp", "dns") else "tcp" for kind in TYPES if kind not in ("icmp", "exec")}
 KEYS_OF_SOME = frozenset(key for keys in KEYS_OF_TYPE.values() for key in keys)
 
 
@@ -79,8 +87,10 @@ def _bars_have_an_end(steps: tuple[Step, ...]) -> tuple[Step, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """How a service's servers are probed. Without `port`, the server's own. Durations in seconds.
+    """How a service's servers are probed. Without `port`, the server's own, or the VIP's. Durations in seconds.
 
+    `via` is whom a probe is addressed to: the server, or the VIP and forced to the server. Where it is left out, the
+    service says which.
     An agent speaks for its server: one word of it is enough, so `retries` and `rise` are 1 where they are left out.
     `name` is that of a check of the top level, which services share; "" of one that stands in its service.
     """
@@ -88,7 +98,7 @@ class Check:
     name: str = ""
     type: Annotated[str, choice(*TYPES)] = "tcp"
     port: L4Port | None = None
-    via: Annotated[str, choice("server", "vip")] = "server"
+    via: Annotated[str, choice("server", "vip")] = ""
     initial: Annotated[str, choice("up", "down", "checking")] = "checking"
     interval: ProbeTime = 2.0
     response: ProbeTime = 1.0

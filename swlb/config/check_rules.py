@@ -3,9 +3,10 @@
 import os
 from collections.abc import Iterator
 
-from swlb.config.check_models import KEYS_OF_TYPE, ONE_KEY_EACH
+from swlb.config.check_models import KEYS_OF_TYPE, ONE_KEY_EACH, PROBE_GRACE_S, PROBE_PORTS, PROBE_SWEEP_S
 from swlb.config.models import Config, check_place, placed_checks
 from swlb.config.source import Finding, show
+from swlb.config.ways import vips_of
 from swlb.durations import duration_text
 
 # The types that ask nothing without this key, and what it may look like.
@@ -40,15 +41,32 @@ def programs_can_be_run(config: Config) -> Iterator[Finding]:
             yield Finding((*path, "command"), found, f"a program; make it one with: chmod +x {program}")
 
 
+def probes_through_vips_are_few_enough(config: Config) -> Iterator[Finding]:
+    """The ports that probes through VIPs leave by are enough, were every server silent."""
+    need = 0.0
+    for service in config.services.values():
+        targets = sum(len(vips_of(service, server)) for server in service.servers.values())
+        for check in service.checks_through_vip:
+            need += targets * (2 * check.response + PROBE_GRACE_S + PROBE_SWEEP_S) / check.interval
+    if need > PROBE_PORTS:
+        found = f"checks via vip that may keep {need:.0f} source ports at a time"
+        yield Finding(("services",), found, f"at most {PROBE_PORTS}: fewer servers, longer intervals, or via server")
+
+
 def checks_know_their_port(config: Config) -> Iterator[Finding]:
-    """A check of one port has one to probe on every server."""
+    """A check of one port has one to probe on every server, or one of the VIP that is the service's."""
     for service in config.services.values():
         has_range = service.port_first < service.port_last
         without = [server.name for server in service.servers.values() if server.port is None]
         for index, check in enumerate(service.checks):
+            place = check_place(service, index)
+            if service.via(check) == "vip":
+                if why := service.why_not_through_vip(check):
+                    yield Finding(place if check.name else (*place, "via"), "vip", f"server, because {why}")
+                continue
             if "port" in KEYS_OF_TYPE[check.type] and check.port is None and has_range and without:
                 found = f"no port to probe on server {without[0]}, because the service has many"
-                yield Finding(check_place(service, index), found, "a port of the check, or one of each server")
+                yield Finding(place, found, "a port of the check, or one of each server")
 
 
 def checks_look_into_bodies_that_there_are(config: Config) -> Iterator[Finding]:

@@ -52,7 +52,6 @@ NOT_BUILT = (
     Gap("services.*.scheduler", "rr", _any_of("wrr", "lc", "wlc", "hash", "maglev")),
     Gap("services.*.hash_key", LEFT_OUT),
     Gap("services.*.persistence", LEFT_OUT),
-    Gap("services.*.check.via", "server", _any_of("vip")),
     Gap("services.*.servers.*.backup", LEFT_OUT),
     Gap("services.*.servers.*.max_connections", LEFT_OUT),
 )

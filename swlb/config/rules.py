@@ -16,6 +16,7 @@ from swlb.config.check_rules import (
     checks_use_the_authority_they_name,
     fail_open_has_a_check,
     fast_intervals_are_fast,
+    probes_through_vips_are_few_enough,
     programs_can_be_run,
 )
 from swlb.config.forward_rules import (
@@ -252,6 +253,7 @@ RULES = (
     Rule(passive_has_a_check_to_ask, ("services",)),
     Rule(passive_takes_out_on_sure_evidence),
     Rule(back_offs_grow),
+    Rule(probes_through_vips_are_few_enough),
     Rule(ports_are_kept_by_direct_services, ("services",)),
     Rule(direct_servers_are_neighbours, ("segments", "routes")),
     Rule(tunnels_have_room),

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 
-from swlb.config.check_models import CHECK_FORMS, Check, read_checks, read_named, read_need
+from swlb.config.check_models import CHECK_FORMS, PROTOCOL_OF_TYPE, Check, read_checks, read_named, read_need
 from swlb.config.check_values import read_percent
 from swlb.config.forms import Host, IdleTime, L4Port, Name, Reject, named
 from swlb.config.passive_models import Passive
@@ -140,6 +140,36 @@ class Service:
     def is_tunnel(self) -> bool:
         """Whether packets reach the servers inside other packets."""
         return self.forward in TUNNELS
+
+    @property
+    def checks_through_vip(self) -> tuple[Check, ...]:
+        """Those of its checks whose probes go to the VIP."""
+        return tuple(check for check in self.checks if self.via(check) == "vip")
+
+    def via(self, check: Check) -> str:
+        """Whom such a check asks: server or vip. Where servers have the VIP themselves, there, if it can be asked."""
+        through_vip = self.is_direct and check.type != "agent" and not self.why_not_through_vip(check)
+        return check.via or ("vip" if through_vip else "server")
+
+    def vip_port(self, check: Check) -> int | None:
+        """The port of the VIP that the check asks; None where a service of many ports leaves that open."""
+        return check.port or (self.port_first if self.port_first == self.port_last else None)
+
+    def why_not_through_vip(self, check: Check) -> str:
+        """Why such a check cannot ask the VIP, in words; '' where it can."""
+        protocol = PROTOCOL_OF_TYPE.get(check.type)
+        if check.type == "icmp":
+            return "swlb itself answers an echo to a VIP"
+        if protocol is None:
+            return f"a check of type {check.type} sends nothing itself"
+        if protocol != self.protocol:
+            return f"a check of type {check.type} speaks {protocol}, and the VIP's service is {self.protocol}"
+        port = self.vip_port(check)
+        if port is None:
+            return "the VIP has many ports: the check's `port` says which"
+        if not self.port_first <= port <= self.port_last:
+            return f"port {port} of the VIP is not this service's"
+        return ""
 
     def outer_len(self, server: Server) -> int:
         """Bytes that are put in front of a packet on its way to the server."""

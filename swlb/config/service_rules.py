@@ -109,10 +109,12 @@ def servers_and_vips_share_families(config: Config) -> Iterator[Finding]:
 
 
 def servers_are_few_enough(config: Config) -> Iterator[Finding]:
-    """An index of 16 bits can name every server."""
+    """An index of 16 bits can name every server, and the double of each that is probed through its VIP."""
     count = sum(1 for _ in _servers(config))
-    if count > MAX_SERVERS:
-        yield Finding(("services",), f"{count} servers", f"at most {MAX_SERVERS} servers in all services")
+    doubles = sum(bool(service.checks_through_vip) for service, _ in _servers(config))
+    if count + doubles > MAX_SERVERS:
+        twice = f", {doubles} of which count twice as they are checked via vip" if doubles else ""
+        yield Finding(("services",), f"{count} servers{twice}", f"at most {MAX_SERVERS} servers in all services")
 
 
 def services_are_few_enough(config: Config) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ Each kind is a module with a function of its name: `await kind(check, target, wa
 most `check.response` seconds. outcome.py says what a probe asks and how it ends, reach.py is what all kinds share.
 """
 
+import asyncio
 from importlib import import_module
 from typing import Protocol
 
@@ -26,4 +27,17 @@ class Probe(Protocol):
 def probe_of(kind: str) -> Probe:
     """The probe of that kind. Only what a configuration uses is imported: aiohttp and dpkt take longer than swlb."""
     probe: Probe = getattr(import_module(f"swlb.probes.{kind}"), kind)
-    return probe
+
+    async def everywhere(check: Check, target: Target, way: Way) -> Outcome:
+        if way.also is None:
+            return await probe(check, target, way)
+        async with asyncio.TaskGroup() as group:
+            both = [group.create_task(probe(check, *each)) for each in ((target, way), way.also)]
+        return worse(*(task.result() for task in both))
+
+    return everywhere
+
+
+def worse(one: Outcome, other: Outcome) -> Outcome:
+    """Of two the one that is not good; of two good ones the slower."""
+    return max(one, other, key=lambda outcome: (not outcome.ok, outcome.duration_ms))

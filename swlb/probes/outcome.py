@@ -30,18 +30,22 @@ Address = IPv4Address | IPv6Address
 class Target:
     """What is probed: an address, and an l4_port where the kind of probe needs one.
 
+    `forced_to` is whom packets are for when the address is a VIP, `advice` what to look at when that server is silent.
     The names are for programs; of a shared check they are of whom it was begun for, and the target is the same for all.
     """
 
     address: Address
     l4_port: int | None = None
+    forced_to: Address | None = None
+    advice: str = ""
     service: str = field(default="", compare=False)
     server: str = field(default="", compare=False)
 
     def __str__(self) -> str:
-        if self.l4_port is None:
-            return str(self.address)
-        return f"[{self.address}]:{self.l4_port}" if self.address.version == 6 else f"{self.address}:{self.l4_port}"
+        at = str(self.address)
+        if self.l4_port is not None:
+            at = f"[{at}]:{self.l4_port}" if self.address.version == 6 else f"{at}:{self.l4_port}"
+        return at if self.forced_to is None else f"{at} on server {self.forced_to}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ def new_worker(*, n_segments: int, neighbours: int = 32) -> Any:
     from swlb._worker import Worker
 
     return Worker(sessions=2000, fragments=64, neighbours=neighbours, n_segments=n_segments, n_addresses=6, n_routes=2,
-                  n_services=8, n_servers=24)
+                  n_services=16, n_servers=48)
 
 
 def add_network(worker: Any, segment: int, *addresses: str) -> None:
@@ -78,6 +78,17 @@ def add_direct_services(worker: Any, segment: int) -> tuple[int, ...]:
     return tuple(servers)
 
 
+def add_pins(worker: Any, n_services: int) -> None:
+    """Probes from the port that the corpus has are for an IPv6 server (TCP) and for an IPv4 one (UDP)."""
+    from swlb._worker import Pins
+
+    pins = Pins()
+    doubles = [worker.add_double(service, idle_ns=3 * SECOND) for service in range(n_services)]
+    pins.set(TCP, 4000, doubles[0] + 3)
+    pins.set(UDP, 4000, doubles[2] + 1)
+    worker.use_pins(pins)
+
+
 def transparent() -> Shape:
     """One segment, VIPs within it, two stations' ports and the kernel's."""
     worker = new_worker(n_segments=1)
@@ -103,6 +114,7 @@ def routed() -> Shape:
     worker.add_route(address("0.0.0.0"), 96, address("10.0.1.254"), outside)
     worker.add_route(address("fd00:9::"), 32, address("fd00:1::254"), outside)
     servers = add_services(worker, inside)
+    add_pins(worker, 5)
     worker.seal(now_ns=START_NS)
     return Shape("routed", worker, ports, servers)
 
@@ -117,6 +129,7 @@ def one_arm() -> Shape:
     addresses += [(address(ip), segment) for ip in SOURCE]
     pool = worker.add_pool(addresses, first=SOURCE_PORTS[0], last=SOURCE_PORTS[1])
     servers = add_services(worker, segment, source_nat="auto", pool=pool)
+    add_pins(worker, 5)
     worker.seal(now_ns=START_NS)
     return Shape("one_arm", worker, ports, servers)
 
@@ -152,6 +165,7 @@ def direct() -> Shape:
     worker.add_route(address("0.0.0.0"), 96, address("10.0.1.254"), outside)
     worker.add_route(address("fd00:9::"), 32, address("fd00:1::254"), outside)
     servers = add_direct_services(worker, inside)
+    add_pins(worker, 6)
     worker.seal(now_ns=START_NS)
     return Shape("direct", worker, ports, servers)
 

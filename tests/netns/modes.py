@@ -47,7 +47,7 @@ class Mode:
 
     `source` is whom servers see in the client's place, None the client itself. `hops`: routers that a request meets,
     swlb among them where it is one. Of tunnels: `outer` is the bytes it takes, `outside` the IP version of the outer
-    packet, `unpacks` who takes that off: `decap` of swlb, or the `kernel`.
+    packet, `unpacks` who takes that off: `decap` of swlb, or the `kernel`. `check`: what the check of web says beyond.
     """
 
     name: str
@@ -60,6 +60,7 @@ class Mode:
     outer: int = 0
     outside: int = 0
     unpacks: str = ""
+    check: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def forward(self) -> str:
@@ -123,7 +124,8 @@ def services_of(mode: Mode, ground: Ground) -> dict[str, Any]:
     vip = list(ground.vips.values())
     web, echo, bulk = ({"vip": vip, "port": port, "servers": servers(port), **mode.service}
                        for port in (WEB, ECHO, BULK))  # fmt: skip
-    return {"web": {**web, "check": CHECK}, "echo": {**echo, "protocol": "udp"}, "bulk": bulk}
+    web["check"] = {**CHECK, **mode.check}
+    return {"web": web, "echo": {**echo, "protocol": "udp"}, "bulk": bulk}
 
 
 def config_of(mode: Mode, ground: Ground, services: Mapping[str, Any]) -> str:
@@ -198,10 +200,6 @@ class Served:
             stack.enter_context(http_server(host, address, mode.port(WEB)))
             stack.enter_context(udp_echo(host, address, mode.port(ECHO)))
             stack.enter_context(listening(host, address, mode.port(BULK), partial(self._hand_over, host)))
-        if mode.is_direct:
-            # Where the check asks: it asks a server's own address.
-            for family in mode.families():
-                stack.enter_context(http_server(host, host.address(family), WEB))
 
     def stop(self, host: Host) -> None:
         self.stacks[host.name].close()

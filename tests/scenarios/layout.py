@@ -66,3 +66,4 @@ class Service:
     forward: str = "nat"
     mss: str | int = "off"
     gue_port: int = 6080
+    probe_idle: float | None = None                        # its servers can be probed through its VIP

@@ -23,7 +23,7 @@ from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet
 from scapy.utils6 import in6_getnsma, in6_getnsmac
 
-from swlb._worker import Worker, drop_reasons
+from swlb._worker import Pins, Worker, drop_reasons
 
 from .frames import NO_OFFLOAD, differences
 from .layout import TIMEOUT_OF_STATE, TIMEOUTS, UP, Segment, Server, Service
@@ -67,13 +67,16 @@ class Network:
         self.ports: dict[str, int] = {}
         self.segments = {name: index for index, name in enumerate(segments)}
         self.servers: list[int] = []      # worker indices, services in order, each service's in the order given
+        self.doubles: list[int] = []      # the same of services that can be probed
+        self.pins = Pins()
         self._layout = dict(segments)
         self._segment_of: dict[str, str] = {}
         self._merges = merges
         self._stations = 0
         self.worker = Worker(n_segments=len(segments), n_addresses=sum(len(s.addresses) for s in segments.values()),
-                             n_routes=len(routes), n_services=len(services),
-                             n_servers=sum(len(s.servers) for s in services), **limits)
+                             n_routes=len(routes), n_services=2 * len(services),
+                             n_servers=2 * sum(len(s.servers) for s in services), **limits)
+        self.worker.use_pins(self.pins)
         self.worker.set_flow_timeouts(timeouts_ns=[int(TIMEOUTS[name] * SECOND) for name in TIMEOUT_OF_STATE],
                                       echo_ns=60 * SECOND)
         for name, segment in segments.items():
@@ -86,6 +89,10 @@ class Network:
             self._guard(name, segment)
         for service in services:
             self._add_service(service)
+        for index, service in enumerate(services):
+            if service.probe_idle is not None:
+                first = self.worker.add_double(index, idle_ns=int(service.probe_idle * SECOND))
+                self.doubles += range(first, first + len(service.servers))
         if sealed:
             self.seal(quiet=quiet)
 
@@ -246,6 +253,10 @@ class Network:
         """(MAC, state) of every neighbour, by address."""
         return {address_text(ip): (mac.hex(":"), state)
                 for _, ip, mac, state, _ in self.worker.neighbours(now_ns=self.now_ns)}
+
+    def pin(self, l4_port: int, server: int | None, *, protocol: str = "tcp") -> None:
+        """What the kernel twins begin from the port is for that server of the services that can be probed."""
+        self.pins.set(PROTOCOLS[protocol], l4_port, None if server is None else self.doubles[server])
 
     def set_port(self, port: str, *, up: bool = True, mtu: int = 1500) -> None:
         self.worker.set_port(self.ports[port], up=up, mtu=mtu)

@@ -14,7 +14,7 @@ from swlb.steering import owner
 
 from .balanced import CLIENT, INSIDE, OUTSIDE, SERVER, VIP, ip
 from .frames import IP, TCP, UDP
-from .layout import Segment, Server, Service
+from .layout import UP, Segment, Server, Service
 from .network import Network, Station, address16
 
 KEY = 0x123456789ABCDEF1
@@ -25,11 +25,15 @@ HERE, THERE = 0, 1
 class Crew:
     """Two linked workers, a client and a server known to both, and a service for each protocol."""
 
-    def __init__(self, *, greeted: bool = True, **limits: int) -> None:
-        servers = tuple(Server(SERVER[family].format(11), 8080) for family in (4, 6))
-        services = [Service((VIP[4], VIP[6]), servers, protocol=protocol) for protocol in ("tcp", "udp")]
-        self.nets = [Network({"outside": Segment(("client",), OUTSIDE), "inside": Segment(("server",), INSIDE)},
+    def __init__(self, *, greeted: bool = True, ready: int = UP, **limits: int) -> None:
+        servers = tuple(Server(SERVER[family].format(11), 8080, ready=ready) for family in (4, 6))
+        services = [Service((VIP[4], VIP[6]), servers, protocol=protocol, probe_idle=3.0)
+                    for protocol in ("tcp", "udp")]
+        inside = Segment(("server",), INSIDE, host=True)
+        self.nets = [Network({"outside": Segment(("client",), OUTSIDE), "inside": inside},
                              services=services, sealed=False, **limits) for _ in range(2)]
+        for net in self.nets:
+            net.worker.use_pins(self.nets[HERE].pins)
         link([net.worker for net in self.nets], key=KEY)
         self.announced = []
         for net in self.nets:
@@ -193,3 +197,21 @@ def test_a_worker_that_does_not_read_its_letters_costs_frames_that_are_counted_n
     for _ in range(20):
         arrived += len(crew.take("server")[THERE])
     assert arrived == n - dropped["handover_full"]
+
+
+@FAMILIES
+@pytest.mark.parametrize("worker", [HERE, THERE])
+def test_a_probe_is_its_owner_s_wherever_it_and_the_answer_come(family, worker):
+    crew = Crew(ready=0)
+    own = {4: "10.0.2.1", 6: "fd00:2::1"}[family]
+    sport = next(port for port in range(50000, 51000) if owner(address16(own), port, KEY, 2) == worker)
+    crew.nets[HERE].pin(sport, {4: 0, 6: 1}[family])
+    net = crew.nets[HERE]
+    mac = net.mac("inside")
+    net.send("inside-host", Ether(src=mac, dst=mac) / ip(own, VIP[family]) / TCP(sport=sport, dport=80, flags="S"))
+    left = crew.take("server")
+    assert [len(frames) for frames in left] == [worker == HERE, worker == THERE]
+    assert left[worker][0].payload.dst == SERVER[family].format(11)
+    crew.servers[HERE].send(ip(SERVER[family].format(11), own) / TCP(sport=8080, dport=sport, flags="SA"))
+    (answer,) = [frame for frames in crew.take("inside-host") for frame in frames]
+    assert (answer.payload.src, answer.payload.payload.sport) == (VIP[family], 80)
