@@ -206,6 +206,10 @@ class Balancer:
             self._publish(state, lambda meant: self._tell.weight(state, weight, by=AGENT, meant=meant))
         if outcome.ok is None:
             self._settle(state, number, "its agent")
+        elif state.is_confirmed_down(number, outcome):
+            state.standings[number] = Standing(words.DOWN, outcome.status)
+            self._settle(state, number, "initial")
+            self._publish(state, lambda meant: None)
         self.traffic.hear_of_probe(key, outcome)
 
     def _on_transition(self, key: CheckKey, transition: Transition) -> None:

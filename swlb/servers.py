@@ -143,6 +143,10 @@ class ServerState:
         self.operational, self.reason, self.since = UP, NO_CHECK, now
         return False
 
+    def is_confirmed_down(self, number: int, outcome: Outcome) -> bool:
+        """Whether that check counted as down without having asked, and now has: no change, but known."""
+        return outcome.ok is False and self.standings[number] == Standing(DOWN, UNPROBED)
+
     def combine(self, latest: int, now: float) -> bool:
         """It is what its checks say together; whether that has changed, by what `latest` of them says now.
 

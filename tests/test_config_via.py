@@ -79,8 +79,8 @@ def test_as_many_probes_as_there_are_ports_may_be_under_way():
     """Two servers, each port kept for 2 x 0.5 s of probing and 4 s more: 100 a second in all."""
     text = changed("type: tcp", "via: vip, interval: 20ms, response: 500ms")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("swlb.config.service_rules.PROBE_PORTS", 500)
+        patch.setattr("swlb.config.check_rules.PROBE_PORTS", 500)
         assert problems(text) == []
-        patch.setattr("swlb.config.service_rules.PROBE_PORTS", 499)
+        patch.setattr("swlb.config.check_rules.PROBE_PORTS", 499)
         assert problems(text) == ["13: services: found checks via vip that may keep 500 source ports at a time; "
                                   "expected at most 499: fewer servers, longer intervals, or via server"]  # fmt: skip

@@ -9,6 +9,7 @@ from control import CONFIG, Control, control
 from swlb.fail_open import ignores_health
 from swlb.figures import servers, services
 from swlb.health import Transition
+from swlb.probes import Outcome
 
 OPEN = CONFIG.replace("check: {type: tcp, initial: up}", "check: {type: tcp, initial: INITIAL}\n    fail_open: 50%")
 NAMES = ("web1", "web2", "web1v6")
@@ -21,7 +22,10 @@ def opened(initial: str = "up", share: str = "50%") -> Control:
 
 def change(balanced: Control, name: str, new: str) -> None:
     old = balanced.server(name).operational
-    balanced.balancer._on_transition(("web", name), Transition(old, new, "L4OK" if new == "up" else "L4CON", "a rule"))
+    if new == old:
+        balanced.balancer._on_probe(("web", name, 0), Outcome(new == "up", "L4OK" if new == "up" else "L4CON", "", 1.0))
+        return
+    balanced.balancer._on_transition(("web", name, 0), Transition(old, new, "L4OK" if new == "up" else "L4CON", "a rule"))
 
 
 def fall(balanced: Control, *names: str) -> None:
@@ -94,7 +98,7 @@ def test_it_is_told_loudly_and_so_is_its_end():
 
 def test_it_is_a_warning_in_the_log(caplog):
     fall(opened(), "web1", "web2")
-    (record,) = [record for record in caplog.records if "fail_open" in record.getMessage()]
+    (record,) = [record for record in caplog.records if "health is ignored" in record.getMessage()]
     assert record.levelname == "WARNING"
 
 

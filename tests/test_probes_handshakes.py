@@ -97,7 +97,9 @@ def test_a_whole_probe_ends_with_fin_and_leaves_no_half_open_connection(netns, h
             assert states(netns, target_of(listener)) == {"LISTEN", "CLOSE-WAIT"}
             assert server.recv(1) == b""
         assert states(netns, target_of(listener)) == {"LISTEN"}
-    assert [str(segment.flags) for segment in segments] == ["S", "SA", "A", "FA", "A", "FA", "A"]
+    flags = [str(segment.flags) for segment in segments]
+    # The acknowledgement of the first FIN may ride on the second.
+    assert ([flag for flag in flags if flag != "A"], flags[-1]) == (["S", "SA", "FA", "FA"], "A")
 
 
 @KINDS

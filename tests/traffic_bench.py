@@ -39,7 +39,7 @@ class Bench:
         self.workers = ToldWorkers(made.built.workers)
         built = dataclasses.replace(made.built, workers=self.workers)
         self.clock: ManualClock = made.clock
-        ways = made.balancer._ways
+        ways = made.balancer._paths._ways
         self.balancer = Balancer(
             made.config, built, ways, made.clock, made.events, probe_of=lambda kind: self.probe
         )

@@ -20,10 +20,10 @@ from ext.order cimport be16
 from ext.schedule.rr cimport rr_choose
 from ext.tables.event cimport EVENT_REPLY_BYPASSES
 from ext.tables.evidence cimport evidence_of_repeat
-from ext.tables.pin cimport server_pinned
+from ext.tables.pin cimport is_double, server_pinned
 from ext.tables.route cimport is_directed_broadcast, route_lookup, route_t
 from ext.tables.segment cimport segment_t
-from ext.tables.service cimport (ANSWER_RESET, DOWN_KEEP, FORWARD_NAT, NO_SOURCE, V4, V6, is_double, server_serves, server_t,
+from ext.tables.service cimport (ANSWER_RESET, DOWN_KEEP, FORWARD_NAT, NO_SOURCE, V4, V6, server_serves, server_t,
                                  service_find, service_t, vip_t)
 from ext.tables.session cimport session_of_reply, session_of_request, session_t, sessions_t
 from ext.tables.session_life cimport (session_crowded, session_expired, session_give_way, session_insert, session_take_source)

@@ -12,7 +12,8 @@ from ext.tables.fdb cimport FDB_NONE, FDB_PORTS, fdb_t
 from ext.tables.flow cimport flow_t
 from ext.tables.neighbour cimport (FAILED, INCOMPLETE, N_FREE, WAIT_PER_NEIGHBOUR, WAITING, neighbour_bucket,
                                    neighbour_t, neighbours_t)
-from ext.tables.service cimport is_double, services_t
+from ext.tables.pin cimport is_double
+from ext.tables.service cimport services_t
 from ext.tables.session cimport (IN_BUCKET, PROBES_ROOM, account_at, account_t, bucket_after, session_account,
                                  session_at, session_client, session_hash, session_home, session_t, sessions_t)
 from ext.tables.source cimport FLOW, KINDS, PORT_NUMBERS, kind_of, source_holder

@@ -69,3 +69,8 @@ cdef inline uint32_t service_double(services_t *table, uint16_t index, uint32_t 
             table.n_servers += 1
     table.n_services += 1
     return first
+
+
+cdef inline bint is_double(const services_t *table, const server_t *server) noexcept nogil:
+    """Whether its sessions are probes of swlb's own, and no client's (see above)."""
+    return table.services[server.service].probes_of != 0

@@ -256,11 +256,6 @@ cdef inline bint is_tunnel(const service_t *service) noexcept nogil:
     return service.forward >= FORWARD_IPIP
 
 
-cdef inline bint is_double(const services_t *table, const server_t *server) noexcept nogil:
-    """Whether its sessions are probes of swlb's own, and no client's (pin.pxd)."""
-    return table.services[server.service].probes_of != 0
-
-
 cdef inline bint server_serves(const server_t *server) noexcept nogil:
     """Whether packets of known sessions may go to it."""
     return (server.ready & (SERVER_UP | SERVER_MAINT)) == SERVER_UP

@@ -9,7 +9,8 @@ from ext.address cimport ip_store, ip_t
 from ext.order cimport be16, load64
 from ext.sync cimport add_shared
 from ext.tables.evidence cimport evidence_of_end
-from ext.tables.service cimport V6, is_double, server_t, services_t
+from ext.tables.pin cimport is_double
+from ext.tables.service cimport V6, server_t, services_t
 from ext.tables.session cimport (CROWD, IN_BUCKET, PAGE, PROBES_ROOM, account_at, account_t, bucket_after, bucket_t,
                                  session_account, session_at, session_client, session_hash, session_home, session_t,
                                  session_word, sessions_t)

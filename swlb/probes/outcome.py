@@ -36,10 +36,10 @@ class Target:
 
     address: Address
     l4_port: int | None = None
-    forced_to: Address | None = None
-    advice: str = ""
     service: str = field(default="", compare=False)
     server: str = field(default="", compare=False)
+    forced_to: Address | None = None
+    advice: str = ""
 
     def __str__(self) -> str:
         at = str(self.address)
