@@ -197,11 +197,10 @@ class Balancer:
     def _on_probe(self, key: CheckKey, outcome: Outcome) -> None:
         """What an agent said is done; a probe that says nothing of the server may leave the others to decide."""
         state, number = self.servers[key[:2]], key[2]
-        agent, weight = state.agent, state.wanted_weight
+        before, weight = state.agent_admin, state.wanted_weight
         state.hear(number, outcome, self._clock.now())
-        if state.agent and state.agent.admin != (agent.admin if agent else None):
-            before = (agent and agent.admin) or words.READY
-            self._tell_admin(state, before, new=state.agent.admin or words.READY, by=AGENT)
+        if state.agent_admin != before:
+            self._tell_admin(state, before, new=state.agent_admin, by=AGENT)
         if state.wanted_weight != weight:
             self._publish(state, lambda meant: self._tell.weight(state, weight, by=AGENT, meant=meant))
         if outcome.ok is None:

@@ -80,9 +80,14 @@ class ServerState:
         return self.service.checks[self.decider].name or str(self.decider)
 
     @property
+    def agent_admin(self) -> str:
+        """What the agent wants of it: ready where it has never said."""
+        return (self.agent and self.agent.admin) or READY
+
+    @property
     def effective_admin(self) -> str:
         """The stronger of what the operator and the agent want."""
-        return stronger(self.admin, self.agent.admin if self.agent else None)
+        return stronger(self.admin, self.agent_admin)
 
     @property
     def wanted_weight(self) -> int:

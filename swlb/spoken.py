@@ -74,9 +74,9 @@ class Words:
         return " ".join(said) + (f" #{self.description}" if self.description else "")
 
 
-def stronger(operator: str, agent: str | None) -> str:
+def stronger(operator: str, agent: str) -> str:
     """The admin state that holds: maint before drain before ready."""
-    return max(operator, agent or READY, key=STRENGTH.index)
+    return max(operator, agent, key=STRENGTH.index)
 
 
 def share_of(configured: int, percent: int) -> int:

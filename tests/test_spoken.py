@@ -145,6 +145,10 @@ def test_an_order_of_weight_beside_the_agent_s_says_which_holds() -> None:
     assert balanced.events.rows()[-1]["text"].startswith("server web/web1 weighs 0 (was 3); service web takes no")
 
 
+def test_a_first_ready_changes_nothing_and_is_no_event() -> None:
+    assert "admin" not in agent_of_web1(Report(health="up", admin="ready")).kinds()
+
+
 def test_the_same_words_again_are_no_event() -> None:
     report = Report(health="up", admin="drain", weight=50, weight_is_percent=True)
     assert agent_of_web1(report).kinds() == agent_of_web1(report, report, report).kinds()
