@@ -182,3 +182,12 @@ def test_the_record_is_json_for_people(sleeper):
     new_record().will_have_process(Process.of(sleeper.pid, "sleep 60"))
     (process,) = json.loads(record_path("x").read_text())["processes"]
     assert (process["pid"], process["command"]) == (sleeper.pid, "sleep 60")
+
+
+def test_a_file_that_never_became_a_namespace_goes_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(lab_record, "NETNS_DIR", tmp_path)
+    record = new_record()
+    record.will_have_namespace("swlb-x-client", 42)
+    (tmp_path / "swlb-x-client").touch()
+    assert record.remove_all() == []
+    assert not (tmp_path / "swlb-x-client").exists()

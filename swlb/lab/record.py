@@ -191,6 +191,10 @@ def _remove_namespace(name: str, inode: int) -> str | None:
     """The namespace is gone if it is the one of that inode; else a sentence about the one that is left alone."""
     path = Path(NETNS_DIR, name)
     try:
+        if not os.path.ismount(path):
+            # `ip netns attach` makes the file first; a lab that is killed just then leaves it with nothing behind it.
+            path.unlink()
+            return None
         if path.stat().st_ino != inode:
             return f"namespace {name} is another one than the lab's: left alone"
     except FileNotFoundError:
