@@ -23,6 +23,7 @@ def health_row(key: Key, number: int, status: CheckStatus, now: float, *, via: s
         "reason": status.reason,
         "since_s": round(now - status.since, 3),
         "check_status": status.check_status,
+        "ok": last.ok if last else None,
         "check_duration_ms": rounded(status.check_duration_ms),
         "phases": {phase: round(took_ms, 3) for phase, took_ms in last.phases.items()} if last else {},
         "against": status.streak,
