@@ -77,7 +77,7 @@ class ServerState:
         """What `swlb show health` calls the check that decides: its name, or its number; None without a check."""
         if not self.service.checks:
             return None
-        return self.service.checks[self.decider].name or str(self.decider)
+        return self.service.check_name(self.decider)
 
     @property
     def agent_admin(self) -> str:
