@@ -1,4 +1,7 @@
-"""What is known of one server: what the operator wants of it, and what its check says. Two values, never mixed."""
+"""What is known of one server: what the operator wants, what its agent and its checks say, what its clients have seen.
+
+Each is kept by itself; what follows from all of them is computed.
+"""
 
 from dataclasses import dataclass, field
 
