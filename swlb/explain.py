@@ -201,6 +201,8 @@ def _passive(service: Service) -> str:
 
 
 def _on_down(service: Service) -> str:
+    if not service.servers:
+        return ""
     active, inactive = fates_of(service)
     if active == inactive:
         return f"when a server goes down, all of its sessions are {WORDS[active]}."

@@ -110,6 +110,7 @@ def test_what_checks_of_a_service_have_alike_is_said_once() -> None:
 def test_what_becomes_of_sessions_is_explained(keys: str, words: str) -> None:
     text = " ".join(explained(BASE.replace("port: 80\n", f"port: 80\n    {keys}\n")).split())
     assert f"when a server goes down, {words}" in text
+    assert text.count("when a server goes down") == 1  # the service without servers has none that could
 
 
 def test_what_hurries_and_steadies_a_check_is_explained() -> None:
