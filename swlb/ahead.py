@@ -2,7 +2,10 @@
 
 from swlb.check_status import CheckStatus
 from swlb.config.source import counted
+from swlb.durations import duration_text
 from swlb.health import CHECKING, UP
+
+MINUTE_S = 60.0
 
 
 def what_next(status: CheckStatus, now: float) -> str:
@@ -13,8 +16,8 @@ def what_next(status: CheckStatus, now: float) -> str:
 
 
 def seconds(duration: float) -> str:
-    """The duration to a tenth of a second, and never less than none."""
-    return f"{max(0.0, duration):.1f} s"
+    """The duration to a tenth of a second, from a minute on to the second; never less than none."""
+    return f"{max(0.0, duration):.1f} s" if duration < MINUTE_S else duration_text(round(duration))
 
 
 def _what_it_decides(status: CheckStatus, now: float) -> str:
@@ -26,7 +29,10 @@ def _what_it_decides(status: CheckStatus, now: float) -> str:
         new = "down" if status.operational == UP else "up"
         return f"{new} in {seconds(status.strikes_at - now)} (hold_down), unless a probe forbids it"
     if status.operational != UP:
-        return f"up after {counted(check.rise - status.streak, 'success', 'successes')} in a row"
+        missing = check.rise - status.streak
+        if status.streak:
+            return f"up after {counted(missing, 'more success', 'more successes')}"
+        return f"up after {counted(missing, 'success', 'successes')}{' in a row' if missing > 1 else ''}"
     if not status.streak:
         return ""
     failures = f"down after {counted(check.retries - status.streak, 'more failure')}"

@@ -1,4 +1,4 @@
-"""The control socket: HTTP and JSON over a Unix socket, for `swlb show`, `set` and `flush` and for scripts.
+"""The control socket: HTTP and JSON over a Unix socket, for `swlb show`, `why`, `set`, `flush` and for scripts.
 
     GET  /show/NOUN                                   a list of objects
     GET  /why/SERVICE/SERVER                          an object; "sentence" is for people

@@ -18,6 +18,7 @@ from swlb.balancer import Balancer, up_at_start
 from swlb.build import Built, build, host_port_name
 from swlb.clock import Clock, SystemClock
 from swlb.config import Config
+from swlb.config.source import counted
 from swlb.errors import SwlbError
 from swlb.events import Events
 from swlb.figures import Row, slices
@@ -132,7 +133,7 @@ async def run(config: Config, control: Path, *, ring: bool = True) -> None:
                 app.listen_to_workers(), app.watch_devices(), app.balancer.traffic.watch()
             ):
                 app.balancer.start()
-                counts = f"{len(config.ports)} ports, {len(config.services)} services"
+                counts = f"{counted(len(config.ports), 'port')}, {counted(len(config.services), 'service')}"
                 app.events.add("config_loaded", f"forwarding: {counts}")
                 print("ready", flush=True)
                 await stopping.wait()

@@ -15,7 +15,7 @@ def words(_context: click.Context, _option: click.Parameter, value: str | None) 
     return tuple(word for word in (value or "").split(",") if word)
 
 
-@click.command()
+@click.command(short_help="Measure swlb beside its peers and print ratios (root).")
 @click.option("--rounds", type=click.IntRange(min=1), help="How often all is measured.  [default: 5]")
 @click.option("--seconds", type=click.IntRange(min=1), help="How long each load lasts.  [default: 2]")
 @click.option("--quick", is_flag=True, help="One round, one second a measurement: a look, not a result.")

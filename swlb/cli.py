@@ -37,12 +37,14 @@ def cli() -> None:
 
     \b
     Begin here:
-      swlb lab run routed     see it balance, with a drawing (root)
-      swlb check FILE         what a configuration means, or what is wrong with it
-      swlb doctor FILE        what its servers must have set
-      swlb run FILE           balance (root); "ready" is printed when it does
-      swlb show servers       who serves
-      swlb why web/web1       why this server takes new sessions, or none
+      swlb lab run routed       see it balance, with a drawing (root)
+      swlb check FILE           what a configuration means, or what is wrong with it
+      swlb check --timing FILE  how soon its checks notice that a server fails
+      swlb doctor FILE          what its servers must have set
+      swlb run FILE             balance (root); "ready" is printed when it does
+      swlb show servers         who serves
+      swlb show health          what checks say of them, and what happens next
+      swlb why web/web1         why this server takes new sessions, or none
     """
 
 
@@ -76,7 +78,7 @@ def check(file: Path, timing: bool, as_json: bool, control: Path) -> None:
         print_timing(rows)
 
 
-@cli.command()
+@cli.command(short_help="Print the commands that the servers of FILE need.")
 @file_argument
 @click.option("--json", "as_json", is_flag=True, help="One list of objects, for programs.")
 def doctor(file: Path, as_json: bool) -> None:
@@ -91,7 +93,7 @@ def doctor(file: Path, as_json: bool) -> None:
     click.echo(json.dumps(rows(patients), indent=1) if as_json else prescription(patients), nl=as_json)
 
 
-@cli.command()
+@cli.command(short_help="Run FILE in the foreground until SIGTERM or Ctrl-C.")
 @file_argument
 @control_option
 @click.option("-v", "--verbose", is_flag=True, help="Log more than changes.")
@@ -122,11 +124,24 @@ def run(file: Path, control: Path, verbose: bool, io: str) -> None:
 
 
 @cli.command()
-@click.argument("noun", type=click.Choice(NOUNS))
+@click.argument("noun", type=click.Choice(NOUNS), metavar="NOUN")
 @click.option("--json", "as_json", is_flag=True, help="One list of objects, for programs.")
 @control_option
 def show(noun: str, as_json: bool, control: Path) -> None:
-    """Show what a running swlb knows and counts."""
+    """Show what a running swlb knows and counts.
+
+    \b
+    services    what each balances, and its sums
+    servers     who serves: admin state, health, weight, sessions
+    health      each check of each server: its last probes, what happens next
+    sessions    who is served by whom
+    fdb         which station is behind which port
+    neighbours  which MAC an address has
+    ports       devices and their counters
+    drops       frames that went no further, by reason
+    events      what has happened, and why
+    timeouts    how long idle sessions are kept, by state
+    """
     from swlb.client import ask
 
     rows = ask(control, "GET", f"/show/{noun}")
@@ -138,15 +153,15 @@ def show(noun: str, as_json: bool, control: Path) -> None:
     print_table(noun, rows)
 
 
-@cli.command()
+@cli.command(short_help="Say why a server takes new sessions now, or takes none.")
 @click.argument("server", metavar="SERVICE/SERVER")
 @click.option("--json", "as_json", is_flag=True, help="One object, for programs.")
 @control_option
 def why(server: str, as_json: bool, control: Path) -> None:
     """Say in one sentence why a server takes new sessions now, or takes none.
 
-    Told are its admin state, its weight, its agent's words and its checks, as far as each keeps it from new sessions,
-    and what happens next.
+    Told are its admin state, its weight, its agent's words, its checks and its clients' evidence, as far as each keeps
+    it from new sessions, and what happens next.
     """
     from urllib.parse import quote
 

@@ -25,7 +25,7 @@ class Vip(click.ParamType):
         return address
 
 
-@click.command()
+@click.command(short_help="On a server: unpack IPIP and GUE for the VIPs (root).")
 @click.option("--vip", "vips", type=Vip(), multiple=True, required=True, help="Packets for this address are taken.")
 @click.option("--gue-port", type=click.IntRange(1, 65535), default=6080, show_default=True, help="UDP port of GUE.")
 @click.option("--device", default="swdecap0", show_default=True, help="What the TUN device is called.")

@@ -3,7 +3,7 @@
 import re
 
 SECONDS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-MILLISECOND, DAY = SECONDS["ms"], SECONDS["d"]
+DAY = SECONDS["d"]
 DURATION = re.compile("".join(f"(?:([0-9]{{1,9}}(?:\\.[0-9]{{1,9}})?){unit})?" for unit in SECONDS))
 
 

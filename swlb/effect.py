@@ -17,14 +17,18 @@ WORDS = {
 
 def effect_of(service: Service, figures: dict[str, int]) -> dict[str, int]:
     """How many of a server's sessions meet each fate; only those that some meet. `figures` are the server's."""
-    active, inactive = figures["sessions_active"], figures["sessions_inactive"]
-    if service.on_down:
-        fates = {service.on_down: active + inactive}
-    elif service.protocol == "tcp":
-        fates = {"reset": active, "reschedule": inactive}
-    else:
-        fates = {"reschedule": active + inactive}
+    active, inactive = fates_of(service)
+    fates = dict.fromkeys((active, inactive), 0)
+    fates[active] += figures["sessions_active"]
+    fates[inactive] += figures["sessions_inactive"]
     return {fate: count for fate, count in fates.items() if count}
+
+
+def fates_of(service: Service) -> tuple[str, str]:
+    """The fate of sessions that are active, and of those that are not."""
+    if service.on_down:
+        return service.on_down, service.on_down
+    return "reset" if service.protocol == "tcp" else "reschedule", "reschedule"
 
 
 def effect_text(effect: dict[str, int]) -> str:

@@ -10,6 +10,7 @@ from swlb.config.source import counted
 from swlb.config.values import ANY_PORT, Address, PortRange
 from swlb.config.ways import is_one_arm, segment_of_vip
 from swlb.durations import duration_text
+from swlb.effect import WORDS, fates_of
 from swlb.journey import journey
 from swlb.timing import bounds
 
@@ -119,17 +120,20 @@ def _server(server: Server) -> tuple[str, ...]:
 def _checks(service: Service) -> Iterator[str]:
     if not service.checks:
         yield "no check: servers always count as up."
+    initials = {check.initial for check in service.checks}
+    is_said_once = len(service.checks) > 1 and len(initials) == 1
     if len(service.checks) > 1:
-        yield f"{len(service.checks)} checks: a server is up {NEEDS[service.need]}."
+        initial = f" {INITIAL[initials.pop()]}" if is_said_once else ""
+        yield f"{len(service.checks)} checks: a server is up {NEEDS[service.need]}.{initial}"
     for check in service.checks:
-        yield _check(service, check)
+        yield _check(service, check, initial="" if is_said_once else f" {INITIAL[check.initial]}")
 
 
 def _is_used(config: Config, name: str) -> bool:
     return any(check.name == name for service in config.services.values() for check in service.checks)
 
 
-def _check(service: Service, check: Check) -> str:
+def _check(service: Service, check: Check, *, initial: str) -> str:
     port = f" to port {check.port}" if check.port else ""
     if service.via(check) == "vip":
         vips = "both VIPs" if service.is_tunnel and len(service.vips) > 1 else "the VIP"
@@ -138,17 +142,29 @@ def _check(service: Service, check: Check) -> str:
     every = duration_text(check.interval)
     if check.fast_interval:
         every += f", while failing or coming back every {duration_text(check.fast_interval)}"
+    return (
+        f"check {name}{check.type}{port} every {every}, answered within {duration_text(check.response)}. "
+        f"Down {_falls(check)}. While down every {duration_text(check.dead_interval)}; up again {_rises(check)}."
+        f"{initial}{_steadied(check)} {asks(check)}"
+    )
+
+
+def _falls(check: Check) -> str:
+    """When it takes a server out."""
     worst = duration_text(bounds(check, "silent").detect_worst)
     silent = "whose program does not end" if check.type == "exec" else "that falls silent"
     out = f": a server {silent} is out within {worst}" if hears_silence(check) else ""
-    rise = counted(check.rise, "success", "successes")
-    return (
-        f"check {name}{check.type}{port} every {every}, answered within "
-        f"{duration_text(check.response)}. Down after {counted(check.retries, 'failure')} in a row, or "
-        f"{duration_text(check.timeout)} after the first failed probe began, whichever comes first{out}. While down "
-        f"every {duration_text(check.dead_interval)}; up again after {rise} in a row. "
-        f"{INITIAL[check.initial]}{_steadied(check)} {asks(check)}"
-    )
+    if check.retries == 1:
+        return "once the agent says so" if check.type == "agent" else f"after the first failure{out}"
+    began = f"{duration_text(check.timeout)} after the first failed probe began"
+    return f"after {check.retries} failures in a row, or {began}, whichever comes first{out}"
+
+
+def _rises(check: Check) -> str:
+    """When it takes a server in again."""
+    if check.rise == 1:
+        return "once it says so" if check.type == "agent" else "after the first success"
+    return f"after {check.rise} successes in a row"
 
 
 def _steadied(check: Check) -> str:
@@ -185,10 +201,12 @@ def _passive(service: Service) -> str:
 
 
 def _on_down(service: Service) -> str:
-    if service.on_down:
-        return f"when a server goes down, its sessions: {service.on_down}."
-    kinds = {"tcp": "established ones are reset, closing ones rescheduled", "udp": "all are rescheduled"}
-    return f"when a server goes down, its sessions: {kinds[service.protocol]}."
+    if not service.servers:
+        return ""
+    active, inactive = fates_of(service)
+    if active == inactive:
+        return f"when a server goes down, all of its sessions are {WORDS[active]}."
+    return f"when a server goes down, its established sessions are {WORDS[active]}, closing ones {WORDS[inactive]}."
 
 
 def _at(address: Address, port: int | None) -> str:

@@ -204,8 +204,8 @@ def health(run: Running) -> list[Row]:
     """One row a check of a server: what its last probes said and what happens next."""
     now = run.clock.now()
     return [
-        health_row(key, number, status, now, via=run.config.services[key[0]].via(status.check))
-        for key in run.balancer.servers
+        health_row(state, number, status, now)
+        for key, state in run.balancer.servers.items()
         for number, status in run.balancer.statuses(key).items()
     ]
 

@@ -4,25 +4,27 @@ from typing import Any
 
 from swlb.ahead import what_next
 from swlb.check_status import CheckStatus
-from swlb.servers import Key
+from swlb.servers import ServerState
 
 MARKS = {True: "✓", False: "✗", None: "·"}  # of a probe that ended well, that did not, and that says nothing
 
 
-def health_row(key: Key, number: int, status: CheckStatus, now: float, *, via: str) -> dict[str, Any]:
+def health_row(state: ServerState, number: int, status: CheckStatus, now: float) -> dict[str, Any]:
     """The check of that number of the server, as it is now."""
+    service, server = state.key
     last = status.history[-1].outcome if status.history else None
     due = status.next_probe_at
     return {
-        "service": key[0],
-        "server": key[1],
-        "check": status.check.name or str(number),
+        "service": service,
+        "server": server,
+        "check": state.service.check_name(number),
         "type": status.check.type,
-        "via": via,
+        "via": state.service.via(status.check),
         "operational": status.operational,
         "reason": status.reason,
         "since_s": round(now - status.since, 3),
         "check_status": status.check_status,
+        "ok": last.ok if last else None,
         "check_duration_ms": rounded(status.check_duration_ms),
         "phases": {phase: round(took_ms, 3) for phase, took_ms in last.phases.items()} if last else {},
         "against": status.streak,

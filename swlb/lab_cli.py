@@ -22,7 +22,7 @@ name_argument = click.argument("name", metavar="NAME")
 as_option = click.option("--as", "other_name", metavar="OTHER", help="Call it otherwise: it can be there twice.")
 
 
-@click.group()
+@click.group(short_help="A swlb with client and servers in network namespaces (root).")
 def lab() -> None:
     """Labs: a swlb with a client and servers in network namespaces of their own (root).
 
@@ -74,7 +74,7 @@ def run(name: str, other_name: str | None) -> None:
     say.heading(f"All as expected, and nothing is left behind: {time.monotonic() - began:.1f} s in all.")
 
 
-@lab.command()
+@lab.command(short_help="Bring lab NAME up and leave it there.")
 @name_argument
 @as_option
 def up(name: str, other_name: str | None) -> None:
@@ -104,7 +104,7 @@ def down(name: str) -> None:
     click.echo(f"lab {name} is down; nothing of it is left")
 
 
-@lab.command()
+@lab.command(short_help="Run all labs, and print who sees what in each.")
 def table() -> None:
     """Run all labs, each by itself, and print in markdown what the ends of a request see in each (a minute or two)."""
     from swlb.lab import Lab
@@ -122,12 +122,13 @@ def table() -> None:
 
 
 def _say_how_to_go_on(lab: "Lab", say: "Voice") -> None:
-    vip = next(iter(lab.config.services.values())).vips[0]
+    service = next(iter(lab.config.services.values()))
     say.heading(f"Lab {lab.name} is up. To go on:")
     for what, command in (
         ("enter a host", f"ip netns exec {lab.hosts['client'].netns} bash"),
-        ("ask, in there", f"curl http://{vip}/"),
+        ("ask, in there", f"curl http://{service.vips[0]}/"),
         ("who serves", f"swlb show servers --control {lab.control}"),
+        ("and why", f"swlb why {service.name}/{next(iter(service.servers))} --control {lab.control}"),
         ("who serves whom", f"swlb show sessions --control {lab.control}"),
         ("configuration", f"less {lab.file}"),
         ("log", f"tail -f {lab.log}"),

@@ -38,7 +38,8 @@ class ServerEvents:
         said = change.detail or (last.detail if last else "")
         detail = f"{state.reason}, {said}" if said else state.reason
         check = None if change.detail else state.check_name
-        which = f"check {check}: " if check and len(state.service.checks) > 1 else ""
+        several = check is not None and len(state.service.checks) > 1
+        which = f"check {state.service.check_words(state.decider)}: " if several else ""
         text = f"server {_name(state)} is {state.operational} (was {change.old}): {which}{detail}; {change.cause}"
         effect = {} if state.counts_as_up else effect_of(state.service, figures)
         if state.operational != words.UP:

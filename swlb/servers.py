@@ -1,4 +1,7 @@
-"""What is known of one server: what the operator wants of it, and what its check says. Two values, never mixed."""
+"""What is known of one server: what the operator wants, what its agent and its checks say, what its clients have seen.
+
+Each is kept by itself; what follows from all of them is computed.
+"""
 
 from dataclasses import dataclass, field
 
@@ -77,7 +80,7 @@ class ServerState:
         """What `swlb show health` calls the check that decides: its name, or its number; None without a check."""
         if not self.service.checks:
             return None
-        return self.service.checks[self.decider].name or str(self.decider)
+        return self.service.check_name(self.decider)
 
     @property
     def agent_admin(self) -> str:

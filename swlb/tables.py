@@ -1,11 +1,12 @@
 """The tables that `swlb show` and `swlb decap` print for people: the columns one looks for first, --json has all."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions
 from rich.markup import escape
-from rich.table import Table
+from rich.measure import Measurement
+from rich.table import Column, Table
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "services": ("service", "vip", "port", "protocol", "scheduler", "fail_open", "sessions_active",
@@ -20,8 +21,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
               "tx_dropped", "moves"),
     "drops": ("reason", "frames", "meaning"),
     "events": ("time", "kind", "text"),
-    "health": ("service", "server", "check", "type", "via", "operational", "check_status", "check_duration_ms", "last",
-               "next", "detail", "warning"),
+    "health": ("service", "server", "check", "type", "via", "operational", "check_status", "last", "next"),
     "timeouts": ("name", "seconds"),
     "tunnels": ("tunnel", "outer", "inner", "packets", "bytes"),
     "refused": ("reason", "packets", "meaning"),
@@ -37,6 +37,8 @@ EMPTY = {
     "health": "no server is checked",
     "refused": "no packet was refused",
 }
+# On a terminal these take more lines, but no less than so many columns, where a row would be wider than it.
+FOLDED = {"text": 24, "next": 16}
 COLOURS = {"up": "green", "down": "red", "lost": "red", "checking": "yellow", "drain": "yellow", "maint": "yellow"}
 
 
@@ -49,25 +51,55 @@ def print_table(noun: str, rows: list[dict[str, Any]]) -> None:
         console.print(EMPTY.get(noun, "nothing"))
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    columns = [column for column in COLUMNS[noun] if column != "warning" or any(row[column] for row in rows)]
-    for column in columns:
+    for column in (columns := _columns(noun, rows)):
         numeric = isinstance(rows[0][column], int | float) and not isinstance(rows[0][column], bool)
-        table.add_column(column, justify="right" if numeric and column != "port" else "left", no_wrap=column != "text")
+        justify: Literal["left", "right"] = "right" if numeric and column != "port" else "left"
+        folds = column in FOLDED
+        table.add_column(column, justify=justify, no_wrap=not folds, min_width=FOLDED.get(column))
     for row in rows:
         table.add_row(*(_cell(column, row[column]) for column in columns))
-    if not console.is_terminal or "text" not in COLUMNS[noun]:
-        console = widened(console, table)
-    console.print(table)
+    widened(console, table).print(table)
+    for note in _notes(noun, rows):
+        console.print(note, markup=False, soft_wrap=True)
+
+
+def _columns(noun: str, rows: list[dict[str, Any]]) -> list[str]:
+    """Those that tell something: the way of probes only where some go through a VIP."""
+    is_plain = noun == "health" and all(row["via"] == "server" for row in rows)
+    return [column for column in COLUMNS[noun] if not (is_plain and column == "via")]
+
+
+def _notes(noun: str, rows: list[dict[str, Any]]) -> list[str]:
+    """What the last probes have said, where they did not end well, or warn: too long for a table, too good to miss."""
+    if noun != "health":
+        return []
+    notes = [
+        f"{row['service']}/{row['server']} {row['check']}: {'; '.join(filter(None, said))}"
+        for row in rows
+        if any(said := ("" if row["ok"] else row["detail"], row["warning"]))
+    ]
+    return ["", *notes] if notes else []
 
 
 def widened(console: Console, table: Table) -> Console:
-    """The console, at least as wide as the table.
+    """The console, at least as wide as the table; on a terminal, as the table with what can be folded folded.
 
     Rich would cut columns down to nothing. A terminal wraps whole rows better, and a pipe has no width at all.
     """
     boundless = console.options.update(max_width=10_000)
-    console.width = max(console.width, console.measure(table, options=boundless).maximum)
+    wanted = console.measure(table, options=boundless).maximum
+    if console.is_terminal:
+        wanted -= sum(
+            max(0, _longest(column, console, boundless) - column.min_width)
+            for column in table.columns
+            if column.min_width
+        )
+    console.width = max(console.width, wanted)
     return console
+
+
+def _longest(column: Column, console: Console, options: ConsoleOptions) -> int:
+    return max(Measurement.get(console, options, cell).maximum for cell in column.cells)
 
 
 def _cell(column: str, value: Any) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from swlb.asks import hears_silence
 from swlb.config import Check, Config, Service
 from swlb.config.source import counted
 from swlb.config.values import one_of
@@ -31,9 +32,10 @@ ASKED_OF_THE_HOST = {"tcp": "a handshake", "icmp": "an echo"}
 def timing_rows(config: Config) -> list[Row]:
     """One row for each service, check and way to fail; of several checks their sum as well; one without a check.
 
-    service; check, its name or type, or all or any; failure, one of refused, silent and slow; rule, what takes the
-    server out: retries, timeout, or with jitter either; in seconds detect_best_s, detect_worst_s, recover_best_s,
-    recover_worst_s; text, a sentence about the check. Where nothing is noticed, rule and seconds are None.
+    service; check, its name or type (of several without a name their number and type), or all or any; failure, one of
+    refused, silent and slow; rule, what takes the server out: retries, timeout, or with jitter either; in seconds
+    detect_best_s, detect_worst_s, recover_best_s, recover_worst_s; text, a sentence about the check. Where nothing is
+    noticed, rule and seconds are None.
     """
     return [row for service in config.services.values() for row in _rows(service)]
 
@@ -53,11 +55,8 @@ def print_timing(rows: list[Row]) -> None:
         table.add_row(*(("", "") if head == above else head), *_cells(row))
         above = head
     widened(console, table).print(table)
-    by_text: dict[str, dict[str, None]] = {}
-    for row in rows:
-        by_text.setdefault(row["text"], {})[row["service"]] = None
-    for text, services in by_text.items():
-        said = f"{', '.join(services)}: {text}."
+    for text, names in _by_text(rows).items():
+        said = f"{', '.join(names)}: {text}."
         console.print(f"\n{textwrap.fill(said, WIDTH, subsequent_indent='  ')}", markup=False, soft_wrap=True)
 
 
@@ -79,20 +78,36 @@ def sentence(check: Check | None) -> str:
 
 def is_noticed(check: Check, kind: str) -> bool:
     """Whether a probe of a server that fails in this way fails."""
-    return check.type != "agent" and (check.type != "udp" or check.expect is not None or kind == "refused")
+    return hears_silence(check) or (check.type == "udp" and kind == "refused")
 
 
 def _rows(service: Service) -> Iterator[Row]:
     if not service.checks:
         yield _row(service, None, None, None, None, sentence(None))
-    for check in service.checks:
+    several = len(service.checks) > 1
+    for number, check in enumerate(service.checks):
+        name = service.check_words(number) if several else check.name or check.type
         for kind in KINDS:
             found = _noticed(check, kind)
-            yield _row(service, check.name or check.type, kind, found and rule(check, kind), found, sentence(check))
-    if len(service.checks) > 1:
+            yield _row(service, name, kind, found and rule(check, kind), found, sentence(check))
+    if several:
         for kind in KINDS:
             found = together(service.need, [_noticed(check, kind) for check in service.checks])
             yield _row(service, service.need, kind, None, found, TOGETHER[service.need])
+
+
+def _by_text(rows: list[Row]) -> dict[str, list[str]]:
+    """What is said of each check, and of which: services, with the check's name where they have several."""
+    several = {row["service"] for row in rows if _is_sum(row)}
+    by_text: dict[str, dict[str, None]] = {}
+    for row in rows:
+        check = f" {row['check']}" if row["service"] in several and not _is_sum(row) else ""
+        by_text.setdefault(row["text"], {})[f"{row['service']}{check}"] = None
+    return {text: list(names) for text, names in by_text.items()}
+
+
+def _is_sum(row: Row) -> bool:
+    return row["text"] == TOGETHER.get(row["check"])
 
 
 def _noticed(check: Check, kind: str) -> Bounds | None:
@@ -134,5 +149,5 @@ def _notes(check: Check) -> Iterator[str]:
         article = "an" if check.type == "icmp" else "a"
         asked = ASKED_OF_THE_HOST[check.type]
         yield f"{article} {check.type} check asks for {asked} only: it does not see a slow application behind it"
-    if not is_noticed(check, "silent"):
+    if not hears_silence(check):
         yield f"a {check.type} check without `expect` takes silence for consent"

@@ -14,6 +14,7 @@ from swlb.checks import CheckKey
 from swlb.clock import Clock
 from swlb.config import Service
 from swlb.config.passive_models import Passive as Rules
+from swlb.config.source import counted
 from swlb.durations import duration_text
 from swlb.events import Events
 from swlb.passive import Evidence, Passive, Seen
@@ -182,7 +183,7 @@ def words(evidence: Evidence, state: ServerState) -> str:
     count = evidence.silent + evidence.refused
     noun = "connection" if state.service.protocol == "tcp" else "session"
     within = f" within {duration_text(evidence.within)}" if evidence.within else ""
-    many = f"{count} {noun}{'' if count == 1 else 's'}{within}"
+    many = f"{counted(count, noun)}{within}"
     were = "was" if count == 1 else "were"
     if not evidence.refused:
         return f"{many} {were} not answered"

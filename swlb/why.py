@@ -146,7 +146,7 @@ def _check(known: Known, number: int) -> str:
     if len(checks) < 2:
         return "check"
     need = "all must be up" if known.state.service.need == "all" else "any is enough"
-    return f"check {checks[number].name or f'{number} ({checks[number].type})'}, one of {len(checks)} ({need}),"
+    return f"check {known.state.service.check_words(number)}, one of {len(checks)} ({need}),"
 
 
 def _last(status: CheckStatus, ok: bool) -> str:

@@ -62,7 +62,7 @@ def test_the_sentence_stands_with_the_check_and_no_line_is_too_long() -> None:
     [
         ("{type: udp, expect: pong}", "whichever comes first: a server that falls silent is out within 7s. While"),
         ("{type: udp}", "whichever comes first. While"),
-        ("{type: agent}", "whichever comes first. While"),
+        ("{type: agent}", "Down once the agent says so. While"),
         ("{type: exec, command: [/bin/true]}", "first: a server whose program does not end is out within 7s. While"),
     ],
 )

@@ -17,6 +17,20 @@ def run(monkeypatch, *words: str) -> int | str | None:
     return 0
 
 
+def test_every_noun_has_a_line_in_the_help(monkeypatch, capsys):
+    run(monkeypatch, "show", "-h")
+    said = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
+    assert set(NOUNS) <= set(said)
+
+
+@pytest.mark.parametrize("words", [[], ["set"], ["lab"]])
+def test_the_list_of_commands_is_cut_nowhere(monkeypatch, capsys, words):
+    monkeypatch.setenv("COLUMNS", "80")
+    run(monkeypatch, *words, "-h")
+    _, commands = capsys.readouterr().out.split("Commands:\n")
+    assert "..." not in commands
+
+
 def test_every_noun_that_is_offered_can_be_shown():
     assert set(cli.NOUNS) == set(NOUNS)
 

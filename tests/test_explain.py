@@ -78,6 +78,41 @@ def check_explained(keys: str) -> str:
     return text[text.index("check tcp") : text.index("when a server goes down")]
 
 
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ("retries: 1, rise: 1", "Down after the first failure: a server that falls silent is out within 3s. While down "
+                                "every 10s; up again after the first success."),
+        ("type: agent, port: 9", "Down once the agent says so. While down every 10s; up again once it says so."),
+        ("type: agent, port: 9, retries: 2, rise: 2", "Down after 2 failures in a row, or 5s after the first failed "
+                                                      "probe began, whichever comes first. While down"),
+    ],
+)  # fmt: skip
+def test_what_takes_a_server_out_and_in_again_is_explained(keys: str, words: str) -> None:
+    assert words in " ".join(explained(BASE.replace("type: tcp", keys)).split())
+
+
+def test_what_checks_of_a_service_have_alike_is_said_once() -> None:
+    several = BASE.replace("{type: tcp}", "{all: [{type: tcp}, {type: icmp}]}")
+    assert explained(several).count("At the start") == 1
+    several = BASE.replace("{type: tcp}", "{all: [{type: tcp}, {type: icmp, initial: up}]}")
+    assert explained(several).count("At the start") == 2
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ("", "its established sessions are reset, closing ones rescheduled."),
+        ("on_down: keep", "all of its sessions are still sent to it."),
+        ("on_down: reschedule", "all of its sessions are rescheduled."),
+    ],
+)
+def test_what_becomes_of_sessions_is_explained(keys: str, words: str) -> None:
+    text = " ".join(explained(BASE.replace("port: 80\n", f"port: 80\n    {keys}\n")).split())
+    assert f"when a server goes down, {words}" in text
+    assert text.count("when a server goes down") == 1  # the service without servers has none that could
+
+
 def test_what_hurries_and_steadies_a_check_is_explained() -> None:
     text = check_explained("fast_interval: 500ms, jitter: 10%, hold_down: 30s")
     assert "check tcp every 2s, while failing or coming back every 500ms, answered within 1s." in text

@@ -1,6 +1,7 @@
 """Rows of `swlb show` before any traffic: names, values and forms that need no kernel."""
 
 import json
+import re
 import time
 
 import pytest
@@ -86,9 +87,10 @@ def test_an_empty_table_is_a_sentence(noun, capsys):
     assert capsys.readouterr().out == EMPTY[noun] + "\n"
 
 
-def health_rows() -> list[dict]:
-    row = dict.fromkeys(COLUMNS["health"], "") | {"service": "web", "server": "web1", "last": "✓✓✗", "next": "probe"}
-    return [row, row | {"server": "web2"}]
+def health_rows(**more: object) -> list[dict]:
+    row = dict.fromkeys(COLUMNS["health"], "") | {"service": "web", "server": "web1", "check": "0", "via": "server"}
+    row |= {"last": "✓✓✗" * 5 + "✓", "next": "probe in 1.2 s", "ok": True, "detail": "connected", "warning": ""}
+    return [row, row | {"server": "web2"} | more]
 
 
 def test_people_see_the_last_probes_as_a_strip(capsys):
@@ -96,11 +98,34 @@ def test_people_see_the_last_probes_as_a_strip(capsys):
     assert "✓✓✗" in capsys.readouterr().out
 
 
-def test_warnings_have_a_column_where_there_is_one(capsys):
+def test_people_read_below_the_table_what_did_not_end_well_and_what_warns(capsys):
     print_table("health", health_rows())
-    assert "warning" not in capsys.readouterr().out
-    print_table("health", [health_rows()[0], health_rows()[1] | {"warning": "it expires"}])
-    assert "it expires" in capsys.readouterr().out
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    print_table("health", health_rows(ok=False, detail="refused by [::1]:80", warning=""))
+    assert capsys.readouterr().out.endswith("\n\nweb/web2 0: refused by [::1]:80\n")
+    print_table("health", health_rows(warning="it expires"))
+    assert capsys.readouterr().out.endswith("\n\nweb/web2 0: it expires\n")
+
+
+def test_the_way_of_probes_has_a_column_where_some_go_through_a_vip(capsys):
+    print_table("health", health_rows())
+    assert " via " not in capsys.readouterr().out
+    print_table("health", health_rows(via="vip"))
+    assert " via " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("columns", "width"), [(100, 100), (60, 100)])
+def test_what_happens_next_is_folded_on_a_terminal_and_whole_in_a_pipe(capsys, monkeypatch, columns, width):
+    rows = health_rows(next="probe in 0.7 s; down after 1 more failure, or in 1.7 s (timeout)", operational="checking")
+    rows[1] |= {"type": "agent", "check_status": "L7OK", "check": "answers"}
+    print_table("health", rows)
+    assert any(line.rstrip().endswith(rows[1]["next"]) for line in capsys.readouterr().out.splitlines())
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    print_table("health", rows)
+    lines = re.sub("\x1b[^m]*m", "", capsys.readouterr().out).splitlines()
+    assert len(lines) > 3
+    assert max(map(len, lines)) <= width
 
 
 def test_brackets_of_an_ipv6_endpoint_survive_the_table(capsys):

@@ -54,6 +54,15 @@ def test_services_of_the_same_check_share_a_sentence(printed):
     assert "\n\nweb, mail: a server" in printed(BASE + more, "--timing")
 
 
+def test_of_several_checks_each_is_named(printed):
+    several = "check: {all: [{type: tcp}, {type: tcp, port: 81, retries: 1}, {type: http}]}"
+    table, *said = printed(BASE.replace("check: {type: tcp}", several), "--timing").split("\n\n")
+    assert [line.split("  ")[3].strip() for line in table.splitlines() if line.startswith("web")] == [
+        "0 (tcp)", "1 (tcp)", "2 (http)", "all",
+    ]  # fmt: skip
+    assert [text.split(":")[0] for text in said] == ["web 0 (tcp)", "web 1 (tcp)", "web 2 (http)", "web", "dns"]
+
+
 def test_no_sentence_is_longer_than_100_columns(printed):
     _, *said = printed(FAST, "--timing").split("\n\n")
     assert max(len(line) for text in said for line in text.splitlines()) <= 100

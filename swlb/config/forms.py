@@ -4,13 +4,12 @@ from typing import Annotated
 
 from pydantic import PlainValidator
 
-from swlb.config.values import NAME, TEXT_LINE, Address, choice, matching, read_flag, read_host, seconds, whole
+from swlb.config.values import NAME, Address, choice, matching, read_flag, read_host, seconds, whole
 from swlb.durations import DAY
 
 A_NAME = "a name of 1 to 63 letters, digits, '_', '.' and '-'"
 
 Name = Annotated[str, matching(NAME, A_NAME)]
-TextLine = Annotated[str, matching(TEXT_LINE, "text without spaces and control characters")]
 Host = Annotated[Address, PlainValidator(read_host)]
 Flag = Annotated[bool, PlainValidator(read_flag)]
 L4Port = Annotated[int, whole(1, 65535, "a port number")]

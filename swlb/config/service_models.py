@@ -146,6 +146,14 @@ class Service:
         """Those of its checks whose probes go to the VIP."""
         return tuple(check for check in self.checks if self.via(check) == "vip")
 
+    def check_name(self, number: int) -> str:
+        """What programs call the check of that number: its own name, or the number where it stands in the service."""
+        return self.checks[number].name or str(number)
+
+    def check_words(self, number: int) -> str:
+        """The same for people, who are told its type, too, where it has no name: 0 (tcp)."""
+        return self.checks[number].name or f"{number} ({self.checks[number].type})"
+
     def via(self, check: Check) -> str:
         """Whom such a check asks: server or vip. Where servers have the VIP themselves, there, if it can be asked."""
         through_vip = self.is_direct and check.type != "agent" and not self.why_not_through_vip(check)

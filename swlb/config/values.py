@@ -44,7 +44,6 @@ NAME = re.compile(r"[A-Za-z0-9_.-]{1,63}")
 DEVICE_MAX_LEN = 15  # IFNAMSIZ of linux/if.h counts the final NUL as well
 # dev_valid_name() in net/core/dev.c refuses / : and white space; % would have the kernel choose a number.
 DEVICE = re.compile(rf"(?!\.\.?\Z)[!-$&-.0-9;-~]{{1,{DEVICE_MAX_LEN}}}")
-TEXT_LINE = re.compile(r"[!-~]{1,255}")
 NAMESPACE = re.compile(r"(?!\.\.?\Z)[^/\s\0]{1,255}")  # a file below /run/netns
 RATE = re.compile(r"([0-9]{1,9})/s")
 MIN_MSS = 88  # TCP_MIN_MSS of Linux, which takes no less from a peer

@@ -1,4 +1,4 @@
-"""A TCP handshake, and nothing more."""
+"""A TCP handshake, and nothing more; `half_open`, not even all of that."""
 
 import socket
 import struct
