@@ -68,7 +68,7 @@ demo: build
 
 test: build
 	$(call need,$(NEED_TEST))
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
 
 bench: build $(VENV)/.bench
 	$(call need,$(NEED_BENCH))
