@@ -122,3 +122,19 @@ def test_what_differs_in_anything_is_not_shared(other):
         assert len(bench.asked_with) == 2
 
     on_bench(scenario)
+
+
+@pytest.mark.parametrize(("kind", "probes"), [("tcp", 1), ("exec", 2)])
+def test_only_of_programs_the_names_count(kind, probes):
+    """Two services have one server: it is asked once, but a program is told whom it is asked for."""
+
+    async def scenario(bench):
+        shared = replace(check(type=kind), name="web-ok")
+        for key in (WEB1, API1):
+            service, server, _ = key
+            bench.checks.start(key, shared, Target("any", 80, service, server), Way())
+        await bench.clock.advance_to(1.0)
+        assert len(bench.asked_with) == probes
+        assert [key for _, key, _ in bench.heard] == [WEB1, API1]
+
+    on_bench(scenario)

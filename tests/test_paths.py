@@ -29,8 +29,8 @@ def of(text: str, name: str) -> tuple[Target, Way]:
 
 
 @pytest.mark.parametrize(("name", "target", "source"), [
-    ("web1", Target(ip_address("10.0.2.11"), 8080), "10.0.2.1"),
-    ("web1v6", Target(ip_address("fd00:2::11"), 8080), "fd00:2::1"),
+    ("web1", Target(ip_address("10.0.2.11"), 8080, "web", "web1"), "10.0.2.1"),
+    ("web1v6", Target(ip_address("fd00:2::11"), 8080, "web", "web1v6"), "fd00:2::1"),
 ])  # fmt: skip
 def test_a_server_is_asked_at_its_own_address_and_port(name, target, source):
     assert of(CONFIG, name) == (target, Way("swlb-inside", ip_address(source)))
@@ -43,7 +43,7 @@ def test_a_server_is_asked_at_its_own_address_and_port(name, target, source):
 def test_through_the_vip_it_is_asked_from_the_segment_towards_it(name, vip, source):
     config, built, _ = paths(VIA_VIP)
     target, way = of(VIA_VIP, name)
-    assert target == Target(ip_address(vip), 80, forced_to=config.services["web"].servers[name].address)
+    assert target == Target(ip_address(vip), 80, "web", name, config.services["web"].servers[name].address)
     assert (way.device, way.source, way.also) == ("swlb-inside", ip_address(source), None)
     assert way.pin.idle_s == 3.0
     assert (way.pin.double, way.pin.double in built.servers.values()) == (built.doubles["web", name], False)

@@ -31,13 +31,13 @@ class Target:
     """What is probed: an address, and an l4_port where the kind of probe needs one.
 
     `forced_to` is whom packets are for when the address is a VIP, `advice` what to look at when that server is silent.
-    The names are for programs; of a shared check they are of whom it was begun for, and the target is the same for all.
+    The names are for programs.
     """
 
     address: Address
     l4_port: int | None = None
-    service: str = field(default="", compare=False)
-    server: str = field(default="", compare=False)
+    service: str = ""
+    server: str = ""
     forced_to: Address | None = None
     advice: str = ""
 
