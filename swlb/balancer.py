@@ -206,9 +206,10 @@ class Balancer:
         if outcome.ok is None:
             self._settle(state, number, "its agent")
         elif state.is_confirmed_down(number, outcome):
+            # No change of the server, and no event; but fail_open may have waited for it to be known.
             state.standings[number] = Standing(words.DOWN, outcome.status)
-            self._settle(state, number, "initial")
-            self._publish(state, lambda meant: None)
+            state.combine(number, self._clock.now())
+            self._publish(state, lambda _: None)
         self.traffic.hear_of_probe(key, outcome)
 
     def _on_transition(self, key: CheckKey, transition: Transition) -> None:
