@@ -27,7 +27,8 @@ from ext.tables.fragment cimport fragments_free, fragments_init
 from ext.tables.neighbour cimport neighbours_free, neighbours_init
 from ext.tables.route cimport address_t, route_add, route_t, routes_free, routes_init
 from ext.tables.segment cimport segment_t
-from ext.tables.service cimport NO_POOL, V4, V6, services_free, services_init
+from ext.tables.server cimport NO_POOL, V4, V6
+from ext.tables.service cimport services_free, services_init
 from ext.tables.session cimport sessions_free, sessions_init
 from ext.tables.source cimport SOURCES, sources_free, sources_init
 from ext.tables.tables cimport tables_t

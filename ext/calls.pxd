@@ -15,7 +15,8 @@ from ext.tables.fdb cimport FDB_PORTS, fdb_forget_port
 from ext.tables.flow cimport flow_remove, flows_t
 from ext.tables.neighbour cimport N_FREE, neighbour_find, neighbour_remove, neighbour_t
 from ext.tables.segment cimport segment_t
-from ext.tables.service cimport server_t, service_recount, services_t, vip_announce
+from ext.tables.server cimport SERVER_FULL, SERVER_MAINT, SERVER_UP, server_serves, server_t
+from ext.tables.service cimport service_recount, services_t, vip_announce
 from ext.tables.session cimport IN_BUCKET, PAGE, account_t, session_account, session_at, session_client, session_t, sessions_t
 from ext.tables.session_life cimport session_remove
 from ext.tables.state cimport S_NONE
@@ -31,6 +32,9 @@ cdef struct request_t:
     uint16_t index
     uint16_t other
     uint16_t flags
+    uint16_t share
+    uint32_t limit
+    uint32_t lower
     uint32_t mtu
     uint32_t now_ms
     uint32_t at
@@ -53,13 +57,20 @@ cdef inline void call_stop(worker_t *worker, void *argument) noexcept nogil:
 
 
 cdef inline void call_set_server(worker_t *worker, void *argument) noexcept nogil:
-    """Server `index` has the ready bits `flags` and the weight `other`."""
+    """Server `index` is as the request says; SERVER_FULL stays what it is."""
     cdef request_t *request = <request_t *>argument
     cdef services_t *services = &worker.tables.services
     cdef server_t *server = &services.servers[request.index]
     cdef int family
-    server.ready = <uint8_t>request.flags
+    if server_serves(server) and (request.flags & (SERVER_UP | SERVER_MAINT)) != SERVER_UP:
+        server.epoch += 1
+    server.ready = <uint8_t>(request.flags | (server.ready & SERVER_FULL))
     server.weight = request.other
+    if server.weight:
+        server.table_weight = server.weight
+    server.share = request.share
+    server.limit = request.limit
+    server.lower = request.lower
     for family in range(2):
         service_recount(services, &services.services[server.service], family, request.now_ms)
 

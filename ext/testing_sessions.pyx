@@ -17,7 +17,9 @@ from ext.frame cimport VNET_LEN, frame_t
 from ext.judge cimport clock_ns, worker_t
 from ext.order cimport be16, htons, ntohs
 from ext.ports.port cimport BURST
-from ext.schedule.rr cimport rr_choose
+from ext.schedule.choose cimport schedule, scheduled
+from ext.tables.decision cimport choice_t
+from ext.tables.group cimport group_t, group_taker
 from ext.tables cimport audit, service, session, session_life
 from ext.tables.tables cimport tables_t
 
@@ -248,13 +250,21 @@ cdef class Services:
         return service.vip_find(self.table, ip_from(vip)).announcements
 
     def takers(self, uint32_t index, int family) -> int:
-        return self.table.services[index].n_takers[0 if family == 4 else 1]
+        return self.table.services[index].groups[0 if family == 4 else 1].n_takers
 
     def serving(self, uint32_t index, int family) -> int:
-        return self.table.services[index].n_serving[0 if family == 4 else 1]
+        return self.table.services[index].groups[0 if family == 4 else 1].n_serving
 
-    def rr_choose(self, uint32_t index, int family) -> int | None:
-        server = rr_choose(self.table, &self.table.services[index], 0 if family == 4 else 1)
-        return None if server is NULL else server - self.table.servers
+    def choose(self, uint32_t index, int family) -> int | None:
+        """The server that the service's scheduler chooses for a new session, of which no packet is known."""
+        cdef frame_t frame
+        cdef choice_t choice
+        cdef group_t *group = &self.table.services[index].groups[0 if family == 4 else 1]
+        memset(&frame, 0, sizeof(frame))
+        if group.n_takers == 0:
+            return None
+        i = schedule(&self.table.services[index], 0 if family == 4 else 1, &frame, self.table.servers, &choice)
+        scheduled(group, i)
+        return group_taker(group, self.table.servers, i) - self.table.servers
 
     def audit(self): return said(audit.servers_audit(self.tables))

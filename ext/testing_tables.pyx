@@ -14,7 +14,7 @@ from ext.address cimport ip_load, ip_store, ip_t
 from ext.frame cimport NO_PORT, SLOT_LEN, VNET_LEN, frame_t
 from ext.hash cimport key_t
 from ext.tables cimport audit, event, fdb, fragment, neighbour, route
-from ext.tables.service cimport server_t
+from ext.tables.server cimport server_t
 from ext.tables.session cimport account_t, bucket_t, session_t
 from ext.wire cimport arp, ethernet, icmp, ipv4, ipv6, nd
 from ext.wire.ethernet cimport mac_load

@@ -37,14 +37,15 @@ from ext.tables.crew cimport WORKERS, crew_note_server, crew_t
 from ext.tables.event cimport event_t, event_take
 from ext.tables.fdb cimport fdb_entry_t
 from ext.tables.flow cimport flow_expired, flow_t, flow_timeout_ms, flows_t
+from ext.tables.group cimport group_seal
 from ext.tables.mailbox cimport mailbox_t
 from ext.tables.neighbour cimport N_FREE, neighbour_t, neighbours_t
 from ext.tables.pin cimport pin_of, pins_t, service_double
 from ext.tables.route cimport route_add, route_t
 from ext.tables.segment cimport segment_t
-from ext.tables.service cimport (FORWARD_NAT, MSS_AUTO, MSS_OFF, NO_POOL, NO_SOURCE, SERVICE_NONE, V4, V6, evidence_t,
-                                 is_tunnel, server_add, server_t, service_add_vip, service_recount, service_t, services_t, vip_add,
-                                 vip_announce)
+from ext.tables.server cimport NO_POOL, SHARE_FULL, V4, V6, evidence_t, server_t
+from ext.tables.service cimport (FORWARD_NAT, MSS_AUTO, MSS_OFF, NO_SOURCE, SERVICE_NONE, server_add,
+                                 service_add_vip, service_recount, service_t, services_t, vip_add, vip_announce)
 from ext.tables.session cimport IN_BUCKET, PAGE, account_t, session_server_port, session_t
 from ext.tables.session_life cimport session_expired, session_timeout_ms
 from ext.tables.source cimport KINDS, POOL_ADDRESSES, pool_t, source_add, source_leave_to_others, source_spare, sources_t
@@ -59,6 +60,8 @@ cdef enum:
 SOURCE_NAT = ("never", "auto", "always")
 PORT_KINDS = {"tap": PORT_TAP, "packet": PORT_PACKET, "tun": PORT_TUN}
 NEIGHBOUR_STATES = ("FREE", "INCOMPLETE", "REACHABLE", "STALE", "PROBE", "FAILED")
+SCHEDULERS = ("rr", "wrr", "lc", "wlc", "sed", "nq", "hash", "maglev", "p2c", "fo", "overflow", "table")  # SCHEDULE_RR ...
+HASH_KEYS = ("source", "source_port", "destination_port", "five_tuple")    # KEY_SOURCE ...
 FORWARDS = ("nat", "dsr", "ipip", "gue")    # FORWARD_NAT ... FORWARD_GUE
 EVENT_KINDS = ("port_lost", "mac_moved", "address_conflict", "vip_conflict", "table_full", "neighbour_lost", "reply_bypasses")
 
@@ -274,10 +277,13 @@ cdef class Worker:
         route_add(&self.w.tables.routes, route)
 
     def add_service(self, *, vips, protocol, l4_first, l4_last, refuse, orphans, on_down, timeouts_ns,
-                    source_nat="never", forward="nat", mss="off", gue_port=6080) -> int:
+                    source_nat="never", forward="nat", mss="off", gue_port=6080, scheduler="rr", hash_key="source",
+                    persistence_ns=None, persistence_masks=(128, 128)) -> int:
         """A service at `vips`: (address, segment or None) each; timeouts_ns by state, N_STATES of them; its index.
 
         `forward` is one of FORWARDS; `mss` is "off", "auto" (what fits the way to the server), or the most a SYN offers.
+        `scheduler` is one of SCHEDULERS, `hash_key` of HASH_KEYS. Clients that are alike in so many of the 128 bits of
+        their addresses (of IPv4, of IPv6) come back to their server until they had no session for persistence_ns.
         """
         cdef services_t *services = &self.w.tables.services
         cdef service_t *service = &services.services[services.n_services]
@@ -291,6 +297,12 @@ cdef class Worker:
         service.forward = FORWARDS.index(forward)
         service.mss = {"off": MSS_OFF, "auto": MSS_AUTO}.get(mss, mss)
         service.gue_port = htons(gue_port)
+        service.scheduler = SCHEDULERS.index(scheduler)
+        service.hash_key = HASH_KEYS.index(hash_key)
+        service.persistent = persistence_ns is not None
+        service.persistence_ms = (persistence_ns or 0) // 10**6
+        for i in range(2):
+            service.persistence_mask[i] = prefix_mask(persistence_masks[i])
         service.vip_index[V4] = service.vip_index[V6] = SERVICE_NONE
         for i, timeout in enumerate(timeouts_ns):
             service.timeout_ms[i] = timeout // 10**6
@@ -347,27 +359,31 @@ cdef class Worker:
             self.w.tables.flows.timeout_ms[<int>i] = timeout // 10**6
         self.w.tables.flows.echo_ms = echo_ns // 10**6
 
-    def add_server(self, service, *, bytes ip, l4_port, weight, ready, pool=None) -> int:
-        """A server of the service added last; l4_port 0 keeps the client's; IPv4 servers before IPv6; its index.
+    def add_server(self, service, *, bytes ip, l4_port, weight, ready, pool=None, backup=False, limit=0, lower=0) -> int:
+        """A server of the service; l4_port 0 keeps the client's; its index.
 
         It has the family of the VIP whose clients it serves; at the end of a tunnel either, and serves clients of both.
         Where nothing is translated, a port of its own means nothing.
-        `pool` has the addresses that may stand for clients towards it, where the service's source_nat says so.
+        `pool` has the addresses that may stand for clients towards it, where the service's source_nat says so. A `backup`
+        takes sessions while no other can. With `limit` it takes none while it has so many open, until it has fewer than
+        `lower`.
         """
         cdef services_t *services = &self.w.tables.services
         cdef service_t *of = &services.services[service]
         cdef server_t *server
         cdef int family = V4 if ip_is_v4(ip_from(ip)) else V6
         self._unsealed()
-        if service != services.n_services - 1 or (family == V4 and of.n_servers[V6] and not is_tunnel(of)):
-            raise ValueError("servers are added right after their service, IPv4 ones before IPv6")
         server = server_add(services, of, family)
+        if server is NULL:
+            raise MemoryError
         server.ip = ip_from(ip)
         server.l4_port = htons(l4_port) if of.forward == FORWARD_NAT else 0
         for family in range(2):
             server.answers_as[family] = server.ip if of.forward == FORWARD_NAT else of.vip[family]
-        server.weight = weight
+        server.weight = server.table_weight = weight
         server.ready = ready
+        server.backup = backup
+        server.limit, server.lower = limit, lower
         server.pool = NO_POOL if pool is None else pool
         return services.n_servers - 1
 
@@ -394,6 +410,8 @@ cdef class Worker:
         self._unsealed()
         for i in range(services.n_services):
             for family in range(2):
+                if group_seal(&services.services[i].groups[family], services.services[i].scheduler) < 0:
+                    raise MemoryError
                 service_recount(services, &services.services[i], family, now_ms)
         for i in range(services.n_vips):
             vip_announce(&services.vips[i], now_ms)
@@ -473,12 +491,17 @@ cdef class Worker:
 
     # ---- changing ----
 
-    def set_server(self, index, *, ready, weight, now_ns=None) -> None:
-        """The server has these ready bits and this weight; its service and VIP follow."""
+    def set_server(self, index, *, ready, weight, share=SHARE_FULL, limit=0, lower=0, now_ns=None) -> None:
+        """The server has these ready bits, this weight, and of it this share of SHARE_FULL; its service and VIP follow.
+
+        With `limit` it takes no session while it has so many open, until it has fewer than `lower`.
+        """
         cdef request_t request
         request.index = index
         request.flags = ready
         request.other = weight
+        request.share = share
+        request.limit, request.lower = limit, lower
         request.now_ms = self._now_ms(now_ns)
         self._call(call_set_server, &request)
 
@@ -559,6 +582,7 @@ cdef class Worker:
         cdef server_t *server = &self.w.tables.services.servers[index]
         cdef evidence_t *evidence = &self.w.tables.services.evidence[index]
         return {"sessions_active": server.sessions_active, "sessions_inactive": server.sessions_inactive,
+                "sessions_open": server.sessions_open,
                 "sessions_total": server.sessions_total, "packets_in": server.packets[0],
                 "packets_out": server.packets[1], "bytes_in": server.bytes[0], "bytes_out": server.bytes[1],
                 "answered": evidence.answered, "repeated": evidence.repeated, "refused": evidence.refused,

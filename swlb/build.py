@@ -12,24 +12,18 @@ from dataclasses import dataclass, field
 from swlb._worker import Pins as PinTable
 from swlb._worker import Worker, link
 from swlb.addresses import packed, prefix_of_128
-from swlb.config import Config, Segment, Server, Service, Timeouts
+from swlb.build_service import NS, add_server, add_service, state_timeouts
+from swlb.config import Config, Segment, Server, Service
 from swlb.config.check_models import PROBE_GRACE_S, PROBE_PORTS
 from swlb.config.service_models import SOURCE_PORTS
 from swlb.config.values import PortRange
 from swlb.config.ways import segment_of_vip, segment_towards
 from swlb.probes.pins import Pins
-from swlb.servers import READY_UP
 from swlb.sources import Pool, Pools, pools_of
 from swlb.workers import Workers
 
-NS = 1_000_000_000
-PROTOCOLS = {"tcp": 6, "udp": 17}
 LEAST_PORTS = 8192  # with fewer to stand for clients, these would wait for each other
 KERNEL_PORTS = PortRange(32768, 60999)  # Documentation/networking/ip-sysctl.rst: ip_local_port_range
-
-# ext/tables/service.pxd
-ANSWERS = {"reset": 0, "drop": 1}
-ON_DOWN = {None: 0, "keep": 1, "reschedule": 2, "reset": 3, "drop": 4}
 
 
 @dataclass(frozen=True)
@@ -148,11 +142,11 @@ def _add_services(
     pool_index = {pool: _add_pool(worker, config, pool, kernel_ports, built) for pool in pools.all()}
     _guard_segments(worker, config, pools, pool_index, built)
     for service in config.services.values():
-        built.services[service.name] = _add_service(worker, config, service, built)
+        built.services[service.name] = add_service(worker, config, service, built.segments)
         for server in _in_order(service):
             key = (service.name, server.name)
             pool = pool_index[pools.servers[key]] if key in pools.servers else None
-            built.servers[key] = _add_server(worker, built.services[service.name], server, pool, up=up_at_start[key])
+            built.servers[key] = add_server(worker, built.services[service.name], server, pool, up=up_at_start[key])
 
 
 def _in_order(service: Service) -> list[Server]:
@@ -215,25 +209,6 @@ def _add_routes(worker: Worker, config: Config, built: Built) -> None:
         worker.add_route(packed(route.to.network_address), prefix_of_128(route.to), packed(route.via), index)
 
 
-def _add_service(worker: Worker, config: Config, service: Service, built: Built) -> int:
-    homes = [(vip, segment_of_vip(config, vip)) for vip in service.vips]
-    index: int = worker.add_service(
-        vips=[(packed(vip), None if home is None else built.segments[home.name]) for vip, home in homes],
-        protocol=PROTOCOLS[service.protocol],
-        l4_first=service.port_first,
-        l4_last=service.port_last,
-        refuse=ANSWERS[service.refuse],
-        orphans=ANSWERS[service.orphans],
-        on_down=ON_DOWN[service.on_down],
-        timeouts_ns=state_timeouts(service.timeouts),
-        forward=service.forward,
-        source_nat=service.source_nat,
-        mss=service.mss,
-        gue_port=service.gue.port,
-    )
-    return index
-
-
 def _add_pool(worker: Worker, config: Config, pool: Pool, kernel_ports: PortRange, built: Built) -> int:
     """swlb answers for the pool's addresses on the segments they are on; for the segments' own the kernel twins do.
 
@@ -267,22 +242,3 @@ def _guard_segments(worker: Worker, config: Config, pools: Pools, pool_index: Ma
     for name, pool in pools.exits.items():
         worker.set_exit_pool(built.segments[name], pool_index[pool])
     worker.set_flow_timeouts(timeouts_ns=state_timeouts(config.timeouts), echo_ns=int(config.timeouts.icmp * NS))
-
-
-def _add_server(worker: Worker, service: int, server: Server, pool: int | None, *, up: bool) -> int:
-    index: int = worker.add_server(
-        service,
-        ip=packed(server.address),
-        l4_port=server.port or 0,
-        weight=server.weight,
-        ready=READY_UP if up else 0,
-        pool=pool,
-    )
-    return index
-
-
-def state_timeouts(timeouts: Timeouts) -> list[int]:
-    """Nanoseconds a session may be idle, in the order of the states in ext/tables/state.pxd."""
-    syn, established, fin = timeouts.tcp_syn, timeouts.tcp_established, timeouts.tcp_fin
-    by_state = [syn, syn, syn, established, fin, fin, fin, fin, timeouts.tcp_closed, timeouts.udp, timeouts.udp_stream]
-    return [int(seconds * NS) for seconds in by_state]

@@ -39,11 +39,13 @@ CASES = [
          "you mean segments?"),
     Case("a key misspelt", "port: 8080}", "port: 8080, wieght: 3}",
          "19: services.web.servers.web1.wieght: found an unknown key; "
-         "expected one of address, port or weight; did you mean weight?"),
+         "expected one of address, port, weight, backup or max_connections; did you mean weight?"),
     Case("a key like no other", "port: 8080}", "port: 8080, colour: red}",
-         "19: services.web.servers.web1.colour: found an unknown key; expected one of address, port or weight"),
+         "19: services.web.servers.web1.colour: found an unknown key; "
+         "expected one of address, port, weight, backup or max_connections"),
     Case("a name beside the one a server stands under", "port: 8080}", "port: 8080, name: web}",
-         "19: services.web.servers.web1.name: found an unknown key; expected one of address, port or weight"),
+         "19: services.web.servers.web1.name: found an unknown key; "
+         "expected one of address, port, weight, backup or max_connections"),
     Case("fall, which other load balancers have", "type: tcp", "fall: 3",
          "17: services.web.check.fall: found an unknown key; "
          "expected one of type, port, via, initial, interval, response, retries, timeout, dead_interval, rise, "
@@ -66,7 +68,8 @@ CASES = [
     Case("a protocol that is none", "protocol: udp", "protocol: sctp",
          '21: services.dns.protocol: found "sctp"; expected tcp or udp'),
     Case("a scheduler that is none", "port: 80\n", "port: 80\n    scheduler: round\n",
-         '17: services.web.scheduler: found "round"; expected rr'),
+         '17: services.web.scheduler: found "round"; expected rr, wrr, lc, wlc, sed, nq, hash, '
+         'maglev, p2c, fo or overflow; or python:module.Class'),
     Case("a service's port 0", "port: 53", "port: 0",
          '21: services.dns.port: found 0; expected a port from 1 to 65535, a range such as "8000-8099", or any'),
     Case("a range that runs backwards", "port: 53", "port: 90-80",

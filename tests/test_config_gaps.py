@@ -8,24 +8,6 @@ from tests.config_text import BASE, Case, changed, problems, problems_of
 CASES = [
     Case("a VLAN of a port as member", "[client]", "[client.5]",
          '9: segments.outside.ports[0]: found "client.5", not built yet; expected the name of a port'),
-    Case("scheduler wrr", "port: 80\n", "port: 80\n    scheduler: wrr\n",
-         '17: services.web.scheduler: found "wrr", not built yet; expected rr'),
-    Case("scheduler lc", "port: 80\n", "port: 80\n    scheduler: lc\n",
-         '17: services.web.scheduler: found "lc", not built yet; expected rr'),
-    Case("scheduler wlc", "port: 80\n", "port: 80\n    scheduler: wlc\n",
-         '17: services.web.scheduler: found "wlc", not built yet; expected rr'),
-    Case("scheduler hash", "port: 80\n", "port: 80\n    scheduler: hash\n",
-         '17: services.web.scheduler: found "hash", not built yet; expected rr'),
-    Case("scheduler maglev", "port: 80\n", "port: 80\n    scheduler: maglev\n",
-         '17: services.web.scheduler: found "maglev", not built yet; expected rr'),
-    Case("hash_key", "port: 80\n", "port: 80\n    hash_key: source\n",
-         '17: services.web.hash_key: found "source", not built yet; expected the key left out'),
-    Case("persistence", "port: 80\n", "port: 80\n    persistence: {by: source}\n",
-         "17: services.web.persistence: found a mapping, not built yet; expected the key left out"),
-    Case("a backup server", "port: 8080}", "port: 8080, backup: true}",
-         "19: services.web.servers.web1.backup: found true, not built yet; expected the key left out"),
-    Case("a limit of connections", "port: 8080}", "port: 8080, max_connections: 9}",
-         "19: services.web.servers.web1.max_connections: found 9, not built yet; expected the key left out"),
 ]
 
 

@@ -17,7 +17,8 @@ from ext.forward.request cimport later_fragment
 from ext.frame cimport FOUND_FRAGMENT, FOUND_L4, FOUND_LATER, frame_t
 from ext.tables.route cimport address_find
 from ext.tables.segment cimport segment_t
-from ext.tables.service cimport ANSWER_RESET, V4, V6, vip_t
+from ext.tables.server cimport V4, V6
+from ext.tables.service cimport ANSWER_RESET, vip_t
 from ext.tables.session cimport session_of_source, session_t
 from ext.tables.session_life cimport session_expired
 from ext.tables.tables cimport tables_t

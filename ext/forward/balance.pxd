@@ -17,14 +17,16 @@ from ext.forward.request cimport is_translated, later_fragment, request
 from ext.forward.source cimport needs_source, source_find
 from ext.frame cimport FOUND_FRAGMENT, FOUND_L4, FOUND_LATER, frame_t
 from ext.order cimport be16
-from ext.schedule.rr cimport rr_choose
+from ext.schedule.choose cimport schedule, schedule_next, scheduled
+from ext.tables.decision cimport BECAUSE_PROBE, choice_t
 from ext.tables.event cimport EVENT_REPLY_BYPASSES
 from ext.tables.evidence cimport evidence_of_repeat
+from ext.tables.group cimport group_t, group_taker
 from ext.tables.pin cimport is_double, server_pinned
 from ext.tables.route cimport is_directed_broadcast, route_lookup, route_t
 from ext.tables.segment cimport segment_t
-from ext.tables.service cimport (ANSWER_RESET, DOWN_KEEP, FORWARD_NAT, NO_SOURCE, V4, V6, server_serves, server_t,
-                                 service_find, service_t, vip_t)
+from ext.tables.server cimport V4, V6, server_serves, server_t
+from ext.tables.service cimport ANSWER_RESET, DOWN_KEEP, FORWARD_NAT, NO_SOURCE, service_find, service_t, vip_t
 from ext.tables.session cimport session_of_reply, session_of_request, session_t, sessions_t
 from ext.tables.session_life cimport (session_crowded, session_expired, session_give_way, session_insert, session_take_source)
 from ext.tables.state cimport FROM_SERVER, is_closing
@@ -100,8 +102,7 @@ cdef inline verdict_t balance_new(tables_t *tables, frame_t *frame, vip_t *vip, 
     """A packet of no session: it begins one, or is refused."""
     cdef service_t *service = service_find(&tables.services, vip, frame.protocol, frame.dport)
     cdef const route_t *route
-    cdef server_t *server
-    cdef bint standing_in = False
+    cdef choice_t choice
     if is_directed_broadcast(&tables.routes, frame.src):
         return DROP_BAD_ADDRESS
     if is_of_another(tables, frame, frame.src, frame.sport):
@@ -110,53 +111,59 @@ cdef inline verdict_t balance_new(tables_t *tables, frame_t *frame, vip_t *vip, 
         return refuse(tables, frame, ANSWER_RESET, DROP_NO_SERVICE, now_ms)
     if frame.protocol == PROTO_TCP and not is_new_connection(frame.tcp_flags):
         return refuse(tables, frame, service.orphans, DROP_ORPHAN, now_ms)
-    server = pinned(tables, frame, service, family, &standing_in, now_ms)
-    if likely(server is NULL):
-        if service.n_takers[family] == 0:
+    choice.server = NULL
+    choice.standing_in = False
+    pinned(tables, frame, service, family, &choice, now_ms)
+    if likely(choice.server is NULL):
+        if service.groups[family].n_takers == 0:
             service.refused += 1
             return refuse(tables, frame, service.refuse, DROP_NO_SERVER, now_ms)
-        server = choose(tables, frame, service, family, &standing_in, now_ms)
-    if server is NULL:
+        choose(tables, frame, service, family, &choice, now_ms)
+    if choice.server is NULL:
         return DROP_SESSION_CROWDED
-    route = route_lookup(&tables.routes, server.ip)
+    route = route_lookup(&tables.routes, choice.server.ip)
     if (service.forward == FORWARD_NAT and ttl_of(frame) <= 1 and route is not NULL
             and route.segment != frame.segment):
         return icmp_error(tables, frame, TIME_EXCEEDED, 0, DROP_TTL_EXPIRED, now_ms)
-    return begin(tables, frame, server, family, standing_in, now_ms)
+    return begin(tables, frame, &choice, family, now_ms)
 
 
-cdef inline server_t *choose(tables_t *tables, const frame_t *frame, service_t *service, int family, bint *standing_in,
-                             uint32_t now_ms) noexcept nogil:
-    """The scheduler's first choice that can tell the new session from those it has, or NULL.
-
-    standing_in says whether an address of swlb's own is to stand for the client there.
-    """
-    cdef server_t *server
-    cdef uint16_t i
-    for i in range(service.n_takers[family]):
-        server = rr_choose(&tables.services, service, family)
-        # Who has the VIP itself answers as it, and is told which VIP and port of it the client means.
-        if service.forward != FORWARD_NAT:
-            return server
-        standing_in[0] = needs_source(tables, frame, service, server, now_ms)
-        if standing_in[0] or server_can_tell(tables, frame, server, family, now_ms):
-            return server
-    return NULL
+cdef inline void choose(tables_t *tables, const frame_t *frame, service_t *service, int family, choice_t *choice,
+                        uint32_t now_ms) noexcept nogil:
+    """The scheduler's first choice that can tell the new session from those it has, or NULL."""
+    cdef group_t *group = &service.groups[family]
+    cdef server_t *servers = tables.services.servers
+    cdef uint32_t n, i = schedule(service, family, frame, servers, choice)
+    for n in range(group.n_takers):
+        if may_have(tables, frame, service, group_taker(group, servers, i), family, choice, now_ms):
+            choice.server = group_taker(group, servers, i)
+            scheduled(group, i)
+            return
+        i = schedule_next(group, i, choice)
 
 
-cdef inline server_t *pinned(tables_t *tables, const frame_t *frame, const service_t *service, int family,
-                             bint *standing_in, uint32_t now_ms) noexcept nogil:
-    """The double of the server that a probe of swlb's own is for, in whatever state; NULL for all other packets.
+cdef inline bint may_have(tables_t *tables, const frame_t *frame, const service_t *service, const server_t *server,
+                          int family, choice_t *choice, uint32_t now_ms) noexcept nogil:
+    """Whether the server can tell the new session from those it has; standing_in says who is to stand for the client."""
+    # Who has the VIP itself answers as it, and is told which VIP and port of it the client means.
+    if service.forward != FORWARD_NAT:
+        return True
+    choice.standing_in = needs_source(tables, frame, service, server, now_ms)
+    return choice.standing_in or server_can_tell(tables, frame, server, family, now_ms)
+
+
+cdef inline void pinned(tables_t *tables, const frame_t *frame, const service_t *service, int family,
+                        choice_t *choice, uint32_t now_ms) noexcept nogil:
+    """The double of the server that a probe of swlb's own is for, in whatever state; for all other packets nobody.
 
     standing_in says whether another address of swlb's own is to stand for the probe's there, as it would for a client.
     """
-    cdef server_t *server
     if likely(frame.port != tables.segments[frame.segment].host_port):
-        return NULL
-    server = server_pinned(tables.pins, &tables.services, service, family, frame.sport)
-    if server is not NULL and service.forward == FORWARD_NAT:
-        standing_in[0] = needs_source(tables, frame, service, server, now_ms)
-    return server
+        return
+    choice.server = server_pinned(tables.pins, &tables.services, service, family, frame.sport)
+    choice.because = BECAUSE_PROBE
+    if choice.server is not NULL and service.forward == FORWARD_NAT:
+        choice.standing_in = needs_source(tables, frame, service, choice.server, now_ms)
 
 
 cdef inline bint server_can_tell(tables_t *tables, const frame_t *frame, const server_t *server, int family,
@@ -176,18 +183,19 @@ cdef inline bint server_can_tell(tables_t *tables, const frame_t *frame, const s
     return True
 
 
-cdef inline verdict_t begin(tables_t *tables, frame_t *frame, server_t *server, int family, bint standing_in,
+cdef inline verdict_t begin(tables_t *tables, frame_t *frame, const choice_t *choice, int family,
                             uint32_t now_ms) noexcept nogil:
-    """A new session with that server, and its first packet on the way."""
+    """A new session with the chosen server, and its first packet on the way."""
+    cdef const server_t *server = choice.server
     cdef sessions_t *sessions = &tables.sessions[family]
     cdef session_t *session
     cdef uint16_t source = NO_SOURCE
     cdef be16 source_port = 0
     if session_crowded(sessions, frame.hash, frame.src, frame.sport):
         return DROP_SESSION_CROWDED
-    if unlikely(standing_in) and route_lookup(&tables.routes, frame.src) is NULL:
+    if unlikely(choice.standing_in) and route_lookup(&tables.routes, frame.src) is NULL:
         return icmp_error(tables, frame, NET_UNREACHABLE, 0, DROP_NO_ROUTE, now_ms)
-    if unlikely(standing_in) and not source_find(tables, &tables.sources.pools[server.pool], family, frame.protocol, &source, &source_port):
+    if unlikely(choice.standing_in) and not source_find(tables, &tables.sources.pools[server.pool], family, frame.protocol, &source, &source_port):
         report_full(tables, frame)
         return refuse(tables, frame, tables.services.services[server.service].refuse, DROP_SOURCE_PORTS, now_ms)
     session = session_insert(sessions, &tables.services, frame.hash, frame.src, frame.sport, frame.protocol,
@@ -195,7 +203,7 @@ cdef inline verdict_t begin(tables_t *tables, frame_t *frame, server_t *server, 
     if unlikely(session is NULL):
         report_full(tables, frame)
         return DROP_SESSION_FULL
-    if unlikely(standing_in):
+    if unlikely(choice.standing_in):
         session_take_source(sessions, session, source, source_port)
     return request(tables, frame, session, now_ms)
 

@@ -10,7 +10,8 @@ from ext.debug cimport likely
 from ext.forward.tunnel cimport server_room
 from ext.frame cimport frame_t
 from ext.tables.route cimport route_lookup, route_t
-from ext.tables.service cimport MSS_AUTO, MSS_OFF, server_t, service_t
+from ext.tables.server cimport server_t
+from ext.tables.service cimport MSS_AUTO, MSS_OFF, service_t
 from ext.tables.tables cimport tables_t
 from ext.wire.ipv4 cimport IPV4_LEN, PROTO_TCP
 from ext.wire.ipv6 cimport IPV6_LEN

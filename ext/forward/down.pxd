@@ -17,8 +17,8 @@ from ext.tables.neighbour cimport FAILED, neighbour_find, neighbour_t
 from ext.tables.reset cimport reset_post, reset_t, reset_take
 from ext.tables.route cimport route_lookup, route_t
 from ext.tables.segment cimport segment_t
-from ext.tables.service cimport (ANSWER_RESET, DOWN_DEFAULT, DOWN_DROP, DOWN_RESET, V4, V6, is_tunnel,
-                                 server_serves, server_t, service_t)
+from ext.tables.server cimport V4, V6, server_serves, server_t
+from ext.tables.service cimport ANSWER_RESET, DOWN_DEFAULT, DOWN_DROP, DOWN_RESET, is_tunnel, service_t
 from ext.tables.session cimport session_account, session_client, session_server_port, session_t
 from ext.tables.session_life cimport session_expired, session_remove
 from ext.tables.state cimport ESTABLISHED

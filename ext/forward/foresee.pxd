@@ -6,7 +6,8 @@ Read first: ext/tables/session.pxd.
 
 from ext.debug cimport likely, unlikely
 from ext.frame cimport FOUND_L3, FOUND_L4, NO_VIP, frame_t
-from ext.tables.service cimport NO_SOURCE, V4, V6, vip_index
+from ext.tables.server cimport V4, V6
+from ext.tables.service cimport NO_SOURCE, vip_index
 from ext.tables.session cimport session_fetch, session_fetch_account, session_hash, sessions_t
 from ext.tables.tables cimport tables_t
 from ext.verdict cimport GO_ON

@@ -21,7 +21,8 @@ from ext.tables.flow cimport (ends_t, flow_find, flow_follow, flow_insert, flow_
 from ext.tables.fragment cimport DST_END, SRC_END, fragment_note
 from ext.tables.route cimport route_lookup, route_t
 from ext.tables.segment cimport segment_t
-from ext.tables.service cimport ANSWER_RESET, NO_POOL, V4, V6
+from ext.tables.server cimport NO_POOL, V4, V6
+from ext.tables.service cimport ANSWER_RESET
 from ext.tables.tables cimport report_full, tables_t
 from ext.verdict cimport (DROP_ACCESS_PRIVATE, DROP_FRAGMENT, DROP_ORPHAN, DROP_SESSION_FULL, DROP_SOURCE_PORTS,
                           DROP_UNMASQUERADABLE, GO_ON, verdict_t)

@@ -15,7 +15,7 @@ from ext.tables.evidence cimport evidence_of_change
 from ext.tables.fragment cimport DST_END, SRC_END, fragment_note, fragment_t
 from ext.tables.neighbour cimport REACHABLE, STALE, neighbour_find, neighbour_t
 from ext.tables.segment cimport segment_t
-from ext.tables.service cimport V4, V6, server_t
+from ext.tables.server cimport V4, V6, server_t
 from ext.tables.session cimport account_t, session_account, session_client, session_server_port, session_t, sessions_t
 from ext.tables.session_life cimport session_count, session_set_state
 from ext.tables.state cimport FROM_CLIENT, FROM_SERVER, tcp_state, udp_state

@@ -31,7 +31,8 @@ from ext.frame cimport FOUND_L3, FOUND_L4, FOUND_LATER, NO_VIP, frame_t
 from ext.tables.crew cimport crew_tell
 from ext.tables.route cimport address_find, is_directed_broadcast
 from ext.tables.segment cimport segment_t
-from ext.tables.service cimport NO_SOURCE, V4, V6, vip_t
+from ext.tables.server cimport V4, V6
+from ext.tables.service cimport NO_SOURCE, vip_t
 from ext.tables.session cimport session_of_reply, session_t
 from ext.tables.session_life cimport session_expired
 from ext.tables.tables cimport tables_t

@@ -16,7 +16,8 @@ from ext.order cimport be16, load16, ntohs, store16
 from ext.tables.evidence cimport evidence_of_refusal
 from ext.tables.route cimport address_find
 from ext.tables.segment cimport segment_t
-from ext.tables.service cimport FORWARD_NAT, SERVICE_NONE, V4, V6, server_t, service_find, service_t, services_t, vip_find
+from ext.tables.server cimport V4, V6, server_t
+from ext.tables.service cimport FORWARD_NAT, SERVICE_NONE, service_find, service_t, services_t, vip_find
 from ext.tables.session cimport (account_t, session_account, session_client, session_hash, session_of_reply,
                                  session_of_request, session_of_source, session_server_port, session_t)
 from ext.tables.session_life cimport session_expired

@@ -19,7 +19,8 @@ from ext.forward.tunnel cimport told_mtu
 from ext.frame cimport FOUND_L3, VNET_LEN, frame_t, frame_vnet
 from ext.order cimport be16, ntohl, ntohs
 from ext.tables.route cimport address_find, address_on, address_t, route_lookup, route_t
-from ext.tables.service cimport FORWARD_GUE, FORWARD_IPIP, V4, V6, server_t, services_t
+from ext.tables.server cimport V4, V6, server_t
+from ext.tables.service cimport FORWARD_GUE, FORWARD_IPIP, services_t
 from ext.tables.session cimport session_hash, session_of_request, session_t
 from ext.tables.session_life cimport session_expired
 from ext.tables.tables cimport tables_t

@@ -21,7 +21,8 @@ from ext.frame cimport FOUND_FRAGMENT, frame_t
 from ext.tables.fragment cimport OWNER, SERVER, fragment_find, fragment_note_server, fragment_t
 from ext.tables.route cimport route_lookup, route_t
 from ext.tables.segment cimport segment_t
-from ext.tables.service cimport FORWARD_DSR, FORWARD_NAT, server_t
+from ext.tables.server cimport server_t
+from ext.tables.service cimport FORWARD_DSR, FORWARD_NAT
 from ext.tables.session cimport session_t
 from ext.tables.state cimport FROM_CLIENT, FROM_SERVER, ONE_SIDED
 from ext.tables.tables cimport tables_t

@@ -15,7 +15,8 @@ from ext.tables.fdb cimport fdb_lookup
 from ext.tables.neighbour cimport neighbour_create, neighbour_find, neighbour_t
 from ext.tables.route cimport route_lookup, route_t
 from ext.tables.segment cimport segment_t
-from ext.tables.service cimport (SOURCE_ALWAYS, SOURCE_AUTO, V4, server_t, service_t, services_t)
+from ext.tables.server cimport V4, server_t
+from ext.tables.service cimport SOURCE_ALWAYS, SOURCE_AUTO, service_t, services_t
 from ext.tables.session cimport session_at, session_t, sessions_t
 from ext.tables.session_life cimport session_remove
 from ext.tables.source cimport FLOW, kind_of, pool_find, pool_t, source_holder

@@ -17,7 +17,8 @@ from ext.debug cimport unlikely
 from ext.forward.icmp cimport NET_UNREACHABLE, TOO_BIG, icmp_error
 from ext.frame cimport frame_t
 from ext.tables.route cimport address_on, address_t
-from ext.tables.service cimport FORWARD_GUE, is_tunnel, server_t, service_t
+from ext.tables.server cimport server_t
+from ext.tables.service cimport FORWARD_GUE, is_tunnel, service_t
 from ext.tables.tables cimport tables_t
 from ext.verdict cimport DROP_NO_ROUTE, DROP_TOO_BIG, GO_ON, verdict_t
 from ext.wire.fragment cimport may_cut

@@ -3,21 +3,18 @@
 Spec: linux/net/netfilter/ipvs/ip_vs_rr.c. Weights do not matter but for 0, which takes nothing.
 """
 
-from libc.stdint cimport uint16_t
+from libc.stdint cimport uint16_t, uint32_t
 
-from ext.tables.service cimport server_t, server_takes, service_servers, service_t, services_t
+from ext.tables.group cimport group_t
 
 
-cdef inline server_t *rr_choose(services_t *table, service_t *service, int family) noexcept nogil:
-    """The chosen server, or NULL when none takes sessions. Costs one step per server passed over."""
-    cdef server_t *servers = service_servers(table, service, family)
-    cdef uint16_t n = service.n_servers[family]
-    cdef uint16_t i, at = service.cursor[family]
-    if service.n_takers[family] == 0:
-        return NULL
-    for i in range(n):
-        at = at + 1 if at + 1 < n else 0
-        if server_takes(&servers[at]):
-            service.cursor[family] = at
-            return &servers[at]
-    return NULL
+cdef inline uint32_t rr_choose(group_t *group) noexcept nogil:
+    """The number of the chosen taker; there is one."""
+    cdef uint32_t i = group.turn
+    return i if i < group.n_takers else 0
+
+
+cdef inline void rr_chosen(group_t *group, uint32_t i) noexcept nogil:
+    """The taker of that number was chosen: the one behind it is next."""
+    group.last = group.takers[i]
+    group.turn = <uint16_t>(i + 1)

@@ -13,7 +13,8 @@ Structure: an array beside that of the servers. Owner: the worker that has the s
 
 from libc.stdint cimport uint8_t, uint32_t
 
-from ext.tables.service cimport FORWARD_NAT, evidence_t, services_t
+from ext.tables.server cimport evidence_t
+from ext.tables.service cimport FORWARD_NAT, services_t
 from ext.tables.session cimport account_t, session_t
 from ext.tables.state cimport CLOSED, ESTABLISHED, FROM_CLIENT, FROM_SERVER, ONE_SIDED, ONE_WAY, SYN_RECV, TWO_WAY
 

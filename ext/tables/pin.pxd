@@ -12,11 +12,13 @@ which bounds them.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.string cimport memset
 
 from ext.order cimport be16, ntohs
 from ext.sync cimport load_acquire
-from ext.tables.service cimport (DOWN_KEEP, SERVER_UP, SERVICE_NONE, V4, V6, is_tunnel, server_t, service_t,
-                                 services_t)
+from ext.tables.group cimport group_t
+from ext.tables.server cimport NO_PLACE, SERVER_UP, V4, V6, server_t
+from ext.tables.service cimport DOWN_KEEP, SERVICE_NONE, is_tunnel, service_t, services_t
 from ext.wire.ipv4 cimport PROTO_UDP
 
 cdef enum:
@@ -58,7 +60,7 @@ cdef inline uint32_t service_double(services_t *table, uint16_t index, uint32_t 
     made.refused = 0
     for family in range(V4, V6 + 1):
         made.vip_index[family] = SERVICE_NONE
-        made.n_servers[family] = made.n_takers[family] = made.n_serving[family] = 0
+        memset(&made.groups[family], 0, sizeof(group_t))
     for i in range(16):
         made.timeout_ms[i] = idle_ms
     for i in range(first):
@@ -66,6 +68,8 @@ cdef inline uint32_t service_double(services_t *table, uint16_t index, uint32_t 
             table.servers[table.n_servers] = table.servers[i]
             table.servers[table.n_servers].service = <uint16_t>table.n_services
             table.servers[table.n_servers].ready = SERVER_UP
+            table.servers[table.n_servers].limit = 0
+            table.servers[table.n_servers].place[V4] = table.servers[table.n_servers].place[V6] = NO_PLACE
             table.n_servers += 1
     table.n_services += 1
     return first

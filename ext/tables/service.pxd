@@ -1,8 +1,8 @@
 """VIPs, services and servers: what is balanced, and who may take it.
 
 Structure: flat arrays of fixed size, filled by the control plane before the worker starts. A VIP is found by
-a hash, a service by a short chain of matches at its VIP, servers lie beside each other by service and family.
-Afterwards the control plane changes only a server's `ready` bits and weight, between two turns of the worker.
+a hash, a service by a short chain of matches at its VIP, its servers by its groups (group.pxd), one for each family of
+clients. Afterwards the control plane changes only what it wants of a server, between two turns of the worker.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -12,19 +12,16 @@ from ext.address cimport ip_equal, ip_t
 from ext.frame cimport NO_VIP
 from ext.hash cimport hash_ip, key_t
 from ext.order cimport be16, ntohs
+from ext.tables.group cimport group_add, group_free, group_refresh, group_t
+from ext.tables.server cimport NO_PLACE, NO_POOL, SHARE_FULL, V4, V6, evidence_t, server_t
 
 cdef enum:
     VIP_BUCKETS = 1024
-    V4 = 0
-    V6 = 1
     SERVICE_NONE = 0xFFFF
-    # server_t.ready
-    SERVER_UP = 1          # checks say so (or there are none)
-    SERVER_DRAIN = 2       # no new session
-    SERVER_MAINT = 4       # as down, by order
     # service_t.refuse, .orphans
-    ANSWER_RESET = 0
+    ANSWER_RESET = 0       # TCP reset; ICMP port unreachable where there is none
     ANSWER_DROP = 1
+    ANSWER_UNREACHABLE = 2 # ICMP port unreachable
     # service_t.on_down
     DOWN_DEFAULT = 0       # established TCP is reset, all else is scheduled anew
     DOWN_KEEP = 1
@@ -35,13 +32,17 @@ cdef enum:
     SOURCE_NEVER = 0
     SOURCE_AUTO = 1        # where the answer would pass swlb by
     SOURCE_ALWAYS = 2
-    NO_POOL = 0xFFFF
     NO_SOURCE = 0xFFFF
     # service_t.forward: how a request reaches its server
     FORWARD_NAT = 0        # the VIP becomes the server
     FORWARD_DSR = 1        # in a frame to the server's MAC
     FORWARD_IPIP = 2       # in an IP packet to the server
     FORWARD_GUE = 3        # in a UDP datagram to the server
+    # service_t.hash_key
+    KEY_SOURCE = 0         # the client's address
+    KEY_SOURCE_PORT = 1    # and its port
+    KEY_DESTINATION_PORT = 2         # the client's address and the port of the VIP
+    KEY_FIVE_TUPLE = 3
     # service_t.mss; any other value is the number
     MSS_OFF = 0
     MSS_AUTO = 1
@@ -49,32 +50,10 @@ cdef enum:
     ANNOUNCEMENTS = 3      # of a VIP that became active, one a second
     DEFEND_MS = 10000      # one announcement against a rival in this time (RFC 5227 2.4 c)
 
-cdef struct server_t:
-    ip_t ip
-    be16 l4_port           # 0: the port the client used
-    uint16_t service
-    uint16_t weight
-    uint16_t pool          # of the addresses that may stand for clients; NO_POOL
-    uint8_t family         # V4 or V6, of ip
-    uint8_t ready
-    ip_t answers_as[2]     # what its replies come from, by the client's family: ip, or the VIP where that is not rewritten
-    uint32_t path_mtu      # of the way to it, when a router has told; 0: not known
-    uint32_t path_ms       # told last then
-    uint32_t sessions_active
-    uint32_t sessions_inactive
-    uint64_t sessions_total
-    uint64_t packets[2]    # by direction: FROM_CLIENT, FROM_SERVER
-    uint64_t bytes[2]
-
 cdef struct service_t:
     ip_t vip[2]            # by family; zero when it has none
     uint16_t vip_index[2]  # in vips; SERVICE_NONE when it has none
-    uint16_t first         # in servers, by family
-    uint16_t first_v6
-    uint16_t n_servers[2]
-    uint16_t n_takers[2]   # servers that take new sessions
-    uint16_t n_serving[2]  # servers that serve at least known ones
-    uint16_t cursor[2]     # rr: the server that was chosen last
+    group_t groups[2]      # its servers, by the family of the clients they serve
     uint8_t protocol
     uint8_t refuse
     uint8_t orphans
@@ -84,6 +63,11 @@ cdef struct service_t:
     uint16_t mss           # largest MSS a SYN may offer: MSS_OFF, MSS_AUTO, or the number
     be16 gue_port
     uint16_t probes_of     # index + 1 of the service that this is the double of (pin.pxd); 0: a service for clients
+    uint8_t scheduler      # SCHEDULE_RR ... of group.pxd
+    uint8_t hash_key       # what is hashed, for schedulers that hash
+    uint8_t persistent     # its clients come back to their server
+    ip_t persistence_mask[2]         # of their addresses, by family
+    uint32_t persistence_ms
     uint32_t timeout_ms[16]
     uint64_t refused
 
@@ -105,12 +89,6 @@ cdef struct match_t:
     uint16_t l4_first      # host order, both inclusive
     uint16_t l4_last
     uint8_t protocol
-
-cdef struct evidence_t:    # of a server, in sessions; what they mean is said in evidence.pxd
-    uint64_t answered
-    uint64_t repeated
-    uint64_t refused
-    uint64_t unanswered
 
 cdef struct services_t:
     vip_t *vips
@@ -147,6 +125,11 @@ cdef inline int services_init(services_t *table, uint32_t n_services, uint32_t n
 
 
 cdef inline void services_free(services_t *table) noexcept nogil:
+    cdef uint32_t i
+    if table.services is not NULL:
+        for i in range(table.n_services):
+            group_free(&table.services[i].groups[V4])
+            group_free(&table.services[i].groups[V6])
     free(table.vips)
     free(table.matches)
     free(table.services)
@@ -186,11 +169,6 @@ cdef inline service_t *service_find(const services_t *table, const vip_t *vip, u
     return NULL
 
 
-cdef inline server_t *service_servers(const services_t *table, const service_t *service, int family) noexcept nogil:
-    """The first of the service's servers for clients of the family; the others follow it."""
-    return &table.servers[service.first if family == V4 else service.first_v6]
-
-
 cdef inline vip_t *vip_add(services_t *table, ip_t ip, uint16_t segment) noexcept nogil:
     """The VIP of that address, made if it is new."""
     cdef vip_t *vip = vip_find(table, ip)
@@ -225,30 +203,22 @@ cdef inline void service_add_vip(services_t *table, service_t *service, int fami
 
 
 cdef inline server_t *server_add(services_t *table, service_t *service, int family) noexcept nogil:
-    """A new server of the service that was added last; IPv4 servers before IPv6 ones.
+    """A new server of the service; NULL when memory is out.
 
     It serves clients of its own family; at the end of a tunnel, which carries either, those of both.
     """
-    cdef server_t *server = &table.servers[table.n_servers]
+    cdef uint16_t index = <uint16_t>table.n_servers
+    cdef server_t *server = &table.servers[index]
     server.family = family
     server.service = <uint16_t>(service - table.services)
     server.pool = NO_POOL
-    service_count_server(table, service, family)
-    if is_tunnel(service):
-        service_count_server(table, service, V6 if family == V4 else V4)
+    server.share = SHARE_FULL
+    server.place[V4] = server.place[V6] = NO_PLACE
+    if (group_add(&service.groups[family], table.servers, index, family) < 0
+            or (is_tunnel(service) and group_add(&service.groups[1 - family], table.servers, index, 1 - family) < 0)):
+        return NULL
     table.n_servers += 1
     return server
-
-
-cdef inline void service_count_server(const services_t *table, service_t *service, int family) noexcept nogil:
-    """The server that is being added is one of those that serve clients of the family."""
-    if service.n_servers[family] == 0 and family == V4:
-        service.first = <uint16_t>table.n_servers
-    elif service.n_servers[family] == 0:
-        service.first_v6 = <uint16_t>table.n_servers
-    # The choice begins behind the cursor, so the first server is the first chosen.
-    service.cursor[family] = service.n_servers[family]
-    service.n_servers[family] += 1
 
 
 cdef inline bint is_tunnel(const service_t *service) noexcept nogil:
@@ -256,25 +226,9 @@ cdef inline bint is_tunnel(const service_t *service) noexcept nogil:
     return service.forward >= FORWARD_IPIP
 
 
-cdef inline bint server_serves(const server_t *server) noexcept nogil:
-    """Whether packets of known sessions may go to it."""
-    return (server.ready & (SERVER_UP | SERVER_MAINT)) == SERVER_UP
-
-
-cdef inline bint server_takes(const server_t *server) noexcept nogil:
-    """Whether it may be given a new session."""
-    return server.ready == SERVER_UP and server.weight > 0
-
-
 cdef inline void service_recount(services_t *table, service_t *service, int family, uint32_t now_ms) noexcept nogil:
-    """n_takers and n_serving are right again; the VIP is active or not, and announced if that is new."""
-    cdef server_t *servers = service_servers(table, service, family)
-    cdef uint16_t i, takers = 0, serving = 0
-    for i in range(service.n_servers[family]):
-        takers += server_takes(&servers[i])
-        serving += server_serves(&servers[i])
-    service.n_takers[family] = takers
-    service.n_serving[family] = serving
+    """Who takes and who serves is right again; the VIP is active or not, and announced if that is new."""
+    group_refresh(&service.groups[family], table.servers)
     if service.vip_index[family] != SERVICE_NONE:
         vip_recount(table, &table.vips[service.vip_index[family]], family, now_ms)
 
@@ -284,7 +238,7 @@ cdef inline void vip_recount(services_t *table, vip_t *vip, int family, uint32_t
     cdef uint16_t i = vip.first_match
     cdef uint8_t active = 0
     while i != SERVICE_NONE:
-        if table.services[table.matches[i].service].n_serving[family]:
+        if table.services[table.matches[i].service].groups[family].n_serving:
             active = 1
         i = table.matches[i].next
     if active and not vip.active:

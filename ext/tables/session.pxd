@@ -25,7 +25,8 @@ from ext.debug cimport likely, prefetch
 from ext.hash cimport hash_ip, key_t
 from ext.order cimport be16, load64
 from ext.pages cimport map_pages
-from ext.tables.service cimport V4, server_t, services_t
+from ext.tables.server cimport V4, server_t
+from ext.tables.service cimport services_t
 from ext.tables.source cimport FLOW, kind_of, source_holder, sources_t
 
 cdef enum:

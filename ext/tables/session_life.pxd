@@ -1,6 +1,7 @@
 """How a session comes, changes, is counted and goes. Where it lies: session.pxd.
 
-A session is counted at its server from its first packet on: as active while ESTABLISHED, else as inactive.
+A session is counted at its server from its first packet on: as active while ESTABLISHED, else as inactive; and as
+open until both sides have closed it.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -9,13 +10,15 @@ from ext.address cimport ip_store, ip_t
 from ext.order cimport be16, load64
 from ext.sync cimport add_shared
 from ext.tables.evidence cimport evidence_of_end
+from ext.tables.load cimport server_load_changed
 from ext.tables.pin cimport is_double
-from ext.tables.service cimport V6, server_t, services_t
+from ext.tables.server cimport V6, server_t
+from ext.tables.service cimport services_t
 from ext.tables.session cimport (CROWD, IN_BUCKET, PAGE, PROBES_ROOM, account_at, account_t, bucket_after, bucket_t,
                                  session_account, session_at, session_client, session_hash, session_home, session_t,
                                  session_word, sessions_t)
 from ext.tables.source cimport kind_of, source_hold, source_release
-from ext.tables.state cimport ESTABLISHED, S_NONE
+from ext.tables.state cimport ESTABLISHED, S_NONE, is_open
 
 
 cdef inline uint32_t session_place(const sessions_t *table, const session_t *session) noexcept nogil:
@@ -97,7 +100,9 @@ cdef inline session_t *session_insert(sessions_t *table, services_t *services, u
     table.n += 1
     table.n_of[session_place(table, session) // IN_BUCKET // PAGE] += 1
     services.servers[server].sessions_inactive += 1
+    services.servers[server].sessions_open += 1
     services.servers[server].sessions_total += 1
+    server_load_changed(services, &services.servers[server])
     return session
 
 
@@ -123,14 +128,14 @@ cdef inline void session_take_source(sessions_t *table, const session_t *session
 cdef inline void session_set_state(services_t *services, session_t *session, uint8_t state) noexcept nogil:
     """The session is in state, and its server counts it accordingly."""
     cdef server_t *server = &services.servers[session.server]
-    if (state == ESTABLISHED) != (session.state == ESTABLISHED):
-        if state == ESTABLISHED:
-            server.sessions_active += 1
-            server.sessions_inactive -= 1
-        else:
-            server.sessions_active -= 1
-            server.sessions_inactive += 1
+    cdef int active = (state == ESTABLISHED) - (session.state == ESTABLISHED)
+    cdef int open = is_open(state) - is_open(session.state)
     session.state = state
+    if active or open:
+        server.sessions_active += active
+        server.sessions_inactive -= active
+        server.sessions_open += open
+        server_load_changed(services, server)
 
 
 cdef inline void session_remove(sessions_t *table, services_t *services, session_t *session) noexcept nogil:
@@ -141,6 +146,8 @@ cdef inline void session_remove(sessions_t *table, services_t *services, session
     buckets_passed(table, session_home(table, hash), bucket, -1)
     session_set_state(services, session, S_NONE)
     services.servers[session.server].sessions_inactive -= 1
+    services.servers[session.server].sessions_open -= 1
+    server_load_changed(services, &services.servers[session.server])
     if account.source:
         source_release(table.sources, account.source - 1, kind_of(session.protocol), account.source_port)
     session.protocol = 0

@@ -16,7 +16,8 @@ from ext.address cimport ip_equal, ip_is_v4, ip_t
 from ext.order cimport be16, htons, ntohs
 from ext.pages cimport map_pages
 from ext.tables.crew cimport crew_owner, crew_t
-from ext.tables.service cimport NO_SOURCE, V4
+from ext.tables.server cimport V4
+from ext.tables.service cimport NO_SOURCE
 from ext.wire.ipv4 cimport PROTO_TCP, PROTO_UDP
 
 cdef enum:

@@ -113,3 +113,8 @@ cdef inline uint8_t udp_state(uint8_t state, int direction) noexcept nogil:
 cdef inline bint is_closing(uint8_t state) noexcept nogil:
     """Whether a new SYN of the client means a new connection."""
     return FIN_WAIT <= state <= CLOSED
+
+
+cdef inline bint is_open(uint8_t state) noexcept nogil:
+    """Whether the server still has something to do for the session: it was not closed by both sides, nor reset."""
+    return state < LAST_ACK or state > CLOSED

@@ -49,9 +49,4 @@ LEFT_OUT = "the key left out"
 
 NOT_BUILT = (
     Gap("segments.*.ports.*", "the name of a port", _vlan_member),
-    Gap("services.*.scheduler", "rr", _any_of("wrr", "lc", "wlc", "hash", "maglev")),
-    Gap("services.*.hash_key", LEFT_OUT),
-    Gap("services.*.persistence", LEFT_OUT),
-    Gap("services.*.servers.*.backup", LEFT_OUT),
-    Gap("services.*.servers.*.max_connections", LEFT_OUT),
 )

@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from swlb.config.check_models import Check, Step
 from swlb.config.forms import Flag, Host, Name, TableSize, named
 from swlb.config.passive_models import Passive
+from swlb.config.schedule_models import Persistence
 from swlb.config.service_models import TIMEOUTS, Gue, Server, Service, Timeouts
 from swlb.config.values import (
     DEVICE,
@@ -172,6 +173,7 @@ PLACES: dict[tuple[str, ...], type] = {
     **dict.fromkeys(CHECK_PLACES, Check),
     **{(*place, "steps", "*"): Step for place in CHECK_PLACES},
     ("services", "*", "passive"): Passive,
+    ("services", "*", "persistence"): Persistence,
     ("services", "*", "gue"): Gue,
     ("services", "*", "servers", "*"): Server,
 }

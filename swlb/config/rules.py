@@ -34,6 +34,7 @@ from swlb.config.passive_rules import (
     passive_has_evidence,
     passive_takes_out_on_sure_evidence,
 )
+from swlb.config.schedule_rules import hash_keys_are_hashed
 from swlb.config.service_rules import (
     l4_ports_of_a_vip_are_served_once,
     server_addresses_are_their_own,
@@ -242,6 +243,7 @@ RULES = (
     Rule(servers_and_vips_share_families, ("services",)),
     Rule(servers_are_few_enough),
     Rule(services_are_few_enough),
+    Rule(hash_keys_are_hashed, ("services",)),
     Rule(checks_know_their_port, ("services",)),
     Rule(checks_look_into_bodies_that_there_are),
     Rule(checks_ask_something, ("services",)),

@@ -7,8 +7,16 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 
 from swlb.config.check_models import CHECK_FORMS, PROTOCOL_OF_TYPE, Check, read_checks, read_named, read_need
 from swlb.config.check_values import read_percent
-from swlb.config.forms import Host, IdleTime, L4Port, Name, Reject, named
+from swlb.config.forms import Flag, Host, IdleTime, L4Port, Name, Reject, named
 from swlb.config.passive_models import Passive
+from swlb.config.schedule_models import (
+    DEFAULT_HASH_KEY,
+    HASH_KEYS,
+    OWN_PREFIX,
+    MaxConnections,
+    Persistence,
+    Scheduler,
+)
 from swlb.config.values import (
     Address,
     PortRange,
@@ -18,8 +26,10 @@ from swlb.config.values import (
     nonempty,
     read_l4_ports,
     read_mss,
+    seconds,
     whole,
 )
+from swlb.durations import DAY
 
 SOURCE_PORTS = PortRange(1024, 65535)  # those that no server keeps for privileged clients
 TUNNELS = ("ipip", "gue")
@@ -66,14 +76,17 @@ class Server:
     address: Annotated[Host, Field(description="the server's address")]
     port: L4Port | None = None
     weight: Annotated[int, whole(0, 65535)] = 1
+    backup: Flag = False
+    max_connections: MaxConnections | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
     """What clients reach at a VIP. `timeouts` is complete: what the service leaves out is the configuration's own.
 
-    So are `source_nat` and `mss`: what is left out is `auto` where `forward` has a use for it. An empty
-    `source_pool` is the address of the segment towards the server. Without `on_down`, the policy: UDP and closing
+    So are `source_nat` and `mss`: what is left out is `auto` where `forward` has a use for it. `hash_key` is empty
+    where the scheduler hashes nothing. A server that comes back takes `slow_start` seconds to weigh what it weighs. An
+    empty `source_pool` is the address of the segment towards the server. Without `on_down`, the policy: UDP and closing
     TCP are rescheduled, established TCP is reset. A server is up when `need` (all, any) of its `checks` say so; the
     key `check` tells both. `fail_open` is a share: 0 is off.
     """
@@ -98,7 +111,10 @@ class Service:
     source_ports: Annotated[PortRange, PlainValidator(read_l4_ports)] = SOURCE_PORTS
     mss: Annotated[str | int, PlainValidator(read_mss)] = ""
     gue: Gue = Gue()
-    scheduler: Annotated[str, choice("rr")] = "rr"
+    scheduler: Scheduler = "rr"
+    hash_key: Annotated[str, choice(*HASH_KEYS)] = ""
+    persistence: Persistence | None = None
+    slow_start: Annotated[float, seconds(0, DAY)] = 0.0
     checks: Annotated[
         tuple[Annotated[Check, BeforeValidator(read_named)], ...],
         BeforeValidator(read_checks),
@@ -110,16 +126,18 @@ class Service:
     servers: Annotated[
         dict[Name, Server], BeforeValidator(named), Field(description="a mapping of names to servers")
     ] = field(default_factory=dict)
-    refuse: Reject = "reset"
+    refuse: Annotated[str, choice("reset", "unreachable", "drop")] = "reset"
     orphans: Reject = "reset"
     on_down: Annotated[str, choice("keep", "reschedule", "reset", "drop")] | None = None
     timeouts: Timeouts = TIMEOUTS
 
     def __post_init__(self) -> None:
         source_nat = self.source_nat or ("auto" if self.forward == "nat" else "never")
+        hash_key = self.hash_key or DEFAULT_HASH_KEY.get(self.scheduler, "")
         mss = self.mss or ("auto" if self.is_tunnel and self.protocol == "tcp" else "off")
         object.__setattr__(self, "source_nat", source_nat)
         object.__setattr__(self, "mss", mss)
+        object.__setattr__(self, "hash_key", hash_key)
 
     @property
     def port_first(self) -> int:
@@ -130,6 +148,11 @@ class Service:
     def port_last(self) -> int:
         """The highest l4_port of the service."""
         return self.l4_ports.last
+
+    @property
+    def has_own_scheduler(self) -> bool:
+        """Whether its scheduler is a class that somebody has written."""
+        return self.scheduler.startswith(OWN_PREFIX)
 
     @property
     def is_direct(self) -> bool:

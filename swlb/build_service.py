@@ -1,0 +1,71 @@
+"""A service of the configuration as a worker takes it: its own figures, and those of its servers."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from swlb._worker import Worker
+from swlb.addresses import packed
+from swlb.config import Config, Server, Service, Timeouts
+from swlb.config.ways import segment_of_vip
+from swlb.servers import READY_UP
+
+NS = 1_000_000_000
+PROTOCOLS = {"tcp": 6, "udp": 17}
+
+# ext/tables/service.pxd
+ANSWERS = {"reset": 0, "drop": 1, "unreachable": 2}
+ON_DOWN = {None: 0, "keep": 1, "reschedule": 2, "reset": 3, "drop": 4}
+
+
+def add_service(worker: Worker, config: Config, service: Service, segments: Mapping[str, int]) -> int:
+    """The service, still without servers; its index. `segments` are their indices."""
+    homes = [(vip, segment_of_vip(config, vip)) for vip in service.vips]
+    index: int = worker.add_service(
+        vips=[(packed(vip), None if home is None else segments[home.name]) for vip, home in homes],
+        protocol=PROTOCOLS[service.protocol],
+        l4_first=service.port_first,
+        l4_last=service.port_last,
+        refuse=ANSWERS[service.refuse],
+        orphans=ANSWERS[service.orphans],
+        on_down=ON_DOWN[service.on_down],
+        timeouts_ns=state_timeouts(service.timeouts),
+        forward=service.forward,
+        source_nat=service.source_nat,
+        mss=service.mss,
+        gue_port=service.gue.port,
+        **_schedule(service),
+    )
+    return index
+
+
+def _schedule(service: Service) -> dict[str, Any]:
+    """How the service's servers are chosen."""
+    chosen: dict[str, Any] = {"scheduler": "table" if service.has_own_scheduler else service.scheduler}
+    chosen["hash_key"] = service.hash_key or "source"
+    if persistence := service.persistence:
+        chosen["persistence_ns"] = int(persistence.timeout * NS)
+        chosen["persistence_masks"] = (96 + persistence.mask, persistence.mask6)
+    return chosen
+
+
+def add_server(worker: Worker, service: int, server: Server, pool: int | None, *, up: bool) -> int:
+    """The server of the service of that index; its own index. `pool` may stand for clients there."""
+    index: int = worker.add_server(
+        service,
+        ip=packed(server.address),
+        l4_port=server.port or 0,
+        weight=server.weight,
+        ready=READY_UP if up else 0,
+        pool=pool,
+        backup=server.backup,
+        limit=server.max_connections.upper if server.max_connections else 0,
+        lower=server.max_connections.lower if server.max_connections else 0,
+    )
+    return index
+
+
+def state_timeouts(timeouts: Timeouts) -> list[int]:
+    """Nanoseconds a session may be idle, in the order of the states in ext/tables/state.pxd."""
+    syn, established, fin = timeouts.tcp_syn, timeouts.tcp_established, timeouts.tcp_fin
+    by_state = [syn, syn, syn, established, fin, fin, fin, fin, timeouts.tcp_closed, timeouts.udp, timeouts.udp_stream]
+    return [int(seconds * NS) for seconds in by_state]
