@@ -196,6 +196,11 @@ class Swlb:
         """The server has its order, as by `swlb set server`."""
         ask(self.control, "POST", "/set/server", {"server": server, "order": order})
 
+    def reload(self, config: str) -> None:
+        """The configuration is in force, as by `swlb reload`."""
+        self.file.write_text(config)
+        ask(self.control, "POST", "/reload", {"file": None})
+
     def cli(self, *words: str) -> subprocess.CompletedProcess[str]:
         """The command has run and ended."""
         return cli(*words, "--control", str(self.control))
