@@ -14,6 +14,7 @@ from ext.sync cimport store_release
 from ext.tables.fdb cimport FDB_PORTS, fdb_forget_port
 from ext.tables.flow cimport flow_remove, flows_t
 from ext.tables.neighbour cimport N_FREE, neighbour_find, neighbour_remove, neighbour_t
+from ext.tables.owners cimport owners_t
 from ext.tables.segment cimport segment_t
 from ext.tables.server cimport SERVER_FULL, SERVER_MAINT, SERVER_UP, server_serves, server_t
 from ext.tables.service cimport service_recount, services_t, vip_announce
@@ -73,6 +74,21 @@ cdef inline void call_set_server(worker_t *worker, void *argument) noexcept nogi
     server.lower = request.lower
     for family in range(2):
         service_recount(services, &services.services[server.service], family, request.now_ms)
+
+
+cdef inline void call_set_table(worker_t *worker, void *argument) noexcept nogil:
+    """The group of service `index` for clients of family `other` has the table in target, of n places.
+
+    Target is the one it had, the caller's to free. Turns go on where they were.
+    """
+    cdef request_t *request = <request_t *>argument
+    cdef owners_t *owners = &worker.tables.services.services[request.index].groups[request.other].owners
+    cdef uint16_t *table = owners.table
+    owners.table = <uint16_t *>request.target
+    owners.n_places = <uint32_t>request.n
+    if owners.turn >= owners.n_places:
+        owners.turn = 0
+    request.target = <uint8_t *>table
 
 
 cdef inline void call_set_port(worker_t *worker, void *argument) noexcept nogil:

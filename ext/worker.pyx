@@ -13,6 +13,7 @@ import threading
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
+from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 from posix.mman cimport munmap
 from posix.unistd cimport read, write
@@ -21,7 +22,7 @@ from ext.address cimport ip_is_v4, ip_load, ip_store, ip_t
 from ext.assembly cimport address_add, plan_t, port_add, segment_add, sizes_t, worker_free, worker_new
 from ext.calls cimport (ANY, call_announce, call_copy, call_find_neighbour, call_flush_fdb,
                         call_flush_neighbours, call_flush_sessions, call_list_sessions, call_set_port, call_set_server,
-                        call_stop, request_t, row_t)
+                        call_set_table, call_stop, request_t, row_t)
 from ext.forward.source cimport servers_ask
 from ext.frame cimport FRAME_LEN, NO_PORT, NO_SEGMENT, VNET_LEN
 from ext.hash cimport key_t
@@ -32,18 +33,20 @@ from ext.pages cimport map_pages
 from ext.ports.memory cimport RECORD_LEN, memory_put
 from ext.ports.packet cimport packet_count_missed
 from ext.ports.port cimport PORT_MEMORY, PORT_PACKET, PORT_TAP, PORT_TUN, PORTS, port_t
+from ext.schedule.maglev cimport maglev_fill
 from ext.sync cimport load_acquire, store_release
 from ext.tables.crew cimport WORKERS, crew_note_server, crew_t
 from ext.tables.event cimport event_t, event_take
 from ext.tables.fdb cimport fdb_entry_t
 from ext.tables.flow cimport flow_expired, flow_t, flow_timeout_ms, flows_t
-from ext.tables.group cimport group_seal
+from ext.tables.group cimport SCHEDULE_MAGLEV, SCHEDULE_TABLE, group_seal, group_t
 from ext.tables.mailbox cimport mailbox_t
 from ext.tables.neighbour cimport N_FREE, neighbour_t, neighbours_t
+from ext.tables.owners cimport TABLE_LEN
 from ext.tables.pin cimport pin_of, pins_t, service_double
 from ext.tables.route cimport route_add, route_t
 from ext.tables.segment cimport segment_t
-from ext.tables.server cimport NO_POOL, SHARE_FULL, V4, V6, evidence_t, server_t
+from ext.tables.server cimport NO_PLACE, NO_POOL, SHARE_FULL, V4, V6, evidence_t, server_t
 from ext.tables.service cimport (FORWARD_NAT, MSS_AUTO, MSS_OFF, NO_SOURCE, SERVICE_NONE, server_add,
                                  service_add_vip, service_recount, service_t, services_t, vip_add, vip_announce)
 from ext.tables.session cimport IN_BUCKET, PAGE, account_t, session_server_port, session_t
@@ -61,7 +64,7 @@ SOURCE_NAT = ("never", "auto", "always")
 PORT_KINDS = {"tap": PORT_TAP, "packet": PORT_PACKET, "tun": PORT_TUN}
 NEIGHBOUR_STATES = ("FREE", "INCOMPLETE", "REACHABLE", "STALE", "PROBE", "FAILED")
 SCHEDULERS = ("rr", "wrr", "lc", "wlc", "sed", "nq", "hash", "maglev", "p2c", "fo", "overflow", "table")  # SCHEDULE_RR ...
-HASH_KEYS = ("source", "source_port", "destination_port", "five_tuple")    # KEY_SOURCE ...
+HASH_KEYS = ("source", "source_port", "destination_port", "five_tuple", "none")    # KEY_SOURCE ...
 FORWARDS = ("nat", "dsr", "ipip", "gue")    # FORWARD_NAT ... FORWARD_GUE
 EVENT_KINDS = ("port_lost", "mac_moved", "address_conflict", "vip_conflict", "table_full", "neighbour_lost", "reply_bypasses")
 
@@ -413,6 +416,7 @@ cdef class Worker:
                 if group_seal(&services.services[i].groups[family], services.services[i].scheduler) < 0:
                     raise MemoryError
                 service_recount(services, &services.services[i], family, now_ms)
+                self._make_table(i, family)
         for i in range(services.n_vips):
             vip_announce(&services.vips[i], now_ms)
         servers_ask(&self.w.tables, now_ms)
@@ -497,13 +501,77 @@ cdef class Worker:
         With `limit` it takes no session while it has so many open, until it has fewer than `lower`.
         """
         cdef request_t request
+        cdef server_t *server = &self.w.tables.services.servers[<uint16_t>index]
         request.index = index
         request.flags = ready
         request.other = weight
         request.share = share
         request.limit, request.lower = limit, lower
         request.now_ms = self._now_ms(now_ns)
+        table_weight = server.table_weight
         self._call(call_set_server, &request)
+        if server.table_weight != table_weight:
+            for family in range(2):
+                self._make_table(server.service, family)
+
+    cdef int _make_table(self, uint16_t service, uint16_t family) except -1:
+        """The group of the service for clients of that family has its table by the weights as they are, if it is maglev's."""
+        cdef group_t *group = &self.w.tables.services.services[service].groups[family]
+        cdef server_t *servers = self.w.tables.services.servers
+        cdef uint16_t *table
+        cdef int failed
+        if group.kind != SCHEDULE_MAGLEV:
+            return 0
+        # Weights change by calls of the control plane only, and so by nobody meanwhile.
+        with nogil:
+            failed = maglev_fill(&table, group, servers)
+        if failed:
+            raise MemoryError
+        return self._swap_table(service, family, table, TABLE_LEN if table is not NULL else 0)
+
+    cdef int _swap_table(self, uint16_t service, uint16_t family, uint16_t *table, size_t n) except -1:
+        """The group has that table of n places, and the one it had is free."""
+        cdef request_t request
+        request.index, request.other = service, family
+        request.target, request.n = <uint8_t *>table, n
+        self._call(call_set_table, &request)
+        free(request.target)
+        return 0
+
+    def set_table(self, service, family, servers) -> None:
+        """New sessions of clients of the family (4 or 6) are for these servers, by index, in turn or by their hash.
+
+        Only of a service whose scheduler is "table". Without any, servers take turns.
+        """
+        cdef group_t *group = &self.w.tables.services.services[<uint16_t>service].groups[V4 if family == 4 else V6]
+        cdef server_t *all_servers = self.w.tables.services.servers
+        cdef uint16_t *table = NULL
+        cdef uint32_t i, index, n_servers = self.w.tables.services.n_servers
+        cdef uint32_t n = len(servers)
+        cdef int of = V4 if family == 4 else V6
+        if group.kind != SCHEDULE_TABLE or n > TABLE_LEN:
+            raise ValueError(f"expected a service with a table, and at most {TABLE_LEN} servers in it")
+        if n:
+            table = <uint16_t *>malloc(n * sizeof(uint16_t))
+            if table is NULL:
+                raise MemoryError
+        try:
+            for i in range(n):
+                index = servers[i]
+                if index >= n_servers or all_servers[index].service != service or all_servers[index].place[of] == NO_PLACE:
+                    raise ValueError(f"server {index} serves no client of the service and the family")
+                table[i] = all_servers[index].place[of]
+        except:
+            free(table)
+            raise
+        self._swap_table(service, of, table, n)
+
+    def table(self, service, family) -> list[int]:
+        """The server, by index, in each place of the table for clients of the family (4 or 6); none without a table."""
+        cdef group_t *group = &self.w.tables.services.services[<uint16_t>service].groups[V4 if family == 4 else V6]
+        cdef uint32_t i
+        # It is replaced by calls of the control plane only.
+        return [group.members[group.owners.table[i]] for i in range(group.owners.n_places)]
 
     def set_port(self, index, *, up, mtu) -> None:
         """The port is up or down and has that MTU."""

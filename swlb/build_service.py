@@ -41,7 +41,7 @@ def add_service(worker: Worker, config: Config, service: Service, segments: Mapp
 def _schedule(service: Service) -> dict[str, Any]:
     """How the service's servers are chosen."""
     chosen: dict[str, Any] = {"scheduler": "table" if service.has_own_scheduler else service.scheduler}
-    chosen["hash_key"] = service.hash_key or "source"
+    chosen["hash_key"] = service.hash_key or "none"
     if persistence := service.persistence:
         chosen["persistence_ns"] = int(persistence.timeout * NS)
         chosen["persistence_masks"] = (96 + persistence.mask, persistence.mask6)

@@ -17,8 +17,8 @@ from ext.forward.request cimport is_translated, later_fragment, request
 from ext.forward.source cimport needs_source, source_find
 from ext.frame cimport FOUND_FRAGMENT, FOUND_L4, FOUND_LATER, frame_t
 from ext.order cimport be16
-from ext.schedule.choose cimport schedule, schedule_next, scheduled
-from ext.tables.decision cimport BECAUSE_PROBE, choice_t
+from ext.schedule.choose cimport names_again, schedule, schedule_next, scheduled
+from ext.tables.decision cimport BECAUSE_NEXT, BECAUSE_PROBE, BECAUSE_SCHEDULER, choice_t
 from ext.tables.event cimport EVENT_REPLY_BYPASSES
 from ext.tables.evidence cimport evidence_of_repeat
 from ext.tables.group cimport group_t, group_taker
@@ -28,8 +28,9 @@ from ext.tables.segment cimport segment_t
 from ext.tables.server cimport V4, V6, server_serves, server_t
 from ext.tables.service cimport ANSWER_RESET, DOWN_KEEP, FORWARD_NAT, NO_SOURCE, service_find, service_t, vip_t
 from ext.tables.session cimport session_of_reply, session_of_request, session_t, sessions_t
-from ext.tables.session_life cimport (session_crowded, session_expired, session_give_way, session_insert, session_take_source)
-from ext.tables.state cimport FROM_SERVER, is_closing
+from ext.tables.session_life cimport (session_crowded, session_expired, session_give_way, session_insert, session_set_state,
+                                         session_take_source)
+from ext.tables.state cimport ESTABLISHED, FROM_SERVER, is_closing
 from ext.tables.tables cimport is_time_to_report, report, report_full, tables_t
 from ext.verdict cimport (DROP_BAD_ADDRESS, DROP_ECHO_SILENT, DROP_FRAGMENT, DROP_NO_ROUTE, DROP_NO_SERVER, DROP_NO_SERVICE, DROP_ORPHAN,
                           DROP_SESSION_CROWDED, DROP_SESSION_FULL, DROP_SOURCE_PORTS, DROP_TTL_EXPIRED,
@@ -37,7 +38,7 @@ from ext.verdict cimport (DROP_BAD_ADDRESS, DROP_ECHO_SILENT, DROP_FRAGMENT, DRO
 from ext.wire.icmp cimport is_echo_request, is_icmp_error
 from ext.wire.ipv4 cimport PROTO_TCP
 from ext.wire.rewrite cimport ttl_of
-from ext.wire.tcp cimport is_new_connection
+from ext.wire.tcp cimport TCP_ACK, TCP_RST, TCP_SYN, is_new_connection
 
 
 cdef inline verdict_t balance(tables_t *tables, segment_t *segment, frame_t *frame, vip_t *vip,
@@ -101,7 +102,6 @@ cdef inline verdict_t balance_new(tables_t *tables, frame_t *frame, vip_t *vip, 
                                   uint32_t now_ms) noexcept nogil:
     """A packet of no session: it begins one, or is refused."""
     cdef service_t *service = service_find(&tables.services, vip, frame.protocol, frame.dport)
-    cdef const route_t *route
     cdef choice_t choice
     if is_directed_broadcast(&tables.routes, frame.src):
         return DROP_BAD_ADDRESS
@@ -110,7 +110,7 @@ cdef inline verdict_t balance_new(tables_t *tables, frame_t *frame, vip_t *vip, 
     if service is NULL:
         return refuse(tables, frame, ANSWER_RESET, DROP_NO_SERVICE, now_ms)
     if frame.protocol == PROTO_TCP and not is_new_connection(frame.tcp_flags):
-        return refuse(tables, frame, service.orphans, DROP_ORPHAN, now_ms)
+        return balance_midstream(tables, frame, service, family, now_ms)
     choice.server = NULL
     choice.standing_in = False
     pinned(tables, frame, service, family, &choice, now_ms)
@@ -121,11 +121,45 @@ cdef inline verdict_t balance_new(tables_t *tables, frame_t *frame, vip_t *vip, 
         choose(tables, frame, service, family, &choice, now_ms)
     if choice.server is NULL:
         return DROP_SESSION_CROWDED
-    route = route_lookup(&tables.routes, choice.server.ip)
-    if (service.forward == FORWARD_NAT and ttl_of(frame) <= 1 and route is not NULL
-            and route.segment != frame.segment):
-        return icmp_error(tables, frame, TIME_EXCEEDED, 0, DROP_TTL_EXPIRED, now_ms)
     return begin(tables, frame, &choice, family, now_ms)
+
+
+cdef inline verdict_t balance_midstream(tables_t *tables, frame_t *frame, service_t *service, int family,
+                                        uint32_t now_ms) noexcept nogil:
+    """A TCP segment of no session that opens none: after a restart, or from another machine that had it.
+
+    Whom a hash names is named again: the session goes on with that server. Where another server would have had it, or
+    another address stood for the client, which nobody remembers, the segment is an orphan.
+    """
+    cdef choice_t choice
+    choice.server = NULL
+    choice.because = BECAUSE_SCHEDULER
+    choice.standing_in = False
+    if may_go_on(tables, frame, service, family):
+        choose(tables, frame, service, family, &choice, now_ms)
+    if choice.server is NULL or choice.because == BECAUSE_NEXT or choice.standing_in:
+        return refuse(tables, frame, service.orphans, DROP_ORPHAN, now_ms)
+    return begin(tables, frame, &choice, family, now_ms)
+
+
+cdef inline bint may_go_on(const tables_t *tables, const frame_t *frame, const service_t *service,
+                           int family) noexcept nogil:
+    """Whether the segment may be of a connection whose server the hash names: it acknowledges something, and ends nothing.
+
+    Not from swlb's own kernel, whose probes know themselves whom they ask.
+    """
+    return (names_again(service, family) and service.groups[family].n_takers > 0
+            and (frame.tcp_flags & (TCP_ACK | TCP_SYN | TCP_RST)) == TCP_ACK
+            and frame.port != tables.segments[frame.segment].host_port)
+
+
+cdef inline bint is_spent(const tables_t *tables, const frame_t *frame, const server_t *server) noexcept nogil:
+    """Whether the packet has no hop left for the way to the server, were it routed there."""
+    cdef const route_t *route
+    if ttl_of(frame) > 1 or tables.services.services[server.service].forward != FORWARD_NAT:
+        return False
+    route = route_lookup(&tables.routes, server.ip)
+    return route is not NULL and route.segment != frame.segment
 
 
 cdef inline void choose(tables_t *tables, const frame_t *frame, service_t *service, int family, choice_t *choice,
@@ -191,6 +225,8 @@ cdef inline verdict_t begin(tables_t *tables, frame_t *frame, const choice_t *ch
     cdef session_t *session
     cdef uint16_t source = NO_SOURCE
     cdef be16 source_port = 0
+    if unlikely(is_spent(tables, frame, server)):
+        return icmp_error(tables, frame, TIME_EXCEEDED, 0, DROP_TTL_EXPIRED, now_ms)
     if session_crowded(sessions, frame.hash, frame.src, frame.sport):
         return DROP_SESSION_CROWDED
     if unlikely(choice.standing_in) and route_lookup(&tables.routes, frame.src) is NULL:
@@ -205,6 +241,9 @@ cdef inline verdict_t begin(tables_t *tables, frame_t *frame, const choice_t *ch
         return DROP_SESSION_FULL
     if unlikely(choice.standing_in):
         session_take_source(sessions, session, source, source_port)
+    if unlikely(frame.protocol == PROTO_TCP and not is_new_connection(frame.tcp_flags)):
+        # From S_NONE its first segment would close it.
+        session_set_state(&tables.services, session, ESTABLISHED)
     return request(tables, frame, session, now_ms)
 
 

@@ -4,21 +4,35 @@ A choice takes constant or logarithmic time in the number of servers, unless its
 must look at all of them.
 """
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint8_t, uint32_t
 
 from ext.frame cimport frame_t
+from ext.schedule.fallback cimport hashed_choose
+from ext.schedule.hash cimport frame_hash
 from ext.schedule.rr cimport rr_choose, rr_chosen
+from ext.schedule.table cimport table_choose
 from ext.tables.decision cimport BECAUSE_NEXT, BECAUSE_SCHEDULER, choice_t
-from ext.tables.group cimport SCHEDULE_RR, group_t
+from ext.tables.group cimport SCHEDULE_RR, SCHEDULE_TABLE, group_t, is_hashed
 from ext.tables.server cimport server_t
-from ext.tables.service cimport service_t
+from ext.tables.service cimport KEY_NONE, service_t
 
 
 cdef inline uint32_t schedule(service_t *service, int family, const frame_t *frame, server_t *servers,
                               choice_t *choice) noexcept nogil:
     """The number of the taker that the scheduler names for the packet, which begins a session; there are takers."""
+    cdef group_t *group = &service.groups[family]
     choice.because = BECAUSE_SCHEDULER
+    if is_hashed(group.kind):
+        return hashed_choose(group, servers, frame_hash(service.hash_key, frame), choice)
+    if group.kind == SCHEDULE_TABLE:
+        return table_choose(service, group, frame, servers, choice)
     return rr_choose(&service.groups[family])
+
+
+cdef inline bint names_again(const service_t *service, int family) noexcept nogil:
+    """Whether whom the scheduler names for a flow follows from the flow, so that it names that server again."""
+    cdef uint8_t kind = service.groups[family].kind
+    return is_hashed(kind) or (kind == SCHEDULE_TABLE and service.hash_key != KEY_NONE)
 
 
 cdef inline uint32_t schedule_next(const group_t *group, uint32_t i, choice_t *choice) noexcept nogil:

@@ -12,6 +12,7 @@ Structure: flat arrays of one allocation each, made at seal; owner: the worker.
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 
+from ext.tables.owners cimport owners_free, owners_refresh, owners_seal, owners_t
 from ext.tables.server cimport server_serves, server_t, server_takes
 
 cdef enum:
@@ -44,6 +45,7 @@ cdef struct group_t:
     uint64_t total         # of weights
     uint8_t kind           # SCHEDULE_RR ...
     bint on_backups        # the takers are backups
+    owners_t owners        # for schedulers with a table or a hash
 
 
 cdef inline int group_add(group_t *group, server_t *servers, uint16_t index, int family) noexcept nogil:
@@ -61,6 +63,8 @@ cdef inline int group_add(group_t *group, server_t *servers, uint16_t index, int
 cdef inline int group_seal(group_t *group, uint8_t kind) noexcept nogil:
     """There is room for what the scheduler keeps of the members; 0, or -1 when memory is out."""
     group.kind = kind
+    if has_owners(kind) and owners_seal(&group.owners, group.n_members) < 0:
+        return -1
     group.takers = <uint16_t *>calloc(group.n_members + 1, sizeof(uint16_t))
     group.weights = <uint32_t *>calloc(group.n_members + 1, sizeof(uint32_t))
     group.credits = <int32_t *>calloc(group.n_members + 1, sizeof(int32_t))
@@ -74,6 +78,7 @@ cdef inline void group_free(group_t *group) noexcept nogil:
     free(group.takers)
     free(group.weights)
     free(group.credits)
+    owners_free(&group.owners)
 
 
 cdef inline server_t *group_taker(const group_t *group, server_t *servers, uint32_t i) noexcept nogil:
@@ -91,6 +96,7 @@ cdef inline void group_refresh(group_t *group, const server_t *servers) noexcept
     if not takers_find(group, servers, 0) and takers_find(group, servers, 1):
         group.on_backups = True
     weights_find(group, servers)
+    owners_refresh(&group.owners, group.members, group.n_members, group.takers, group.n_takers, group.on_backups, servers)
     group.turn = 0
     while group.turn < group.n_takers and group.takers[group.turn] <= group.last:
         group.turn += 1
@@ -133,6 +139,16 @@ cdef inline void weights_find(group_t *group, const server_t *servers) noexcept 
 cdef inline bint is_unweighted(uint8_t kind) noexcept nogil:
     """Whether the scheduler knows no weights but 0."""
     return kind == SCHEDULE_RR or kind == SCHEDULE_LC
+
+
+cdef inline bint is_hashed(uint8_t kind) noexcept nogil:
+    """Whether the scheduler names a server by a hash and nothing else, so that it names it again."""
+    return kind == SCHEDULE_HASH or kind == SCHEDULE_MAGLEV
+
+
+cdef inline bint has_owners(uint8_t kind) noexcept nogil:
+    """Whether the scheduler names servers by a number or a table."""
+    return is_hashed(kind) or kind == SCHEDULE_TABLE
 
 
 cdef inline uint32_t common_divisor(uint32_t a, uint32_t b) noexcept nogil:

@@ -43,6 +43,7 @@ cdef enum:
     KEY_SOURCE_PORT = 1    # and its port
     KEY_DESTINATION_PORT = 2         # the client's address and the port of the VIP
     KEY_FIVE_TUPLE = 3
+    KEY_NONE = 4
     # service_t.mss; any other value is the number
     MSS_OFF = 0
     MSS_AUTO = 1

@@ -66,4 +66,6 @@ class Service:
     forward: str = "nat"
     mss: str | int = "off"
     gue_port: int = 6080
+    scheduler: str = "rr"
+    hash_key: str = "source"
     probe_idle: float | None = None                        # its servers can be probed through its VIP

@@ -136,7 +136,8 @@ class Network:
             protocol=PROTOCOLS[service.protocol], l4_first=first, l4_last=last, refuse=ANSWERS.index(service.refuse),
             orphans=ANSWERS.index(service.orphans), on_down=ON_DOWN.index(service.on_down),
             timeouts_ns=[int(timeouts[name] * SECOND) for name in TIMEOUT_OF_STATE], source_nat=service.source_nat,
-            forward=service.forward, mss=service.mss, gue_port=service.gue_port)
+            forward=service.forward, mss=service.mss, gue_port=service.gue_port,
+            scheduler=service.scheduler, hash_key=service.hash_key)
         pool = self._add_pool(service) if service.source_pool else None
         self.servers += [self.worker.add_server(index, ip=address16(server.address), l4_port=server.l4_port,
                                                 weight=server.weight, ready=server.ready, pool=pool)
