@@ -86,6 +86,7 @@ def servers(run: Running) -> list[Row]:
                 "reason": state.reason,
                 "since_s": round(run.clock.now() - state.since, 3),
                 "held_s": None if state.held_until is None else round(max(0.0, state.held_until - run.clock.now()), 3),
+                "slow_start_s": None if (left := state.slow_for(run.clock.now())) is None else round(left, 3),
                 "check_status": status.check_status if status else None,
                 "check_duration_ms": rounded(status.check_duration_ms) if status else None,
                 **figures,

@@ -132,6 +132,10 @@ class ServerState:
         taking = self.counts_as_up and self.effective_admin == READY
         return portion(self.wanted_weight, self.share) if taking else 0
 
+    def slow_for(self, now: float) -> float | None:
+        """Seconds until all of it counts; None where it does not start slowly."""
+        return None if self.slow_since is None else max(0.0, self.slow_since + self.service.slow_start - now)
+
     @property
     def max_connections(self) -> Limit | None:
         """How many sessions it may have open, once it does not start slowly; None: any number."""

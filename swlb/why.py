@@ -116,10 +116,10 @@ def _for_it(known: Known) -> str:
 def _weight(known: Known) -> str:
     """What counts of its weight."""
     state = known.state
-    if state.slow_since is None:
+    if (left := state.slow_for(known.now)) is None:
         return f"its weight is {state.wanted_weight}"
-    left = seconds(max(0.0, state.slow_since + state.service.slow_start - known.now))
-    return f"it starts slowly: {state.share / SHARE_FULL:.0%} of its weight {state.wanted_weight} count, all in {left}"
+    counts = f"{state.share / SHARE_FULL:.0%} of its weight {state.wanted_weight} count"
+    return f"it starts slowly: {counts}, all in {seconds(left)}"
 
 
 def _backup(known: Known) -> str:

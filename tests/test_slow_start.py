@@ -8,6 +8,7 @@ from math import ceil
 import pytest
 from control import CONFIG, Control, control
 
+from swlb.figures import servers
 from swlb.health import Transition
 from swlb.slow_start import SHARE_FULL, portion, share_at, step_of
 
@@ -257,5 +258,6 @@ def test_it_is_told_with_the_server_s_event_and_by_why() -> None:
         await balanced.clock.advance_to(116.0)
         said = balanced.balancer.why("web/web1")["sentence"]
         assert "; it starts slowly: 25% of its weight 4 count, all in 48.0 s" in said
+        assert [row["slow_start_s"] for row in servers(balanced)] == [48.0, None, None, None]
 
     play(scenario)
