@@ -38,6 +38,7 @@ from ext.tables.event cimport event_t, event_take
 from ext.tables.fdb cimport fdb_entry_t
 from ext.tables.flow cimport flow_expired, flow_t, flow_timeout_ms, flows_t
 from ext.tables.group cimport group_seal
+from ext.tables.load cimport server_watch
 from ext.tables.mailbox cimport mailbox_t
 from ext.tables.neighbour cimport N_FREE, neighbour_t, neighbours_t
 from ext.tables.pin cimport pin_of, pins_t, service_double
@@ -53,6 +54,7 @@ from ext.tables.state cimport S_NONE, state_names
 from ext.tables.tables cimport tables_t
 from ext.turn cimport turn
 from ext.verdict cimport DROP_NEIGHBOUR_QUEUE, N_DROPS, drop_meanings, drop_names
+from ext.wire.ipv4 cimport PROTO_UDP
 
 cdef enum:
     SLICE = 65536              # bytes copied between two turns, so that no frame waits for a long list
@@ -171,6 +173,7 @@ def link(workers, *, uint64_t key) -> None:
             crew_note_server(crew, worker.w.tables.services.servers[j].ip)
         for j in range(2):
             worker.w.tables.sessions[j].open = &first.w.tables.sessions_open
+        worker.w.tables.services.opened = first.w.tables.opened
         for j in range(worker.w.tables.sources.n_sources):
             source_leave_to_others(&worker.w.tables.sources.sources[j], crew)
         worker.first = first
@@ -182,7 +185,7 @@ cdef class Worker:
     cdef worker_t *w
     cdef Mailboxes mailboxes   # of the crew it is linked with
     cdef Pins pins             # kept alive
-    cdef Worker first          # of the crew: it has the count of sessions
+    cdef Worker first          # of the crew: it has the counts of sessions
     cdef object lock           # one call at a time
     cdef bint sealed
     cdef bint running
@@ -410,9 +413,13 @@ cdef class Worker:
         self._unsealed()
         for i in range(services.n_services):
             for family in range(2):
+                services.services[i].groups[family].random = random.getrandbits(64)
+                services.services[i].groups[family].all_active = services.services[i].protocol == PROTO_UDP
                 if group_seal(&services.services[i].groups[family], services.services[i].scheduler) < 0:
                     raise MemoryError
                 service_recount(services, &services.services[i], family, now_ms)
+        for i in range(services.n_servers):
+            server_watch(services, &services.servers[i])
         for i in range(services.n_vips):
             vip_announce(&services.vips[i], now_ms)
         servers_ask(&self.w.tables, now_ms)

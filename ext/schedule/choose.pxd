@@ -7,18 +7,28 @@ must look at all of them.
 from libc.stdint cimport uint32_t
 
 from ext.frame cimport frame_t
+from ext.schedule.p2c cimport p2c_choose
 from ext.schedule.rr cimport rr_choose, rr_chosen
+from ext.schedule.wrr cimport wrr_choose, wrr_chosen
+from ext.tables.contest cimport contest_winner
 from ext.tables.decision cimport BECAUSE_NEXT, BECAUSE_SCHEDULER, choice_t
-from ext.tables.group cimport SCHEDULE_RR, group_t
+from ext.tables.group cimport SCHEDULE_P2C, SCHEDULE_RR, SCHEDULE_WRR, group_t, has_contest
 from ext.tables.server cimport server_t
 from ext.tables.service cimport service_t
 
 
 cdef inline uint32_t schedule(service_t *service, int family, const frame_t *frame, server_t *servers,
                               choice_t *choice) noexcept nogil:
-    """The number of the taker that the scheduler names for the packet, which begins a session; there are takers."""
+    """The number of the taker that the scheduler names for the packet, which begins a session; the group has room."""
+    cdef group_t *group = &service.groups[family]
     choice.because = BECAUSE_SCHEDULER
-    return rr_choose(&service.groups[family])
+    if group.kind == SCHEDULE_WRR:
+        return wrr_choose(group)
+    if group.kind == SCHEDULE_P2C:
+        return p2c_choose(group, servers)
+    if has_contest(group.kind):
+        return contest_winner(&group.contest)
+    return rr_choose(group)
 
 
 cdef inline uint32_t schedule_next(const group_t *group, uint32_t i, choice_t *choice) noexcept nogil:
@@ -31,3 +41,5 @@ cdef inline void scheduled(group_t *group, uint32_t i) noexcept nogil:
     """The taker of that number has got the session."""
     if group.kind == SCHEDULE_RR:
         rr_chosen(group, i)
+    elif group.kind == SCHEDULE_WRR:
+        wrr_chosen(group, i)
