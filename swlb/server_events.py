@@ -74,7 +74,11 @@ class ServerEvents:
         if state.effective_admin != new:
             text += f"; {'the operator' if by == AGENT else 'its agent'}'s {state.effective_admin} holds"
         effect = effect_of(state.service, figures) if new == words.MAINT else {}
-        text += f"; {effect_text(effect)}{meant}" if new == words.MAINT else _slowly(state) + meant
+        if new == words.MAINT:
+            text += f"; {effect_text(effect)}"
+        elif new == words.DRAIN and (left := figures["sessions_open"]):
+            text += f"; {counted(left, 'session')} {'goes' if left == 1 else 'go'} on"
+        text += _slowly(state) + meant
         self._add("admin", text, state, old=old, new=new, by=by, effect=effect)
 
     def weight(self, state: ServerState, old: int, *, by: str, meant: str) -> None:

@@ -10,11 +10,11 @@ from itertools import takewhile
 from typing import Any
 
 from swlb.ahead import seconds, what_next
-from swlb.backups import clients_of, takers_of
 from swlb.check_status import KEPT, CheckStatus
 from swlb.combined import NO_WORD
 from swlb.config.source import counted
 from swlb.health import CHECKING, UP
+from swlb.precedence import before_backup, before_by_weight
 from swlb.servers import ServerState
 from swlb.slow_start import SHARE_FULL
 from swlb.spoken import DRAIN, MAINT
@@ -46,14 +46,9 @@ class Known:
         return self.figures[self.state.config.name]["sessions_open"]
 
     @property
-    def before_it(self) -> list[str]:
-        """The servers that take sessions now, for which it rests as a backup."""
-        takers = takers_of(self.servers).get(clients_of(self.state), []) if self.state.config.backup else []
-        return [server.config.name for server in takers if not (server.config.backup or self.is_full(server))]
-
-    def is_full(self, server: ServerState) -> bool:
+    def is_full(self) -> bool:
         """Whether it has as many sessions as it may."""
-        return bool(self.figures[server.config.name]["full"])
+        return bool(self.figures[self.state.config.name]["full"])
 
     @property
     def decider(self) -> CheckStatus | None:
@@ -183,7 +178,7 @@ def _health(known: Known) -> str:
 
 def _by_limit(known: Known) -> str:
     limit = known.state.limit
-    if limit is None or not known.is_full(known.state):
+    if limit is None or not known.is_full:
         return ""
     whose = "says its agent" if known.state.agent and known.state.agent.max_connections else "max_connections"
     again = f"; it takes more when it has fewer than {limit.lower}" if limit.lower < limit.upper else ""
@@ -191,14 +186,26 @@ def _by_limit(known: Known) -> str:
 
 
 def _by_backup(known: Known) -> str:
-    before = known.before_it
-    if not before:
+    if not (before := before_backup(known.state, known.servers, known.figures)):
         return ""
     can = f"{len(before)} other servers can" if len(before) > 3 else f"{', '.join(before)} can"
     return f"it is a backup: it takes no sessions while {can}"
 
 
-REASONS: tuple[Callable[[Known], str], ...] = (_by_order, _by_agent, _by_weight, _by_check, _by_limit, _by_backup)
+def _by_scheduler(known: Known) -> str:
+    resting = before_backup(known.state, known.servers, known.figures)
+    return "" if resting else before_by_weight(known.state, known.servers, known.figures)
+
+
+REASONS: tuple[Callable[[Known], str], ...] = (
+    _by_order,
+    _by_agent,
+    _by_weight,
+    _by_check,
+    _by_limit,
+    _by_backup,
+    _by_scheduler,
+)
 
 
 def _check(known: Known, number: int) -> str:
