@@ -45,7 +45,8 @@ MODULES = [extension("swlb._worker", "ext/worker.pyx")]
 # The doors that only tests use are built in place and for `pip install -e`, but do not go into a wheel.
 if "bdist_wheel" not in sys.argv:
     MODULES += [extension(f"swlb._{name}", f"ext/{name}.pyx")
-                for name in ("testing", "testing_tables", "testing_sessions", "testing_hash", "testing_fuzz")]
+                for name in ("testing", "testing_tables", "testing_sessions", "testing_schedule", "testing_hash",
+                             "testing_fuzz")]
 
 setup(
     ext_modules=cythonize(

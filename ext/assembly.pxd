@@ -27,7 +27,7 @@ from ext.tables.fragment cimport fragments_free, fragments_init
 from ext.tables.neighbour cimport neighbours_free, neighbours_init
 from ext.tables.route cimport address_t, route_add, route_t, routes_free, routes_init
 from ext.tables.segment cimport segment_t
-from ext.tables.server cimport NO_POOL, V4, V6
+from ext.tables.server cimport NO_POOL, SERVERS, V4, V6
 from ext.tables.service cimport services_free, services_init
 from ext.tables.session cimport sessions_free, sessions_init
 from ext.tables.source cimport SOURCES, sources_free, sources_init
@@ -87,12 +87,13 @@ cdef inline int tables_init(tables_t *tables, const sizes_t *sizes) noexcept nog
     tables.segments = <segment_t *>calloc(sizes.segments, sizeof(segment_t))
     tables.ports = <port_t *>calloc(PORTS, sizeof(port_t))
     tables.sessions_limit = sizes.sessions
+    tables.opened = <uint32_t *>map_pages(SERVERS * sizeof(uint32_t))
     tables.crew.n = 1
     tables.fragment_ms = sizes.fragment_ms
     tables.icmp_rate = sizes.icmp_rate
     tables.icmp_tokens = <uint64_t>sizes.icmp_rate * ERROR_COST
     tables.icmp_filled_ms = to_ms(clock_ns())
-    if (tables.segments is NULL or tables.ports is NULL
+    if (tables.segments is NULL or tables.ports is NULL or tables.opened is NULL
             or routes_init(&tables.routes, sizes.addresses, sizes.addresses + sizes.routes) < 0
             or services_init(&tables.services, sizes.services, sizes.servers, SOURCES, sizes.key) < 0
             or neighbours_init(&tables.neighbours, sizes.neighbours, sizes.neighbour_ms, sizes.key) < 0
@@ -104,6 +105,7 @@ cdef inline int tables_init(tables_t *tables, const sizes_t *sizes) noexcept nog
             or sessions_init(&tables.sessions[V6], V6, sizes.sessions, &tables.sessions_open, &tables.sources,
                              sizes.key) < 0):
         return -1
+    tables.services.opened = tables.opened
     return 0
 
 
@@ -125,6 +127,8 @@ cdef inline void worker_free(worker_t *worker) noexcept nogil:
     sources_free(&tables.sources)
     free(tables.segments)
     free(tables.ports)
+    if tables.opened is not NULL:
+        munmap(tables.opened, SERVERS * sizeof(uint32_t))
     if worker.room.slots is not NULL:
         munmap(worker.room.slots, <size_t>(BURST + 1) * SLOT_LEN)
     if worker.outbox.arena is not NULL:

@@ -13,6 +13,7 @@ from ext.ports.port cimport port_t
 from ext.sync cimport store_release
 from ext.tables.fdb cimport FDB_PORTS, fdb_forget_port
 from ext.tables.flow cimport flow_remove, flows_t
+from ext.tables.load cimport server_limit
 from ext.tables.neighbour cimport N_FREE, neighbour_find, neighbour_remove, neighbour_t
 from ext.tables.owners cimport owners_t
 from ext.tables.segment cimport segment_t
@@ -58,7 +59,7 @@ cdef inline void call_stop(worker_t *worker, void *argument) noexcept nogil:
 
 
 cdef inline void call_set_server(worker_t *worker, void *argument) noexcept nogil:
-    """Server `index` is as the request says; SERVER_FULL stays what it is."""
+    """Server `index` is as the request says; SERVER_FULL follows from its limit."""
     cdef request_t *request = <request_t *>argument
     cdef services_t *services = &worker.tables.services
     cdef server_t *server = &services.servers[request.index]
@@ -70,8 +71,7 @@ cdef inline void call_set_server(worker_t *worker, void *argument) noexcept nogi
     if server.weight:
         server.table_weight = server.weight
     server.share = request.share
-    server.limit = request.limit
-    server.lower = request.lower
+    server_limit(services, server, request.limit, request.lower)
     for family in range(2):
         service_recount(services, &services.services[server.service], family, request.now_ms)
 

@@ -19,7 +19,7 @@ from ext.order cimport be16, htons, ntohs
 from ext.ports.port cimport BURST
 from ext.schedule.choose cimport schedule, scheduled
 from ext.tables.decision cimport choice_t
-from ext.tables.group cimport group_t, group_taker
+from ext.tables.group cimport group_has_room, group_t, group_taker
 from ext.tables cimport audit, service, session, session_life
 from ext.tables.tables cimport tables_t
 
@@ -261,7 +261,7 @@ cdef class Services:
         cdef choice_t choice
         cdef group_t *group = &self.table.services[index].groups[0 if family == 4 else 1]
         memset(&frame, 0, sizeof(frame))
-        if group.n_takers == 0:
+        if not group_has_room(group):
             return None
         i = schedule(&self.table.services[index], 0 if family == 4 else 1, &frame, self.table.servers, &choice)
         scheduled(group, i)

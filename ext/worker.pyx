@@ -40,13 +40,14 @@ from ext.tables.event cimport event_t, event_take
 from ext.tables.fdb cimport fdb_entry_t
 from ext.tables.flow cimport flow_expired, flow_t, flow_timeout_ms, flows_t
 from ext.tables.group cimport SCHEDULE_MAGLEV, SCHEDULE_TABLE, group_seal, group_t
+from ext.tables.load cimport server_watch
 from ext.tables.mailbox cimport mailbox_t
 from ext.tables.neighbour cimport N_FREE, neighbour_t, neighbours_t
 from ext.tables.owners cimport TABLE_LEN
 from ext.tables.pin cimport pin_of, pins_t, service_double
 from ext.tables.route cimport route_add, route_t
 from ext.tables.segment cimport segment_t
-from ext.tables.server cimport NO_PLACE, NO_POOL, SHARE_FULL, V4, V6, evidence_t, server_t
+from ext.tables.server cimport NO_PLACE, NO_POOL, SERVER_FULL, SHARE_FULL, V4, V6, evidence_t, server_t
 from ext.tables.service cimport (FORWARD_NAT, MSS_AUTO, MSS_OFF, NO_SOURCE, SERVICE_NONE, server_add,
                                  service_add_vip, service_recount, service_t, services_t, vip_add, vip_announce)
 from ext.tables.session cimport IN_BUCKET, PAGE, account_t, session_server_port, session_t
@@ -56,6 +57,7 @@ from ext.tables.state cimport S_NONE, state_names
 from ext.tables.tables cimport tables_t
 from ext.turn cimport turn
 from ext.verdict cimport DROP_NEIGHBOUR_QUEUE, N_DROPS, drop_meanings, drop_names
+from ext.wire.ipv4 cimport PROTO_UDP
 
 cdef enum:
     SLICE = 65536              # bytes copied between two turns, so that no frame waits for a long list
@@ -174,6 +176,7 @@ def link(workers, *, uint64_t key) -> None:
             crew_note_server(crew, worker.w.tables.services.servers[j].ip)
         for j in range(2):
             worker.w.tables.sessions[j].open = &first.w.tables.sessions_open
+        worker.w.tables.services.opened = first.w.tables.opened
         for j in range(worker.w.tables.sources.n_sources):
             source_leave_to_others(&worker.w.tables.sources.sources[j], crew)
         worker.first = first
@@ -185,7 +188,7 @@ cdef class Worker:
     cdef worker_t *w
     cdef Mailboxes mailboxes   # of the crew it is linked with
     cdef Pins pins             # kept alive
-    cdef Worker first          # of the crew: it has the count of sessions
+    cdef Worker first          # of the crew: it has the counts of sessions
     cdef object lock           # one call at a time
     cdef bint sealed
     cdef bint running
@@ -413,10 +416,14 @@ cdef class Worker:
         self._unsealed()
         for i in range(services.n_services):
             for family in range(2):
+                services.services[i].groups[family].random = random.getrandbits(64)
+                services.services[i].groups[family].all_active = services.services[i].protocol == PROTO_UDP
                 if group_seal(&services.services[i].groups[family], services.services[i].scheduler) < 0:
                     raise MemoryError
                 service_recount(services, &services.services[i], family, now_ms)
                 self._make_table(i, family)
+        for i in range(services.n_servers):
+            server_watch(services, &services.servers[i])
         for i in range(services.n_vips):
             vip_announce(&services.vips[i], now_ms)
         servers_ask(&self.w.tables, now_ms)
@@ -646,15 +653,19 @@ cdef class Worker:
                 "moves": self.w.tables.segments[port.segment].fdb.moves[port.index]}
 
     def server(self, index) -> dict:
-        """The server's counters; packets and bytes as seen from it: in is from clients."""
+        """The server's counters; packets and bytes as seen from it: in is from clients. `full`: it has all it may have."""
         cdef server_t *server = &self.w.tables.services.servers[index]
         cdef evidence_t *evidence = &self.w.tables.services.evidence[index]
         return {"sessions_active": server.sessions_active, "sessions_inactive": server.sessions_inactive,
-                "sessions_open": server.sessions_open,
+                "sessions_open": server.sessions_open, "full": (server.ready & SERVER_FULL) != 0,
                 "sessions_total": server.sessions_total, "packets_in": server.packets[0],
                 "packets_out": server.packets[1], "bytes_in": server.bytes[0], "bytes_out": server.bytes[1],
                 "answered": evidence.answered, "repeated": evidence.repeated, "refused": evidence.refused,
                 "unanswered": evidence.unanswered}
+
+    def service(self, index) -> dict[str, int]:
+        """The service's own counters; `refused` are packets that would have begun a session, and nobody could have it."""
+        return {"refused": self.w.tables.services.services[index].refused}
 
     def fdb(self, segment, *, now_ns=None) -> list[tuple[bytes, int, int, int]]:
         """(MAC, VLAN, port, age in ms) of every station known on the segment; VLAN 0 is none."""

@@ -1,7 +1,6 @@
 """Services and servers while swlb runs: what checks and operators say goes to the workers, to events and to the log."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from swlb import fail_open
@@ -20,19 +19,12 @@ from swlb.paths import Paths, Towards
 from swlb.probes import Outcome, Probe, Way, probe_of
 from swlb.server_events import AGENT, OPERATOR, Change, ServerEvents
 from swlb.servers import Key, ServerState, Standing, initial_state, read_order
+from swlb.service_state import ServiceState, tell_service
+from swlb.slow_starts import SlowStarts
 from swlb.traffic import Traffic
 from swlb.why import Known, why
 
 BYPASS_GAP_S = 60.0  # a client asks again and again
-
-
-@dataclass(frozen=True)
-class _ServiceState:
-    """Whether a service serves anybody, whether it takes new sessions, and whether it ignores its servers' health."""
-
-    serves: bool
-    takes: bool
-    ignores_health: bool
 
 
 def up_at_start(config: Config) -> dict[Key, bool]:
@@ -73,6 +65,7 @@ class Balancer:
             for server in service.servers.values():
                 key = (service.name, server.name)
                 self.servers[key] = ServerState.begun(service, server, built.servers[key], clock.now())
+        self._slow_starts = SlowStarts(clock, on_share=self._tell_workers)
         self._service_is = {service.name: self._service_state(service) for service in config.services.values()}
         self.traffic = Traffic(self, built.workers.server, clock)
 
@@ -83,8 +76,9 @@ class Balancer:
             self._start_check(state, number, position=(position, len(checked)))
 
     async def stop(self) -> None:
-        """Nothing is probed, and every probe's socket is closed."""
+        """Nothing is probed, every probe's socket is closed, and no share grows."""
         await self._checks.stop_all()
+        await self._slow_starts.stop_all()
 
     def status(self, key: Key) -> CheckStatus | None:
         """What the server's check says, of several the one that decides; None when it has none or is in maintenance."""
@@ -98,7 +92,9 @@ class Balancer:
     def why(self, name: str) -> dict[str, Any]:
         """Why SERVICE/SERVER takes new sessions now, or none; SwlbError for an unknown one."""
         state = self._find(name)
-        return why(Known(state, self.statuses(state.key), self._clock.now()))
+        servers = self._servers_of(state.service)
+        figures = {other.config.name: self.built.workers.server(other.index) for other in servers}
+        return why(Known(state, self.statuses(state.key), self._clock.now(), servers, figures))
 
     def ignores_health(self, service: str) -> bool:
         """Whether the service's `fail_open` is at work."""
@@ -197,12 +193,14 @@ class Balancer:
     def _on_probe(self, key: CheckKey, outcome: Outcome) -> None:
         """What an agent said is done; a probe that says nothing of the server may leave the others to decide."""
         state, number = self.servers[key[:2]], key[2]
-        before, weight = state.agent_admin, state.wanted_weight
+        before, weight, limit = state.agent_admin, state.wanted_weight, state.max_connections
         state.hear(number, outcome, self._clock.now())
         if state.agent_admin != before:
             self._tell_admin(state, before, new=state.agent_admin, by=AGENT)
         if state.wanted_weight != weight:
             self._publish(state, lambda meant: self._tell.weight(state, weight, by=AGENT, meant=meant))
+        if state.max_connections != limit:
+            self._publish(state, lambda meant: self._tell.limit(state, limit, meant=meant))
         if outcome.ok is None:
             self._settle(state, number, "its agent")
         elif state.is_confirmed_down(number, outcome):
@@ -238,14 +236,9 @@ class Balancer:
         gone_on = now.serves and before.serves and now.takes != before.takes
         what = "takes new sessions again" if now.takes else "takes no new sessions"
         tell(f"; service {service.name} {what}" if gone_on else "")
-        self._tell_fail_open(service, before, now)
-        if now.serves and not before.serves:
-            how = "can serve" if now.takes else "can serve the sessions it has, and takes no new ones"
-            self.events.add("service_up", f"service {service.name} {how}", service=service.name)
-        elif before.serves and not now.serves:
-            self.events.add("service_down", f"service {service.name} has no server left", service=service.name)
+        tell_service(self.events, service, self._servers_of(service), before, now)
 
-    def _decide_fail_open(self, changed: ServerState, before: _ServiceState) -> _ServiceState:
+    def _decide_fail_open(self, changed: ServerState, before: ServiceState) -> ServiceState:
         """The service's state now that one server's has changed; the workers know all of it.
 
         They are told once all is decided, and first of servers that serve: no session ever sees its server down, or
@@ -259,23 +252,17 @@ class Balancer:
             told = servers
             for server in servers:
                 server.health_ignored = ignored
+        for server in told:
+            self._slow_starts.follow(server)
         for server in sorted(told, key=lambda server: not server.serves):
-            self.built.workers.set_server(server.index, ready=server.ready_bits, weight=server.wanted_weight)
+            self._tell_workers(server)
         return self._service_state(service)
 
-    def _tell_fail_open(self, service: Service, before: _ServiceState, now: _ServiceState) -> None:
-        servers = self._servers_of(service)
-        if now.ignores_health and not before.ignores_health:
-            text = fail_open.begun(service.name, service.fail_open, servers)
-            self.events.add("fail_open", text, service=service.name)
-        elif before.ignores_health and not now.ignores_health:
-            self.events.add("fail_open_over", fail_open.ended(service.name, servers), service=service.name)
+    def _service_state(self, service: Service) -> ServiceState:
+        return ServiceState.of(self._servers_of(service))
 
-    def _service_state(self, service: Service) -> _ServiceState:
-        servers = self._servers_of(service)
-        takes = any(server.effective_weight for server in servers)
-        ignored = any(server.health_ignored for server in servers)
-        return _ServiceState(any(server.serves for server in servers), takes, ignored)
+    def _tell_workers(self, state: ServerState) -> None:
+        self.built.workers.set_server(state.index, **state.for_workers)
 
     def _servers_of(self, service: Service) -> list[ServerState]:
         return [self.servers[service.name, name] for name in service.servers]

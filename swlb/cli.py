@@ -8,6 +8,7 @@ import logging
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import click
 
@@ -17,6 +18,7 @@ from swlb.decap_cli import decap
 from swlb.errors import SwlbError
 from swlb.lab_cli import lab
 
+FOR_EVER = "for ever"  # what --wait says without a duration
 DEFAULT_CONTROL = Path("/run/swlb.sock")
 NOUNS = ("services", "servers", "sessions", "fdb", "neighbours", "ports", "drops", "events", "health", "timeouts")
 
@@ -163,8 +165,6 @@ def why(server: str, as_json: bool, control: Path) -> None:
     Told are its admin state, its weight, its agent's words, its checks and its clients' evidence, as far as each keeps
     it from new sessions, and what happens next.
     """
-    from urllib.parse import quote
-
     from swlb.client import ask
 
     told = ask(control, "GET", f"/why/{quote(server)}")
@@ -179,8 +179,16 @@ def set_group() -> None:
 @set_group.command(name="server")
 @click.argument("server", metavar="SERVICE/SERVER")
 @click.argument("order", metavar="ready|drain|maint|weight=N|weight=N%")
+@click.option(
+    "--wait",
+    "patience",
+    is_flag=False,
+    flag_value=FOR_EVER,
+    metavar="[DURATION]",
+    help="With drain, maint or weight=0: return when its last session is gone (exit 0), or the time is over (exit 1).",
+)
 @control_option
-def set_server(server: str, order: str, control: Path) -> None:
+def set_server(server: str, order: str, patience: str | None, control: Path) -> None:
     """Change a server's admin state or weight.
 
     \b
@@ -190,10 +198,18 @@ def set_server(server: str, order: str, control: Path) -> None:
     weight=N   0 to 65535; 0 takes no new sessions; N% is of the configured weight
 
     What the server's agent says stands beside this: of both admin states the stronger holds.
+
+    \b
+    swlb set server web/web1 drain --wait 30s && systemctl stop web    # on web1, say
+    --wait without a duration waits as long as it takes. Ctrl-C ends the wait, not the drain.
     """
     from swlb.client import ask
+    from swlb.waiting import read_patience, wait_until_idle
 
+    limit = None if patience is None else read_patience(order, None if patience == FOR_EVER else patience)
     click.echo(ask(control, "POST", "/set/server", {"server": server, "order": order})["done"])
+    if limit is not None:
+        click.echo(wait_until_idle(lambda: ask(control, "GET", f"/why/{quote(server)}"), limit))
 
 
 @cli.command()

@@ -47,6 +47,15 @@ def test_an_order_that_changes_nothing_is_none(order):
     assert balanced.kinds() == []
 
 
+@pytest.mark.parametrize(("count", "words"), [(0, ""), (1, "; 1 session goes on"), (7, "; 7 sessions go on")])
+def test_a_drain_is_told_with_the_sessions_that_go_on(count, words):
+    balanced = control()
+    figures_of = balanced.built.workers.server
+    balanced.built.workers.server = lambda index: figures_of(index) | {"sessions_open": count}
+    balanced.balancer.order("web/web2", "drain")
+    assert balanced.events.rows()[-1]["text"] == f"server web/web2 is drain (was ready){words}"
+
+
 def test_an_order_is_answered_with_a_sentence():
     assert control().balancer.order("web/web1", "weight=50%") == "server web/web1: weight 2 (was 4)"
 

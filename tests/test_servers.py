@@ -14,7 +14,9 @@ def test_an_admin_state_leaves_the_weight(word):
 @pytest.mark.parametrize(
     ("words", "configured", "weight"),
     [("weight=0", 5, 0), ("weight=7", 5, 7), ("weight=65535", 5, 65535), ("weight=50%", 4, 2), ("weight=0%", 4, 0),
-     ("weight=150%", 4, 6), ("weight=100%", 0, 0), ("weight=34%", 3, 1), ("weight=50%", 1, 1)],
+     ("weight=150%", 4, 6), ("weight=100%", 0, 0), ("weight=34%", 3, 1), ("weight=50%", 1, 1),
+     ("weight=50%", 5, 3), ("weight=50%", 3, 2), ("weight=1%", 10, 1), ("weight=1%", 149, 1), ("weight=1%", 150, 2),
+     ("weight=0%", 0, 0), ("weight=50%", 0, 0), ("weight=100%", 65535, 65535), ("weight=65535%", 100, 65535)],
 )  # fmt: skip
 def test_a_weight_leaves_the_admin_state(words, configured, weight):
     assert read_order(words, configured) == (None, weight)

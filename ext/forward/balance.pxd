@@ -21,7 +21,8 @@ from ext.schedule.choose cimport names_again, schedule, schedule_next, scheduled
 from ext.tables.decision cimport BECAUSE_NEXT, BECAUSE_PROBE, BECAUSE_SCHEDULER, choice_t
 from ext.tables.event cimport EVENT_REPLY_BYPASSES
 from ext.tables.evidence cimport evidence_of_repeat
-from ext.tables.group cimport group_t, group_taker
+from ext.tables.group cimport group_has_room, group_t, group_taker
+from ext.tables.load cimport full_follow, group_review, opened_follow, server_hold
 from ext.tables.pin cimport is_double, server_pinned
 from ext.tables.route cimport is_directed_broadcast, route_lookup, route_t
 from ext.tables.segment cimport segment_t
@@ -115,13 +116,31 @@ cdef inline verdict_t balance_new(tables_t *tables, frame_t *frame, vip_t *vip, 
     choice.standing_in = False
     pinned(tables, frame, service, family, &choice, now_ms)
     if likely(choice.server is NULL):
-        if service.groups[family].n_takers == 0:
+        if not has_room(tables, &service.groups[family]):
             service.refused += 1
             return refuse(tables, frame, service.refuse, DROP_NO_SERVER, now_ms)
         choose(tables, frame, service, family, &choice, now_ms)
     if choice.server is NULL:
         return DROP_SESSION_CROWDED
-    return begin(tables, frame, &choice, family, now_ms)
+    return begin_counted(tables, frame, &choice, family, now_ms)
+
+
+cdef inline bint has_room(tables_t *tables, const group_t *group) noexcept nogil:
+    """Whether there is somebody to be named, by what all workers know."""
+    if likely(group_has_room(group)):
+        return True
+    if tables.crew.n > 1:
+        group_review(&tables.services, group)
+    return group_has_room(group)
+
+
+cdef inline verdict_t begin_counted(tables_t *tables, frame_t *frame, const choice_t *choice, int family,
+                                    uint32_t now_ms) noexcept nogil:
+    """As `begin`; of a server with a limit, what was held for the session is what it counts itself, if there is one."""
+    cdef verdict_t verdict = begin(tables, frame, choice, family, now_ms)
+    if unlikely(choice.server.limit):
+        opened_follow(&tables.services, choice.server)
+    return verdict
 
 
 cdef inline verdict_t balance_midstream(tables_t *tables, frame_t *frame, service_t *service, int family,
@@ -137,9 +156,12 @@ cdef inline verdict_t balance_midstream(tables_t *tables, frame_t *frame, servic
     choice.standing_in = False
     if may_go_on(tables, frame, service, family):
         choose(tables, frame, service, family, &choice, now_ms)
-    if choice.server is NULL or choice.because == BECAUSE_NEXT or choice.standing_in:
+    if choice.server is NULL:
         return refuse(tables, frame, service.orphans, DROP_ORPHAN, now_ms)
-    return begin(tables, frame, &choice, family, now_ms)
+    if choice.because == BECAUSE_NEXT or choice.standing_in:
+        opened_follow(&tables.services, choice.server)
+        return refuse(tables, frame, service.orphans, DROP_ORPHAN, now_ms)
+    return begin_counted(tables, frame, &choice, family, now_ms)
 
 
 cdef inline bint may_go_on(const tables_t *tables, const frame_t *frame, const service_t *service,
@@ -148,7 +170,7 @@ cdef inline bint may_go_on(const tables_t *tables, const frame_t *frame, const s
 
     Not from swlb's own kernel, whose probes know themselves whom they ask.
     """
-    return (names_again(service, family) and service.groups[family].n_takers > 0
+    return (names_again(service, family) and group_has_room(&service.groups[family])
             and (frame.tcp_flags & (TCP_ACK | TCP_SYN | TCP_RST)) == TCP_ACK
             and frame.port != tables.segments[frame.segment].host_port)
 
@@ -166,14 +188,30 @@ cdef inline void choose(tables_t *tables, const frame_t *frame, service_t *servi
                         uint32_t now_ms) noexcept nogil:
     """The scheduler's first choice that can tell the new session from those it has, or NULL."""
     cdef group_t *group = &service.groups[family]
-    cdef server_t *servers = tables.services.servers
-    cdef uint32_t n, i = schedule(service, family, frame, servers, choice)
+    cdef server_t *server
+    cdef uint32_t n, i = first_choice(tables, frame, service, family, choice)
     for n in range(group.n_takers):
-        if may_have(tables, frame, service, group_taker(group, servers, i), family, choice, now_ms):
-            choice.server = group_taker(group, servers, i)
+        server = group_taker(group, tables.services.servers, i)
+        if (may_have(tables, frame, service, server, family, choice, now_ms)
+                and likely(server_hold(&tables.services, server))):
+            choice.server = server
             scheduled(group, i)
             return
         i = schedule_next(group, i, choice)
+
+
+cdef inline uint32_t first_choice(tables_t *tables, const frame_t *frame, service_t *service, int family,
+                                  choice_t *choice) noexcept nogil:
+    """Whom the scheduler names, after those that other workers have filled; any number when nobody is left."""
+    cdef server_t *servers = tables.services.servers
+    cdef group_t *group = &service.groups[family]
+    cdef uint32_t i = schedule(service, family, frame, servers, choice)
+    while (unlikely(group_taker(group, servers, i).limit)
+           and full_follow(&tables.services, group_taker(group, servers, i))):
+        if not group_has_room(group):
+            return 0
+        i = schedule(service, family, frame, servers, choice)
+    return i
 
 
 cdef inline bint may_have(tables_t *tables, const frame_t *frame, const service_t *service, const server_t *server,
@@ -221,6 +259,7 @@ cdef inline verdict_t begin(tables_t *tables, frame_t *frame, const choice_t *ch
                             uint32_t now_ms) noexcept nogil:
     """A new session with the chosen server, and its first packet on the way."""
     cdef const server_t *server = choice.server
+    cdef const route_t *route = route_lookup(&tables.routes, server.ip)
     cdef sessions_t *sessions = &tables.sessions[family]
     cdef session_t *session
     cdef uint16_t source = NO_SOURCE

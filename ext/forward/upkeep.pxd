@@ -17,6 +17,7 @@ from ext.tables.flow cimport flows_sweep
 from ext.tables.neighbour cimport (FAILED, FORGET_MS, INCOMPLETE, LOSS_DUE, LOSS_NONE, LOSS_TOLD, LOSSES_A_TICK, N_FREE,
                                    PAUSE_MS, PROBE, REACHABLE, REQUESTS, REQUESTS_A_TICK, STALE, neighbour_release,
                                    neighbour_remove, neighbour_t, neighbours_t)
+from ext.tables.load cimport limits_review
 from ext.tables.service cimport DEFEND_MS, PATH_MS, services_t, vip_t
 from ext.tables.session_life cimport sessions_sweep
 from ext.tables.tables cimport report, tables_t
@@ -36,6 +37,7 @@ cdef inline void upkeep_tick(tables_t *tables, uint32_t elapsed_ms, uint32_t now
     neighbours_tick(tables, now_ms)
     conflicts_age(tables, now_ms)
     paths_age(&tables.services, now_ms)
+    limits_review(&tables.services)
     icmp_fill(tables, now_ms)
     flows_sweep(&tables.flows, sweep_share(tables.flows.high, elapsed_ms), now_ms)
     for family in range(2):

@@ -33,8 +33,8 @@ cdef inline uint32_t hashed_choose(const group_t *group, const server_t *servers
         choice.because = BECAUSE_FALLBACK
     while attempt <= ATTEMPTS:
         place = owner_of(group, other)
-        if group.owners.takers[place] != NO_PLACE and is_admitted(other, servers[group.members[place]].share):
-            return group.owners.takers[place]
+        if group.numbers[place] != NO_PLACE and is_admitted(other, servers[group.members[place]].share):
+            return group.numbers[place]
         choice.because = BECAUSE_FALLBACK
         attempt += 1
         other = hash_again(hash, attempt)

@@ -31,13 +31,13 @@ cdef inline uint32_t table_choose(service_t *service, group_t *group, const fram
     if service.hash_key != KEY_NONE:
         hash = frame_hash(service.hash_key, frame)
         i = entry_find(group, servers, <uint32_t>(hash % owners.n_places), hash, choice)
-        return owners.takers[owners.table[i]] if i != NO_ENTRY else <uint32_t>(hash % group.n_takers)
+        return group.numbers[owners.table[i]] if i != NO_ENTRY else <uint32_t>(hash % group.n_takers)
     owners.n_turns += 1
     i = entry_find(group, servers, owners.turn, mix(owners.n_turns ^ K1, K2), choice)
     if i == NO_ENTRY:
         return turn_take(group)
     owners.turn = i + 1 if i + 1 < owners.n_places else 0
-    return owners.takers[owners.table[i]]
+    return group.numbers[owners.table[i]]
 
 
 cdef inline uint32_t entry_find(const group_t *group, const server_t *servers, uint32_t i, uint64_t hash,
@@ -48,7 +48,7 @@ cdef inline uint32_t entry_find(const group_t *group, const server_t *servers, u
     cdef uint32_t n
     for n in range(<uint32_t>LOOKED_AT):
         place = owners.table[i]
-        if owners.takers[place] != NO_PLACE and is_admitted(hash, servers[group.members[place]].share):
+        if group.numbers[place] != NO_PLACE and is_admitted(hash, servers[group.members[place]].share):
             return i
         choice.because = BECAUSE_FALLBACK
         i = i + 1 if i + 1 < owners.n_places else 0

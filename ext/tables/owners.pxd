@@ -1,7 +1,6 @@
 """Owners: by which numbers and tables a hash, or a turn, names a member of a group.
 
     sums      by place: weights of the members up to it, so that a number below the last names one
-    takers    by place: its number among the takers, or NO_PLACE
     table     places, as the scheduler's table says: maglev's, or one that the control plane has thought of
 
 Weights are the last that were not 0 (`table_weight`): who is down, drained or quiesced keeps its part, and only what
@@ -13,14 +12,13 @@ Structure: flat arrays. Owner: the worker. Only groups whose scheduler needs the
 from libc.stdint cimport uint16_t, uint32_t
 from libc.stdlib cimport calloc, free
 
-from ext.tables.server cimport NO_PLACE, server_t
+from ext.tables.server cimport server_t
 
 cdef enum:
     TABLE_LEN = 65537      # the longest table. A prime, as maglev needs; a table takes 128 KiB
 
 cdef struct owners_t:
     uint32_t *sums
-    uint16_t *takers
     uint16_t *table        # NULL: none yet
     uint32_t n_places      # of the table
     uint32_t turn          # where in the table the next turn is
@@ -30,19 +28,17 @@ cdef struct owners_t:
 cdef inline int owners_seal(owners_t *owners, uint16_t n_members) noexcept nogil:
     """There is room for so many members; 0, or -1 when memory is out."""
     owners.sums = <uint32_t *>calloc(n_members + 1, sizeof(uint32_t))
-    owners.takers = <uint16_t *>calloc(n_members + 1, sizeof(uint16_t))
-    return 0 if owners.sums is not NULL and owners.takers is not NULL else -1
+    return 0 if owners.sums is not NULL else -1
 
 
 cdef inline void owners_free(owners_t *owners) noexcept nogil:
     free(owners.sums)
-    free(owners.takers)
     free(owners.table)
 
 
-cdef inline void owners_refresh(owners_t *owners, const uint16_t *members, uint16_t n_members, const uint16_t *takers,
-                                uint16_t n_takers, bint on_backups, const server_t *servers) noexcept nogil:
-    """sums and takers are right again."""
+cdef inline void owners_refresh(owners_t *owners, const uint16_t *members, uint16_t n_members, bint on_backups,
+                                const server_t *servers) noexcept nogil:
+    """sums are right again."""
     cdef const server_t *server
     cdef uint32_t sum = 0
     cdef uint16_t i
@@ -54,9 +50,6 @@ cdef inline void owners_refresh(owners_t *owners, const uint16_t *members, uint1
         if (server.backup != 0) == on_backups:
             sum += server.table_weight
         owners.sums[i] = sum
-        owners.takers[i] = NO_PLACE
-    for i in range(n_takers):
-        owners.takers[takers[i]] = i
 
 
 cdef inline uint16_t owners_at(const owners_t *owners, uint16_t n_members, uint32_t point) noexcept nogil:

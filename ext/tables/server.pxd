@@ -19,6 +19,7 @@ cdef enum:
     SERVER_FULL = 8        # it has as many sessions as it may; the worker's own to set
     SERVER_GONE = 16       # it has left the configuration: TCP goes on to its end, all else is scheduled anew
     SHARE_FULL = 256       # server_t.share of a server that does not start slowly
+    SERVERS = 65536        # at most
     NO_PLACE = 0xFFFF      # in a group
     NO_POOL = 0xFFFF
 
@@ -45,6 +46,8 @@ cdef struct server_t:
     uint16_t place[2]      # among the members of its service's group, by family of clients; NO_PLACE
     uint32_t limit         # sessions it may have open; 0: any number
     uint32_t lower         # SERVER_FULL is over when it has fewer
+    uint32_t opened        # of sessions_open, those that the count of all workers has: with a limit, all (load.pxd)
+    uint8_t watched        # its counts of sessions decide who is chosen
     uint32_t epoch         # times it has ceased to serve: what was remembered of it before is void
 
 cdef struct evidence_t:    # of a server, in sessions; what they mean is said in evidence.pxd

@@ -97,6 +97,7 @@ cdef struct services_t:
     service_t *services
     server_t *servers
     evidence_t *evidence   # by server: apart from what every packet needs
+    uint32_t *opened       # by server: sessions open in all workers, if it has a limit; they share it
     uint32_t n_vips
     uint32_t n_matches
     uint32_t n_services

@@ -141,21 +141,23 @@ cdef inline void session_set_state(services_t *services, session_t *session, uin
 cdef inline void session_remove(sessions_t *table, services_t *services, session_t *session) noexcept nogil:
     """Its place, its account and its source port are free, and it is no longer counted."""
     cdef account_t *account = session_account(table, session)
+    cdef server_t *server = &services.servers[session.server]
     cdef uint32_t bucket = session_place(table, session) // IN_BUCKET
     cdef uint32_t hash = session_hash(table, session_client(table, session), session.client_port, session.protocol)
     buckets_passed(table, session_home(table, hash), bucket, -1)
-    session_set_state(services, session, S_NONE)
-    services.servers[session.server].sessions_inactive -= 1
-    services.servers[session.server].sessions_open -= 1
-    server_load_changed(services, &services.servers[session.server])
+    server.sessions_active -= session.state == ESTABLISHED
+    server.sessions_inactive -= session.state != ESTABLISHED
+    server.sessions_open -= is_open(session.state)
+    server_load_changed(services, server)
     if account.source:
         source_release(table.sources, account.source - 1, kind_of(session.protocol), account.source_port)
     session.protocol = 0
+    session.state = S_NONE
     account.created_ms = table.free
     table.free = session.account + 1
     table.n -= 1
     table.n_of[bucket // PAGE] -= 1
-    if not is_double(services, &services.servers[session.server]):
+    if not is_double(services, server):
         add_shared(table.open, <uint32_t>-1)
 
 

@@ -35,6 +35,7 @@ cdef struct tables_t:
     bint guarded               # a segment is private or masquerades
     uint32_t sessions_limit    # of all together
     uint32_t sessions_open     # of all workers when this is the first of them
+    uint32_t *opened           # the same by server, as services.opened; SERVERS
     crew_t crew
     bint overhearing           # a frame is learned from that another worker judges
     neighbours_t neighbours

@@ -197,12 +197,26 @@ def probe_with_ttl(host: Host, address: str, port: int, ttl: int) -> IcmpError:
 def icmp_error(sock: socket.socket, data: bytes) -> IcmpError:
     """The ICMP error that a datagram from a connected socket provokes; in IPv4 it has DF."""
     v4 = sock.family == socket.AF_INET
-    level, recverr = (socket.IPPROTO_IP, IP_RECVERR) if v4 else (socket.IPPROTO_IPV6, IPV6_RECVERR)
-    sock.setsockopt(level, recverr, 1)
-    sock.setsockopt(level, IP_MTU_DISCOVER if v4 else IPV6_MTU_DISCOVER, PMTUDISC_DO)
+    keep_errors(sock)
+    level, discover = (socket.IPPROTO_IP, IP_MTU_DISCOVER) if v4 else (socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER)
+    sock.setsockopt(level, discover, PMTUDISC_DO)
     sock.send(data)
     with suppress(OSError):
         sock.recv(100)  # returns with the error as soon as it is queued
+    return kept_error(sock)
+
+
+def keep_errors(sock: socket.socket) -> None:
+    """From now on the kernel keeps the ICMP errors that are about the socket."""
+    v4 = sock.family == socket.AF_INET
+    level, recverr = (socket.IPPROTO_IP, IP_RECVERR) if v4 else (socket.IPPROTO_IPV6, IPV6_RECVERR)
+    sock.setsockopt(level, recverr, 1)
+
+
+def kept_error(sock: socket.socket) -> IcmpError:
+    """The first that was kept."""
+    v4 = sock.family == socket.AF_INET
+    level, recverr = (socket.IPPROTO_IP, IP_RECVERR) if v4 else (socket.IPPROTO_IPV6, IPV6_RECVERR)
     _, control, _, _ = sock.recvmsg(65536, 512, socket.MSG_ERRQUEUE)
     found = next(found for at, kind, found in control if (at, kind) == (level, recverr))
     _, _, kind, code, _, info, _ = EXTENDED_ERROR.unpack_from(found)

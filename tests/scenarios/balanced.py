@@ -182,13 +182,14 @@ def server_frame(scene: Scene, server: int, flags: str, **fields: Any) -> bytes:
 
 def scene_of(family: int, *, near: bool, protocol: str = "tcp", n_servers: int = 3, port: int | tuple[int, int] = 80,
              server_port: int = 8080, weights: tuple[int, ...] = (), ready: tuple[int, ...] = (),
+             backups: tuple[int, ...] = (),
              limits: dict[str, int] | None = None, greet: bool = True,
              routes: Sequence[tuple[str, str]] = (), start_s: float = 1000.0, merges: bool = False,
              host: bool = False, **service: Any) -> Scene:
     """The scene; service takes refuse, orphans, on_down and timeouts. With `host` segments have kernel twins."""
     pattern, vip = (NEAR_SERVER, NEAR_VIP) if near else (SERVER, VIP)
     addresses = [pattern[family].format(11 + i) for i in range(n_servers)]
-    servers = tuple(Server(address, server_port, weights[i] if weights else 1, ready[i] if ready else UP)
+    servers = tuple(Server(address, server_port, weights[i] if weights else 1, ready[i] if ready else UP, i in backups)
                     for i, address in enumerate(addresses))
     names = tuple(f"server{i}" for i in range(n_servers))
     segments = ({"near": Segment(("client", *names, "router"), NEAR, host)} if near

@@ -33,7 +33,7 @@ START_S = 1000.0
 STEP_S = 0.1
 QUIET_S = 3.0           # three announcements, one a second
 PROTOCOLS = {"tcp": 6, "udp": 17}
-ANSWERS = ("reset", "drop")
+ANSWERS = ("reset", "drop", "unreachable")
 ON_DOWN = ("default", "keep", "reschedule", "reset", "drop")
 
 
@@ -140,7 +140,8 @@ class Network:
             scheduler=service.scheduler, hash_key=service.hash_key)
         pool = self._add_pool(service) if service.source_pool else None
         self.servers += [self.worker.add_server(index, ip=address16(server.address), l4_port=server.l4_port,
-                                                weight=server.weight, ready=server.ready, pool=pool)
+                                                weight=server.weight, ready=server.ready, pool=pool,
+                                                backup=server.backup)
                          for server in service.servers]
 
     def _guard(self, name: str, segment: Segment) -> None:

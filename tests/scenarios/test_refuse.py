@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 from scapy.layers.inet6 import IPv6ExtHdrDestOpt
-from scapy.packet import Raw
+from scapy.packet import Packet, Raw
 
 from tests.oracle.checksum import flaws
 
@@ -150,6 +150,80 @@ def test_unknown_sender_addresses_are_dropped_before_anything_is_answered(family
         scene.client.send(scene.request(src=src))
     scene.net.expect_silence()
     assert scene.net.drops() == {"bad_address": len(bad)}
+
+
+def nobody_left(family: int, shape: Callable = routed, **service: object) -> Scene:
+    """A scene whose servers are all down."""
+    scene = shape(family, n_servers=2, **service)
+    for number in range(2):
+        scene.net.set_server(number, ready=0)
+    return scene
+
+
+def is_port_unreachable(scene: Scene, error: Packet, about: Packet) -> bool:
+    """Whether it is that and nothing else: sound, from swlb's own address, quoting the whole packet."""
+    own = scene.client.own_address(scene.family)
+    kind = (3, 3) if scene.family == 4 else (1, 4)
+    assert flaws(bytes(error)) == []
+    assert (error.src, error.dst) == (own, scene.client.addresses[0])
+    return (error.payload.type, error.payload.code) == kind and bytes(error.payload)[8:] == bytes(about)
+
+
+@SHAPES
+@BOTH
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_where_nobody_is_left_a_service_answers_unreachable_if_it_is_to(
+    family: int, shape: Callable, protocol: str
+) -> None:
+    scene = nobody_left(family, shape, protocol=protocol, refuse="unreachable")
+    about = scene.request("S", payload=b"hello" if protocol == "udp" else b"")
+    scene.client.send(about)
+    assert is_port_unreachable(scene, scene.client.take_one(), about)
+    scene.net.expect_silence()
+    assert (scene.net.drops(), scene.sessions()) == ({"no_server": 1}, [])
+
+
+@BOTH
+def test_fast_open_s_data_is_quoted_with_the_syn(family: int) -> None:
+    scene = nobody_left(family, refuse="unreachable")
+    about = scene.request("S", seq=77, payload=b"fast open", options=[("MSS", 1460)])
+    scene.client.send(about)
+    assert is_port_unreachable(scene, scene.client.take_one(), about)
+
+
+@BOTH
+def test_a_service_that_answers_unreachable_still_resets_what_is_in_mid_stream(family: int) -> None:
+    scene = nobody_left(family, refuse="unreachable")
+    scene.client.send(scene.request("A", seq=5, ack=9))
+    scene.client.expect(scene.reset(flags="R", seq=9, ack=0))
+    assert scene.net.drops() == {"orphan": 1}
+
+
+@BOTH
+def test_a_port_without_a_service_is_reset_beside_a_service_that_answers_unreachable(family: int) -> None:
+    scene = routed(family, refuse="unreachable")
+    to_closed_port(scene, flags="S", seq=1)
+    scene.client.expect(scene.reset(sport=81, flags="RA", seq=0, ack=2))
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_unreachable_keeps_to_the_rate_of_icmp_errors(protocol: str) -> None:
+    scene = nobody_left(4, protocol=protocol, refuse="unreachable", limits={"icmp_errors": 3})
+    for port in range(10):
+        scene.client.send(scene.request("S", sport=1024 + port))
+    assert len(scene.net.take("client")) == 3
+    assert scene.net.drops() == {"no_server": 10}
+
+
+@BOTH
+@pytest.mark.parametrize("answer", ["reset", "drop", "unreachable"])
+def test_what_a_service_refuses_is_counted_as_its_own(family: int, answer: str) -> None:
+    scene = nobody_left(family, refuse=answer)
+    assert scene.net.worker.service(0) == {"refused": 0}
+    for port in (1024, 1025):
+        scene.client.send(scene.request("S", sport=port))
+    to_closed_port(scene, flags="S")
+    assert scene.net.worker.service(0) == {"refused": 2}
 
 
 def test_port_unreachable_keeps_to_the_rate_of_icmp_errors() -> None:
