@@ -12,8 +12,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "services": ("service", "vip", "port", "protocol", "scheduler", "fail_open", "sessions_active",
                  "sessions_inactive", "sessions_total", "refused", "packets_in", "packets_out", "bytes_in",
                  "bytes_out"),
-    "servers": ("service", "server", "address", "port", "weight", "backup", "admin", "operational", "reason",
-                "since_s", "check_duration_ms", "sessions_active", "sessions_inactive", "sessions_open",
+    "servers": ("service", "server", "address", "port", "weight", "slow_start_s", "backup", "admin", "operational",
+                "reason", "since_s", "check_duration_ms", "sessions_active", "sessions_inactive", "sessions_open",
                 "max_connections", "sessions_total"),
     "sessions": ("protocol", "client", "vip", "server", "service", "state", "idle_s", "expires_s", "packets_in",
                  "packets_out"),
@@ -42,7 +42,12 @@ EMPTY = {
 # On a terminal these take more lines, but no less than so many columns, where a row would be wider than it.
 FOLDED = {"text": 24, "next": 16}
 # What most rows have, so that a column of nothing else is left out; and whose fate other columns share.
-PLAIN = {("health", "via"): "server", ("servers", "backup"): False, ("servers", "max_connections"): None}
+PLAIN = {
+    ("health", "via"): "server",
+    ("servers", "slow_start_s"): None,
+    ("servers", "backup"): False,
+    ("servers", "max_connections"): None,
+}
 PLAIN_WITH = {"sessions_open": "max_connections"}
 COLOURS = {"up": "green", "down": "red", "lost": "red", "checking": "yellow", "drain": "yellow", "maint": "yellow"}
 

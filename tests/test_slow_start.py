@@ -11,6 +11,7 @@ from control import CONFIG, Control, control
 from swlb.figures import servers
 from swlb.health import Transition
 from swlb.slow_start import SHARE_FULL, portion, share_at, step_of
+from swlb.tables import print_table
 
 SLOW = CONFIG.replace("port: 80\n", "port: 80\n    slow_start: 64s\n")
 Scenario = Callable[[Control], Awaitable[None]]
@@ -259,5 +260,17 @@ def test_it_is_told_with_the_server_s_event_and_by_why() -> None:
         said = balanced.balancer.why("web/web1")["sentence"]
         assert "; it starts slowly: 25% of its weight 4 count, all in 48.0 s" in said
         assert [row["slow_start_s"] for row in servers(balanced)] == [48.0, None, None, None]
+
+    play(scenario)
+
+
+def test_people_see_how_long_it_takes_where_a_server_starts_slowly(capsys) -> None:
+    async def scenario(balanced: Control) -> None:
+        print_table("servers", servers(balanced))
+        assert "slow_start_s" not in capsys.readouterr().out
+        bounce(balanced)
+        print_table("servers", servers(balanced))
+        head, first, second, *_ = (line.split() for line in capsys.readouterr().out.splitlines())
+        assert [line[head.index("slow_start_s")] for line in (first, second)] == ["64.0", "-"]
 
     play(scenario)
