@@ -59,11 +59,10 @@ class Pair:
         self.count_open(server, 1)
         return port
 
-    def take(self) -> int:
-        """The server that both name has one more session."""
+    def take_named(self) -> int:
+        """The server that both name."""
         named, wanted = self.choose()
         assert named == wanted is not None
-        self.begin(wanted)
         return wanted
 
     def goes_to(self, port: int, state: str) -> None:

@@ -42,6 +42,9 @@ class Server:
     l4_port: int = 0
     weight: int = 1
     ready: int = UP
+    backup: bool = False
+    limit: int = 0
+    lower: int = 0
 
 
 @dataclass(frozen=True)
@@ -67,3 +70,5 @@ class Service:
     mss: str | int = "off"
     gue_port: int = 6080
     probe_idle: float | None = None                        # its servers can be probed through its VIP
+    scheduler: str = "rr"
+    hash_key: str = "source"

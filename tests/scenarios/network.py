@@ -136,10 +136,12 @@ class Network:
             protocol=PROTOCOLS[service.protocol], l4_first=first, l4_last=last, refuse=ANSWERS.index(service.refuse),
             orphans=ANSWERS.index(service.orphans), on_down=ON_DOWN.index(service.on_down),
             timeouts_ns=[int(timeouts[name] * SECOND) for name in TIMEOUT_OF_STATE], source_nat=service.source_nat,
-            forward=service.forward, mss=service.mss, gue_port=service.gue_port)
+            forward=service.forward, mss=service.mss, gue_port=service.gue_port,
+            scheduler=service.scheduler, hash_key=service.hash_key)
         pool = self._add_pool(service) if service.source_pool else None
         self.servers += [self.worker.add_server(index, ip=address16(server.address), l4_port=server.l4_port,
-                                                weight=server.weight, ready=server.ready, pool=pool)
+                                                weight=server.weight, ready=server.ready, pool=pool,
+                                                backup=server.backup, limit=server.limit, lower=server.lower)
                          for server in service.servers]
 
     def _guard(self, name: str, segment: Segment) -> None:
@@ -261,9 +263,9 @@ class Network:
     def set_port(self, port: str, *, up: bool = True, mtu: int = 1500) -> None:
         self.worker.set_port(self.ports[port], up=up, mtu=mtu)
 
-    def set_server(self, index: int, *, ready: int = UP, weight: int = 1) -> None:
+    def set_server(self, index: int, *, ready: int = UP, weight: int = 1, **changes: int) -> None:
         """Server number `index` of the scenario, counted through all services, is that ready and that heavy."""
-        self.worker.set_server(self.servers[index], ready=ready, weight=weight, now_ns=self.now_ns)
+        self.worker.set_server(self.servers[index], ready=ready, weight=weight, now_ns=self.now_ns, **changes)
 
 
 class Station:
