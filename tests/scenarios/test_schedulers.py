@@ -74,7 +74,7 @@ def test_whoever_is_idle_does_not_let_anybody_queue() -> None:
 def test_two_choices_prefer_who_has_less() -> None:
     scene = routed(4, scheduler="p2c", n_servers=2)
     taken = opened(scene, 40)
-    assert abs(taken.count(0) - taken.count(1)) <= 12
+    assert abs(taken.count(0) - taken.count(1)) <= 18
     assert set(taken) == {0, 1}
 
 
