@@ -22,14 +22,13 @@ cdef inline uint32_t p2c_choose(group_t *group, server_t *servers) noexcept nogi
 cdef inline uint32_t drawn(const group_t *group, uint32_t random) noexcept nogil:
     """The taker in whose part of the sum of weights the number falls, when it is stretched to all of it."""
     cdef uint32_t point = <uint32_t>((random * group.total) >> 32)
-    cdef uint32_t middle, low = 0, high = group.n_takers - 1
-    while low < high:
-        middle = (low + high) // 2
-        if point < group.sums[middle]:
-            high = middle
-        else:
-            low = middle + 1
-    return low
+    cdef uint32_t half, first = 0, n = group.n_takers
+    # It is among the n from the first on. No branch, as half of them would be foreseen wrongly.
+    while n > 1:
+        half = n // 2
+        first += half * (group.sums[first + half - 1] <= point)
+        n -= half
+    return first
 
 
 cdef inline uint64_t random_next(uint64_t *state) noexcept nogil:

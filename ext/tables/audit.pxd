@@ -8,11 +8,14 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from ext.frame cimport NO_PORT
 from ext.hash cimport hash_word
+from ext.tables.contest cimport contest_winner
 from ext.tables.fdb cimport FDB_NONE, FDB_PORTS, fdb_t
 from ext.tables.flow cimport flow_t
+from ext.tables.group cimport group_t, has_contest, load_of
 from ext.tables.neighbour cimport (FAILED, INCOMPLETE, N_FREE, WAIT_PER_NEIGHBOUR, WAITING, neighbour_bucket,
                                    neighbour_t, neighbours_t)
 from ext.tables.pin cimport is_double
+from ext.tables.server cimport server_t, server_takes
 from ext.tables.service cimport services_t
 from ext.tables.session cimport (IN_BUCKET, PROBES_ROOM, account_at, account_t, bucket_after, session_account,
                                  session_at, session_client, session_hash, session_home, session_t, sessions_t)
@@ -152,8 +155,39 @@ cdef inline const char *sources_audit(const tables_t *tables) noexcept nogil:
     return NULL
 
 
+cdef inline const char *groups_audit(const services_t *services) noexcept nogil:
+    """Who takes and whom a scheduler that looks at load would name are what the servers say."""
+    cdef const group_t *group
+    cdef uint32_t i, k, taker
+    for i in range(2 * services.n_services):
+        group = &services.services[i // 2].groups[i % 2]
+        taker = 0
+        for k in range(group.n_members):
+            if server_takes(&services.servers[group.members[k]]) and (
+                    services.servers[group.members[k]].backup == group.on_backups):
+                if taker >= group.n_takers or group.takers[taker] != k or group.numbers[k] != taker:
+                    return "groups: a server that takes sessions is none of the takers"
+                taker += 1
+        if taker != group.n_takers:
+            return "groups: a server that takes no sessions is one of the takers"
+        if has_contest(group.kind) and group.n_takers and not is_won(group, services.servers):
+            return "groups: the contest was won by somebody else"
+    return NULL
+
+
+cdef inline bint is_won(const group_t *group, const server_t *servers) noexcept nogil:
+    """Whether the contest knows every load, and nobody has less for its weight than the winner, nor as little before it."""
+    cdef uint32_t i, winner = contest_winner(&group.contest)
+    cdef uint64_t load, least = load_of(group, &servers[group.members[group.takers[winner]]])
+    for i in range(group.n_takers):
+        load = load_of(group, &servers[group.members[group.takers[i]]])
+        if group.contest.loads[i] != load or load * group.weights[winner] < least * group.weights[i] + (i < winner):
+            return False
+    return True
+
+
 cdef inline const char *servers_audit(const tables_t *tables) noexcept nogil:
-    """The servers' session counters equal a recount."""
+    """The servers' session counters equal a recount, and what their groups make of them is right."""
     cdef uint32_t server, active, inactive, probes = 0
     for server in range(tables.services.n_servers):
         active = inactive = 0
@@ -166,7 +200,7 @@ cdef inline const char *servers_audit(const tables_t *tables) noexcept nogil:
             probes += active + inactive
     if tables.sessions[0].n + tables.sessions[1].n + tables.flows.n - probes > tables.sessions_limit:
         return "sessions: more than the limit of both families and of flows"
-    return NULL
+    return groups_audit(&tables.services)
 
 
 cdef inline void sessions_of_server(const sessions_t *table, uint32_t server, uint32_t *active,

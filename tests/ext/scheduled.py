@@ -4,7 +4,7 @@ import random
 from typing import Any
 
 from swlb._testing_schedule import Schedule
-from swlb._testing_sessions import Sessions
+from swlb._testing_sessions import Services, Sessions
 from swlb._worker import Worker
 from tests.ext.values import STATES, TIMEOUTS_MS, ip, mac
 from tests.oracle.schedule import FULL_SHARE, SCHEDULERS, Server
@@ -59,11 +59,10 @@ class Pair:
         self.count_open(server, 1)
         return port
 
-    def take(self) -> int:
-        """The server that both name has one more session."""
+    def take_named(self) -> int:
+        """The server that both name."""
         named, wanted = self.choose()
         assert named == wanted is not None
-        self.begin(wanted)
         return wanted
 
     def goes_to(self, port: int, state: str) -> None:
@@ -103,7 +102,7 @@ class Pair:
 
     def audit(self) -> None:
         """swlb counts what the twin counts, and its tables are whole."""
-        assert self.sessions.audit() is None
+        assert (self.sessions.audit(), Services(self.worker).audit()) == (None, None)
         for number, server in enumerate(self.servers):
             counted = self.worker.server(number)
             assert (counted["sessions_active"], counted["sessions_inactive"], counted["sessions_open"]) == (

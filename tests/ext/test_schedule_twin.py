@@ -43,4 +43,6 @@ def test_the_twin_agrees_whatever_comes_and_goes(scheduler: str) -> None:
             pair.next_port = 1
             for port in list(pair.alive):
                 pair.end(port)
+        if step % 10_000 == 0:
+            pair.audit()
     pair.audit()

@@ -10,7 +10,7 @@ Packets are built by scapy; what is expected is built anew by scapy, never taken
 
 import ipaddress
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from scapy.packet import Packet
@@ -183,6 +183,7 @@ def server_frame(scene: Scene, server: int, flags: str, **fields: Any) -> bytes:
 def scene_of(family: int, *, near: bool, protocol: str = "tcp", n_servers: int = 3, port: int | tuple[int, int] = 80,
              server_port: int = 8080, weights: tuple[int, ...] = (), ready: tuple[int, ...] = (),
              backups: tuple[int, ...] = (),
+             session_limits: tuple[tuple[int, int], ...] = (),
              limits: dict[str, int] | None = None, greet: bool = True,
              routes: Sequence[tuple[str, str]] = (), start_s: float = 1000.0, merges: bool = False,
              host: bool = False, **service: Any) -> Scene:
@@ -191,6 +192,9 @@ def scene_of(family: int, *, near: bool, protocol: str = "tcp", n_servers: int =
     addresses = [pattern[family].format(11 + i) for i in range(n_servers)]
     servers = tuple(Server(address, server_port, weights[i] if weights else 1, ready[i] if ready else UP, i in backups)
                     for i, address in enumerate(addresses))
+    if session_limits:
+        servers = tuple(replace(server, limit=limit, lower=lower)
+                        for server, (limit, lower) in zip(servers, session_limits, strict=True))
     names = tuple(f"server{i}" for i in range(n_servers))
     segments = ({"near": Segment(("client", *names, "router"), NEAR, host)} if near
                 else {"outside": Segment(("client",), OUTSIDE, host), "inside": Segment(names, INSIDE, host)})

@@ -43,6 +43,8 @@ class Server:
     weight: int = 1
     ready: int = UP
     backup: bool = False
+    limit: int = 0
+    lower: int = 0
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,6 @@ class Service:
     forward: str = "nat"
     mss: str | int = "off"
     gue_port: int = 6080
+    probe_idle: float | None = None                        # its servers can be probed through its VIP
     scheduler: str = "rr"
     hash_key: str = "source"
-    probe_idle: float | None = None                        # its servers can be probed through its VIP

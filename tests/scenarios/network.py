@@ -141,7 +141,7 @@ class Network:
         pool = self._add_pool(service) if service.source_pool else None
         self.servers += [self.worker.add_server(index, ip=address16(server.address), l4_port=server.l4_port,
                                                 weight=server.weight, ready=server.ready, pool=pool,
-                                                backup=server.backup)
+                                                backup=server.backup, limit=server.limit, lower=server.lower)
                          for server in service.servers]
 
     def _guard(self, name: str, segment: Segment) -> None:
@@ -263,9 +263,9 @@ class Network:
     def set_port(self, port: str, *, up: bool = True, mtu: int = 1500) -> None:
         self.worker.set_port(self.ports[port], up=up, mtu=mtu)
 
-    def set_server(self, index: int, *, ready: int = UP, weight: int = 1) -> None:
+    def set_server(self, index: int, *, ready: int = UP, weight: int = 1, **changes: int) -> None:
         """Server number `index` of the scenario, counted through all services, is that ready and that heavy."""
-        self.worker.set_server(self.servers[index], ready=ready, weight=weight, now_ns=self.now_ns)
+        self.worker.set_server(self.servers[index], ready=ready, weight=weight, now_ns=self.now_ns, **changes)
 
 
 class Station:

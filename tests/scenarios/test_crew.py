@@ -25,8 +25,9 @@ HERE, THERE = 0, 1
 class Crew:
     """Two linked workers, a client and a server known to both, and a service for each protocol."""
 
-    def __init__(self, *, greeted: bool = True, ready: int = UP, **limits: int) -> None:
-        servers = tuple(Server(SERVER[family].format(11), 8080, ready=ready) for family in (4, 6))
+    def __init__(self, *, greeted: bool = True, ready: int = UP, servers: tuple[Server, ...] = (),
+                 **limits: int) -> None:
+        servers = servers or tuple(Server(SERVER[family].format(11), 8080, ready=ready) for family in (4, 6))
         services = [Service((VIP[4], VIP[6]), servers, protocol=protocol, probe_idle=3.0)
                     for protocol in ("tcp", "udp")]
         inside = Segment(("server",), INSIDE, host=True)
@@ -42,7 +43,7 @@ class Crew:
             self.wait()
         self.announced = [net.take("client") for net in self.nets]
         self.clients = [net.station("client", *CLIENT.values()) for net in self.nets]
-        self.servers = [net.station("server", *(SERVER[f].format(11) for f in (4, 6))) for net in self.nets]
+        self.servers = [net.station("server", *(server.address for server in servers)) for net in self.nets]
         if greeted:
             for station in (self.clients[HERE], self.servers[HERE]):
                 station.greet()
