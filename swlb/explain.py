@@ -132,7 +132,9 @@ def _service(config: Config, service: Service) -> list[str]:
 
 def _scheduler(service: Service) -> str:
     if service.has_own_scheduler:
-        return "a class of your own fills a table of servers, which take turns as it says"
+        key = HASH_KEYS.get(service.hash_key)
+        places = f"the hash of {key} names a place of it" if key else "they take turns as it says"
+        return f"a class of your own fills a table of servers, and {places}"
     return SCHEDULERS[service.scheduler].format(key=HASH_KEYS.get(service.hash_key, ""))
 
 
