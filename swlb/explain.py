@@ -127,6 +127,7 @@ def _service(config: Config, service: Service) -> list[str]:
         lines += _wrapped(words, INDENT)
     lines += _wrapped(_fail_open(service), INDENT)
     lines += _wrapped(_passive(service), INDENT)
+    lines += _wrapped(_under_way(service), INDENT)
     return lines + _wrapped(_on_down(service), INDENT)
 
 
@@ -224,6 +225,14 @@ def _passive(service: Service) -> str:
         f"{duration_text(passive.back_off)}; for twice as long each time it then fails again, "
         f"{duration_text(passive.back_off_max)} at most. The last server that is left stays."
     )
+
+
+def _under_way(service: Service) -> str:
+    """What becomes of connections that swlb has never seen begin, where that is not the end of them."""
+    if service.protocol != "tcp" or not service.hash_key or not service.servers or service.source_nat == "always":
+        return ""
+    but = ", unless its source is rewritten" if service.source_nat == "auto" else ""
+    return f"a connection that is under way and unknown, as after a restart, goes on with whom the hash names{but}."
 
 
 def _on_down(service: Service) -> str:
