@@ -22,6 +22,7 @@ from swlb.config.source import counted
 from swlb.errors import SwlbError
 from swlb.events import Events
 from swlb.figures import Row, slices
+from swlb.own_tables import OwnTables
 from swlb.paths import Towards
 from swlb.ports import Ports
 from swlb.probes import Way
@@ -43,6 +44,7 @@ class App:
         self.clock = clock
         self.events = Events()
         self.balancer = Balancer(config, built, _ways(config, ports), clock, self.events)
+        self.own_tables = OwnTables(self.balancer, clock)
         self._names = _Names(built)
 
     def show(self, noun: str) -> Iterable[list[Row]]:
@@ -130,7 +132,7 @@ async def run(config: Config, control: Path, *, ring: bool = True) -> None:
         app = App(config, built, ports, SystemClock())
         with built.workers.running():
             async with serve(app, sock), _tasks(
-                app.listen_to_workers(), app.watch_devices(), app.balancer.traffic.watch()
+                app.listen_to_workers(), app.watch_devices(), app.balancer.traffic.watch(), app.own_tables.watch()
             ):
                 app.balancer.start()
                 counts = f"{counted(len(config.ports), 'port')}, {counted(len(config.services), 'service')}"

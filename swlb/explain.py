@@ -133,12 +133,15 @@ def _service(config: Config, service: Service) -> list[str]:
         lines += _wrapped(words, INDENT)
     lines += _wrapped(_fail_open(service), INDENT)
     lines += _wrapped(_passive(service), INDENT)
+    lines += _wrapped(_under_way(service), INDENT)
     return lines + _wrapped(_on_down(service), INDENT)
 
 
 def _scheduler(service: Service) -> str:
     if service.has_own_scheduler:
-        return "a class of your own fills a table of servers, which take turns as it says"
+        key = HASH_KEYS.get(service.hash_key)
+        places = f"the hash of {key} names a place of it" if key else "they take turns as it says"
+        return f"a class of your own fills a table of servers, and {places}"
     return SCHEDULERS[service.scheduler].format(key=HASH_KEYS.get(service.hash_key, ""))
 
 
@@ -247,6 +250,14 @@ def _passive(service: Service) -> str:
         f"{duration_text(passive.back_off)}; for twice as long each time it then fails again, "
         f"{duration_text(passive.back_off_max)} at most. The last server that is left stays."
     )
+
+
+def _under_way(service: Service) -> str:
+    """What becomes of connections that swlb has never seen begin, where that is not the end of them."""
+    if service.protocol != "tcp" or not service.hash_key or not service.servers or service.source_nat == "always":
+        return ""
+    but = ", unless its source is rewritten" if service.source_nat == "auto" else ""
+    return f"a connection that is under way and unknown, as after a restart, goes on with whom the hash names{but}."
 
 
 def _on_down(service: Service) -> str:

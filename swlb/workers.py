@@ -63,6 +63,11 @@ class Workers:
         for worker in self._workers:
             worker.set_server(index, **words, now_ns=now_ns)
 
+    def set_table(self, service: int, family: int, servers: Sequence[int]) -> None:
+        """New sessions of clients of the family (4 or 6) are for these servers, in turn or by their hash."""
+        for worker in self._workers:
+            worker.set_table(service, family, servers)
+
     def set_port(self, index: int, *, up: bool, mtu: int) -> None:
         """The port is up or down and has that MTU."""
         for worker in self._workers:

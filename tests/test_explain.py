@@ -158,3 +158,24 @@ def test_a_check_says_what_it_asks(check: str, question: str) -> None:
     text = " ".join(explained(BASE.replace("type: tcp", check)).split())
     assert f"A probe is {question}" in text
     assert "secret" not in text
+
+
+@pytest.mark.parametrize(("scheduler", "words"), [
+    ("scheduler: maglev", "the hash of both addresses, both ports and the protocol names the server, by a table"),
+    ("scheduler: hash", "scheduler hash: the hash of the client's address names the server, modulo the sum of weights"),
+    ("scheduler: hash", "as after a restart, goes on with whom the hash names, unless its source is rewritten."),
+    ("scheduler: hash\n    source_nat: never", "as after a restart, goes on with whom the hash names."),
+    ("scheduler: python:tests.schedulers.First", "your own fills a table of servers, and they take turns as it says"),
+    ("scheduler: python:tests.schedulers.First\n    hash_key: source_port",
+     "a class of your own fills a table of servers, and the hash of the client's address and port names a place of it"),
+])
+def test_a_scheduler_that_hashes_or_is_somebodys_own_is_explained(scheduler: str, words: str) -> None:
+    text = BASE.replace("    port: 80\n", f"    port: 80\n    {scheduler}\n", 1)
+    assert text != BASE
+    assert words in " ".join(explained(text).split())
+
+
+@pytest.mark.parametrize("scheduler", ["rr", "maglev\n    source_nat: always", "hash\n    protocol: udp"])
+def test_nothing_is_promised_to_connections_that_cannot_go_on(scheduler: str) -> None:
+    text = BASE.replace("    port: 80\n", f"    port: 80\n    scheduler: {scheduler}\n", 1)
+    assert "under way" not in explained(text)

@@ -13,6 +13,7 @@ from .checks import measure_checks
 from .commands import Unavailable, run
 from .figure import Figure, Reading
 from .idle import IDLE_S, SETTLE_S
+from .moves import CHANGES, measure_moves
 from .ours import large, routed, spawn_swlb
 from .topology import Topology
 
@@ -82,6 +83,16 @@ def _checks(kind: str) -> OwnDriver:
                      partial(measure_checks, kind=kind))
 
 
+def _moves(scheduler: str) -> OwnDriver:
+    """Flows that get another server; beside each figure what no scheduler could do with less."""
+    title = f"flows that move, {scheduler}"
+    figures = tuple(
+        _figure(f"moves_{change.key}_{scheduler}", f"{title}: {change.words} (least {change.least:.1f})", "%")
+        for change in CHANGES
+    )
+    return OwnDriver(title, figures, lambda topology: Reading(measure_moves(scheduler)))
+
+
 OWN_DRIVERS = (
     OwnDriver("a million sessions", (
         _figure("session_bytes", "IPv4 session, with a million of them", "bytes"),
@@ -95,4 +106,6 @@ OWN_DRIVERS = (
         _figure("idle_alone", "idle CPU, one core", "%")), measure_rest),
     _checks("tcp"),
     _checks("http"),
+    _moves("hash"),
+    _moves("maglev"),
 )

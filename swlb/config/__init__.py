@@ -17,6 +17,7 @@ from swlb.config.check_models import Check
 from swlb.config.draft import Draft
 from swlb.config.models import Config, Gue, Limits, Port, Route, Segment, Server, Service, Timeouts
 from swlb.config.rules import broken_rules, namespaces_exist
+from swlb.config.schedule_rules import own_schedulers_can_be_loaded
 from swlb.config.source import Source, read_yaml
 from swlb.config.values import Address, Interface, Network
 from swlb.errors import ConfigError, Problem
@@ -80,6 +81,7 @@ def _parsed(text: str, file: str, namespaces: Collection[str] | None) -> Config:
     if config is not None:
         draft.findings += list(broken_rules(config, draft.is_sound))
         draft.findings += list(namespaces_exist(config, namespaces)) if namespaces is not None else []
+        draft.findings += list(own_schedulers_can_be_loaded(config, file))
     if draft.findings or config is None:
         raise ConfigError(*_in_order(source))
     return config

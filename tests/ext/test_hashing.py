@@ -1,4 +1,4 @@
-"""Schedulers that hash, against their plain-Python twin, and what they promise by themselves: even shares, few moves."""
+"""Schedulers that hash, against their plain-Python twin, and what they promise: even shares, few moves."""
 
 import random
 from collections import Counter
@@ -87,7 +87,8 @@ def test_the_hash_of_a_flow_never_changes() -> None:
 @pytest.mark.parametrize("key", KEYS)
 def test_a_key_is_made_of_what_it_names_and_nothing_else(key: str) -> None:
     base = Flow("10.0.0.1", 1024, "10.0.0.100", 80, 6)
-    others = {"client": Flow("10.0.0.2"), "client_port": Flow("10.0.0.1", 1025), "vip_port": Flow("10.0.0.1", vip_port=81),
+    others = {"client": Flow("10.0.0.2"), "client_port": Flow("10.0.0.1", 1025),
+              "vip_port": Flow("10.0.0.1", vip_port=81),
               "vip": Flow("10.0.0.1", vip="10.0.0.101"), "protocol": Flow("10.0.0.1", protocol=17)}
     part = {"source": {"client"}, "source_port": {"client", "client_port"}, "destination_port": {"client", "vip_port"},
             "five_tuple": set(others)}[key]
