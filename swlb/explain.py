@@ -12,6 +12,7 @@ from swlb.config.ways import is_one_arm, segment_of_vip
 from swlb.durations import duration_text
 from swlb.effect import WORDS, fates_of
 from swlb.journey import journey
+from swlb.persistence import persistence_words
 from swlb.timing import bounds
 
 WIDTH = 100  # columns
@@ -121,6 +122,7 @@ def _service(config: Config, service: Service) -> list[str]:
     if not service.servers:
         refusal = "refused" if service.refuse == "reset" else "dropped"
         lines += _wrapped(f"no server: every client is {refusal}", INDENT)
+    lines += _wrapped(persistence_words(service), INDENT)
     for heading, words in journey(config, service):
         lines += _wrapped(f"{heading}: {words}", INDENT)
     for words in _checks(service):

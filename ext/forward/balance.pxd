@@ -18,17 +18,19 @@ from ext.forward.source cimport needs_source, source_find
 from ext.frame cimport FOUND_FRAGMENT, FOUND_L4, FOUND_LATER, frame_t
 from ext.order cimport be16
 from ext.schedule.choose cimport schedule, schedule_next, scheduled
-from ext.tables.decision cimport BECAUSE_PROBE, choice_t
-from ext.tables.event cimport EVENT_REPLY_BYPASSES
+from ext.tables.decision cimport BECAUSE_PERSISTENCE, BECAUSE_PROBE, choice_t
+from ext.tables.event cimport EVENT_REPLY_BYPASSES, EVENT_UNREMEMBERED
 from ext.tables.evidence cimport evidence_of_repeat
 from ext.tables.group cimport group_t, group_taker
+from ext.tables.persist cimport persist_find, persist_give, persist_hold, persist_key, persist_t
 from ext.tables.pin cimport is_double, server_pinned
 from ext.tables.route cimport is_directed_broadcast, route_lookup, route_t
 from ext.tables.segment cimport segment_t
 from ext.tables.server cimport V4, V6, server_serves, server_t
 from ext.tables.service cimport ANSWER_RESET, DOWN_KEEP, FORWARD_NAT, NO_SOURCE, service_find, service_t, vip_t
 from ext.tables.session cimport session_of_reply, session_of_request, session_t, sessions_t
-from ext.tables.session_life cimport (session_crowded, session_expired, session_give_way, session_insert, session_take_source)
+from ext.tables.session_life cimport (session_crowded, session_expired, session_give_way, session_hold, session_insert,
+                                      session_take_source)
 from ext.tables.state cimport FROM_SERVER, is_closing
 from ext.tables.tables cimport is_time_to_report, report, report_full, tables_t
 from ext.verdict cimport (DROP_BAD_ADDRESS, DROP_ECHO_SILENT, DROP_FRAGMENT, DROP_NO_ROUTE, DROP_NO_SERVER, DROP_NO_SERVICE, DROP_ORPHAN,
@@ -113,7 +115,10 @@ cdef inline verdict_t balance_new(tables_t *tables, frame_t *frame, vip_t *vip, 
         return refuse(tables, frame, service.orphans, DROP_ORPHAN, now_ms)
     choice.server = NULL
     choice.standing_in = False
+    choice.hold = 0
     pinned(tables, frame, service, family, &choice, now_ms)
+    if unlikely(service.persistent) and choice.server is NULL:
+        come_back(tables, frame, service, family, &choice, now_ms)
     if likely(choice.server is NULL):
         if service.groups[family].n_takers == 0:
             service.refused += 1
@@ -121,6 +126,8 @@ cdef inline verdict_t balance_new(tables_t *tables, frame_t *frame, vip_t *vip, 
         choose(tables, frame, service, family, &choice, now_ms)
     if choice.server is NULL:
         return DROP_SESSION_CROWDED
+    if unlikely(service.persistent) and choice.hold == 0 and choice.because != BECAUSE_PROBE:
+        remember(tables, frame, service, family, &choice, now_ms)
     route = route_lookup(&tables.routes, choice.server.ip)
     if (service.forward == FORWARD_NAT and ttl_of(frame) <= 1 and route is not NULL
             and route.segment != frame.segment):
@@ -140,6 +147,42 @@ cdef inline void choose(tables_t *tables, const frame_t *frame, service_t *servi
             scheduled(group, i)
             return
         i = schedule_next(group, i, choice)
+
+
+cdef inline void come_back(tables_t *tables, const frame_t *frame, const service_t *service, int family, choice_t *choice,
+                           uint32_t now_ms) noexcept nogil:
+    """The server that the client had, or NULL where that may not have the session. It stays the client's."""
+    cdef persist_t key = persist_key(&tables.services, service, family, frame.src)
+    cdef server_t *server = persist_find(tables.persists, &tables.services, &key, &choice.hold, now_ms)
+    if server is not NULL and may_have(tables, frame, service, server, family, choice, now_ms):
+        choice.server = server
+        choice.because = BECAUSE_PERSISTENCE
+
+
+cdef inline void remember(tables_t *tables, const frame_t *frame, const service_t *service, int family, choice_t *choice,
+                          uint32_t now_ms) noexcept nogil:
+    """The client has the chosen server from now on; or the one that another worker has just chosen for it."""
+    cdef persist_t key = persist_key(&tables.services, service, family, frame.src)
+    cdef bint standing_in = choice.standing_in
+    cdef server_t *server = persist_give(tables.persists, &tables.services, &key, choice.server, &choice.hold, now_ms)
+    if choice.hold == 0 and is_time_to_report(tables, &tables.unremembered_ns):
+        report(tables, EVENT_UNREMEMBERED, frame.segment, frame.port, 0, frame.src)
+    if server is choice.server:
+        return
+    if may_have(tables, frame, service, server, family, choice, now_ms):
+        choice.server = server
+        choice.because = BECAUSE_PERSISTENCE
+    else:
+        choice.standing_in = standing_in
+
+
+cdef inline void hold(tables_t *tables, const frame_t *frame, const session_t *session, int family, uint32_t hold,
+                      uint32_t now_ms) noexcept nogil:
+    """The session keeps its client from being forgotten as long as it lasts."""
+    cdef const service_t *service = &tables.services.services[tables.services.servers[session.server].service]
+    cdef persist_t key = persist_key(&tables.services, service, family, frame.src)
+    if persist_hold(tables.persists, hold, &key, now_ms):
+        session_hold(&tables.sessions[family], session, hold)
 
 
 cdef inline bint may_have(tables_t *tables, const frame_t *frame, const service_t *service, const server_t *server,
@@ -195,7 +238,7 @@ cdef inline verdict_t begin(tables_t *tables, frame_t *frame, const choice_t *ch
         return DROP_SESSION_CROWDED
     if unlikely(choice.standing_in) and route_lookup(&tables.routes, frame.src) is NULL:
         return icmp_error(tables, frame, NET_UNREACHABLE, 0, DROP_NO_ROUTE, now_ms)
-    if unlikely(choice.standing_in) and not source_find(tables, &tables.sources.pools[server.pool], family, frame.protocol, &source, &source_port):
+    if unlikely(choice.standing_in) and not source_find(tables, &tables.sources.pools[server.pool], family, frame.protocol, &source, &source_port, now_ms):
         report_full(tables, frame)
         return refuse(tables, frame, tables.services.services[server.service].refuse, DROP_SOURCE_PORTS, now_ms)
     session = session_insert(sessions, &tables.services, frame.hash, frame.src, frame.sport, frame.protocol,
@@ -205,6 +248,8 @@ cdef inline verdict_t begin(tables_t *tables, frame_t *frame, const choice_t *ch
         return DROP_SESSION_FULL
     if unlikely(choice.standing_in):
         session_take_source(sessions, session, source, source_port)
+    if unlikely(choice.hold):
+        hold(tables, frame, session, family, choice.hold, now_ms)
     return request(tables, frame, session, now_ms)
 
 
