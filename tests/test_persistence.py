@@ -24,7 +24,8 @@ def call(run: Control, *clients: str) -> None:
     """A SYN of each has come to the VIP of its family."""
     worker, mac = run.built.workers[0], segment_mac(run.config.segments["outside"]).hex(":")
     for client in clients:
-        ip = IP(src=client, dst="10.0.1.100") if ip_address(client).version == 4 else IPv6(src=client, dst="fd00:1::100")
+        is_v4 = ip_address(client).version == 4
+        ip = IP(src=client, dst="10.0.1.100") if is_v4 else IPv6(src=client, dst="fd00:1::100")
         frame = Ether(src="02:00:00:00:00:99", dst=mac) / ip / TCP(sport=1024, dport=80)
         worker.put(run.built.ports["client"], bytes(frame))
         worker.turn(time.monotonic_ns())
