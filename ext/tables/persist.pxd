@@ -16,6 +16,7 @@ from libc.string cimport memset
 from posix.mman cimport munmap
 
 from ext.address cimport ip_equal, ip_t
+from ext.debug cimport prefetch
 from ext.hash cimport hash_ip, key_t
 from ext.pages cimport map_pages
 from ext.sync cimport add_shared, load_acquire, lock_shared, unlock_shared
@@ -85,7 +86,12 @@ cdef inline uint32_t persist_tag(const persists_t *table, const persist_t *key) 
 
 
 cdef inline persists_bucket_t *persist_bucket(const persists_t *table, uint32_t tag) noexcept nogil:
-    return &table.buckets[<uint32_t>((<uint64_t>tag * table.n_buckets) >> 32)]
+    """The bucket where it may be, whose lines all come to the cache at once."""
+    cdef persists_bucket_t *bucket = &table.buckets[<uint32_t>((<uint64_t>tag * table.n_buckets) >> 32)]
+    prefetch(&bucket.entries[1])
+    prefetch(&bucket.entries[3])
+    prefetch(&bucket.entries[5])
+    return bucket
 
 
 cdef inline bint persist_is_of(const persist_t *entry, const persist_t *key) noexcept nogil:
