@@ -160,7 +160,7 @@ cdef inline void call_flush_sessions(worker_t *worker, void *argument) noexcept 
             session = session_at(table, place)
             if (session.protocol and (request.other == ANY or request.other == session.server)
                     and (request.index == ANY or request.index == services.servers[session.server].service)):
-                session_remove(table, services, session)
+                session_remove(table, services, session, request.now_ms)
                 request.n += 1
     if request.index == ANY and request.other == ANY:
         flush_flows(&worker.tables.flows)

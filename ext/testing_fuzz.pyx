@@ -22,6 +22,7 @@ from ext.frame cimport HEAD_LEN, SLOT_LEN, VNET_LEN, frame_t
 from ext.judge cimport to_ms, worker_t
 from ext.ports.port cimport BURST, port_count_tx, port_t, room_t
 from ext.tables.audit cimport tables_audit, waiting_held
+from ext.tables.audit_persist cimport persists_audit
 from ext.testing_judge cimport MOST_OUTER, POISON, fuzz_t, judge, slot_data
 from ext.testing_mutate cimport compose, draw, overlay, parse_tightly
 from ext.turn cimport receive, turn
@@ -166,6 +167,7 @@ cdef class Fuzz:
                 turn(worker, now_ns)
                 now_ns += step_ns
             wrong = fuzz.fault if fuzz.fault is not NULL else tables_audit(&worker.tables)
+            wrong = wrong if wrong is not NULL else persists_audit(&worker.tables)
         if wrong is not NULL:
             raise AssertionError(f"{wrong.decode()}; the last frame was "
                                  f"{fuzz.message.bytes[:min(fuzz.message.len, <uint32_t>200)].hex()}")

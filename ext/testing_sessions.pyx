@@ -140,7 +140,7 @@ cdef class Sessions:
     def remove(self, tuple request) -> bool:
         cdef session.session_t *s = self.find(request)
         if s is not NULL:
-            session_life.session_remove(self.table, self.services, s)
+            session_life.session_remove(self.table, self.services, s, 0)
         return s is not NULL
 
     def crowded(self, bytes client, uint16_t client_port, uint8_t protocol) -> bool:

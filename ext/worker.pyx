@@ -12,7 +12,7 @@ import random
 import threading
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 from posix.mman cimport munmap
@@ -44,6 +44,8 @@ from ext.tables.load cimport server_watch
 from ext.tables.mailbox cimport mailbox_t
 from ext.tables.neighbour cimport N_FREE, neighbour_t, neighbours_t
 from ext.tables.owners cimport TABLE_LEN
+from ext.tables.persist cimport (EVERY, LISTED, persist_is_over, persist_is_void, persist_t, persists_forget, persists_free,
+                                 persists_init, persists_list, persists_t)
 from ext.tables.pin cimport pin_of, pins_t, service_double
 from ext.tables.route cimport route_add, route_t
 from ext.tables.segment cimport segment_t
@@ -68,7 +70,8 @@ NEIGHBOUR_STATES = ("FREE", "INCOMPLETE", "REACHABLE", "STALE", "PROBE", "FAILED
 SCHEDULERS = ("rr", "wrr", "lc", "wlc", "sed", "nq", "hash", "maglev", "p2c", "fo", "overflow", "table")  # SCHEDULE_RR ...
 HASH_KEYS = ("source", "source_port", "destination_port", "five_tuple", "none")    # KEY_SOURCE ...
 FORWARDS = ("nat", "dsr", "ipip", "gue")    # FORWARD_NAT ... FORWARD_GUE
-EVENT_KINDS = ("port_lost", "mac_moved", "address_conflict", "vip_conflict", "table_full", "neighbour_lost", "reply_bypasses")
+EVENT_KINDS = ("port_lost", "mac_moved", "address_conflict", "vip_conflict", "table_full", "neighbour_lost", "reply_bypasses",
+               "unremembered")
 
 
 def drop_reasons() -> list[tuple[str, str]]:
@@ -151,6 +154,66 @@ cdef class Pins:
         return pin - 1 if pin else None
 
 
+cdef class Persists:
+    """Which server each client of a persistent service had (ext/tables/persist.pxd), for all workers that have it."""
+
+    cdef persists_t table
+
+    def __cinit__(self, uint32_t n):
+        cdef key_t key
+        key.a = int.from_bytes(os.urandom(8), "little")
+        key.b = int.from_bytes(os.urandom(8), "little")
+        if persists_init(&self.table, n, key) < 0:
+            raise MemoryError
+
+    def __dealloc__(self):
+        persists_free(&self.table)
+
+    def __len__(self) -> int:
+        """How many entries there are, of which some may be over."""
+        return load_acquire(&self.table.n)
+
+    @property
+    def unremembered(self) -> int:
+        """Sessions whose client could not be remembered, as there was no room."""
+        return load_acquire(&self.table.n_unremembered)
+
+    def forget(self, *, service=None, server=None) -> int:
+        """No client of the service, or of any, comes back to the server, or to any; how many would have.
+
+        Before the index of a service or a server means another, or the service's masks change.
+        """
+        cdef uint16_t of = EVERY if service is None else service
+        cdef uint16_t which = EVERY if server is None else server
+        cdef uint32_t n
+        with nogil:
+            n = persists_forget(&self.table, of, which)
+        return n
+
+    cdef list _rows(self, const services_t *services, uint32_t *at, now_ns):
+        """Worker.persistence_slices: the next rows, from bucket `at` on, which is then where to go on."""
+        cdef bytearray copy = bytearray(LISTED * sizeof(persist_t))
+        cdef persist_t *entries = <persist_t *><char *>copy
+        cdef uint32_t i, n, now_ms
+        with nogil:
+            n = persists_list(&self.table, at, entries)
+        now_ms = to_ms(clock_ns() if now_ns is None else now_ns)
+        rows = [persist_row(services, &entries[i], now_ms) for i in range(n)]
+        return [row for row in rows if row is not None]
+
+
+cdef tuple persist_row(const services_t *services, const persist_t *entry, uint32_t now_ms):
+    """What Worker.persistence_slices tells of an entry; None where its client would not come back."""
+    cdef const service_t *service = &services.services[entry.service]
+    if (entry.service >= services.n_services or persist_is_void(services, entry)
+            or persist_is_over(service, entry, now_ms)):
+        return None
+    # A worker's clock may be a moment ahead.
+    age_ms = max(<int32_t>(now_ms - entry.used_ms), 0)
+    left_ms = None if entry.holders else service.persistence_ms - age_ms
+    return (entry.service, ip_bytes(entry.client), entry.server, age_ms, left_ms, entry.holders)
+
+
 def link(workers, *, uint64_t key) -> None:
     """Workers that were built alike are one crew: each session belongs to one of them, by the client's end point.
 
@@ -188,6 +251,7 @@ cdef class Worker:
     cdef worker_t *w
     cdef Mailboxes mailboxes   # of the crew it is linked with
     cdef Pins pins             # kept alive
+    cdef Persists persists     # the same
     cdef Worker first          # of the crew: it has the counts of sessions
     cdef object lock           # one call at a time
     cdef bint sealed
@@ -408,6 +472,13 @@ cdef class Worker:
         self.pins = pins
         self.w.tables.pins = pins.pins
 
+    def use_persists(self, Persists persists) -> None:
+        """Which server a client had is kept there, for all workers of a crew in the same; needed by persistent services."""
+        self._unsealed()
+        self.persists = persists
+        self.w.tables.persists = &persists.table
+        self.w.tables.sessions[V4].persists = self.w.tables.sessions[V6].persists = &persists.table
+
     def seal(self, *, now_ns=None) -> None:
         """Building is over: every VIP knows whether it is active, and is announced."""
         cdef services_t *services = &self.w.tables.services
@@ -415,6 +486,8 @@ cdef class Worker:
         cdef int family
         self._unsealed()
         for i in range(services.n_services):
+            if services.services[i].persistent and self.persists is None:
+                raise RuntimeError("a persistent service, and no Persists")
             for family in range(2):
                 services.services[i].groups[family].random = random.getrandbits(64)
                 services.services[i].groups[family].all_active = services.services[i].protocol == PROTO_UDP
@@ -609,11 +682,12 @@ cdef class Worker:
         self._call(call_flush_neighbours, &request)
         return request.n
 
-    def flush_sessions(self, *, service=None, server=None) -> int:
+    def flush_sessions(self, *, service=None, server=None, now_ns=None) -> int:
         """Sessions of the service, or of the server, or all, are gone; how many."""
         cdef request_t request
         request.index = ANY if service is None else service
         request.other = ANY if server is None else server
+        request.now_ms = self._now_ms(now_ns)
         self._call(call_flush_sessions, &request)
         return request.n
 
@@ -737,6 +811,16 @@ cdef class Worker:
                            session_timeout_ms(services, s) - <uint32_t>(now_ms - s.seen_ms),
                            a.packets[0], a.packets[1], a.bytes[0], a.bytes[1], source, ntohs(a.source_port)))
         return listed
+
+    def persistence_slices(self, *, now_ns=None):
+        """(service index, client as masked, server index, ms since it was used, ms left or None, sessions) of every client
+        that would come back to its server, in lists that take little time each. Of all workers that share the table.
+
+        None is left while sessions of the client's are there.
+        """
+        cdef uint32_t at = 0
+        while self.persists is not None and at < self.persists.table.n_buckets and len(self.persists):
+            yield self.persists._rows(&self.w.tables.services, &at, now_ns)
 
     def flows(self, *, now_ns=None) -> list[tuple]:
         """(protocol, host, host's port, peer, peer's port, state, age, idle, time left in ms, packets and bytes out and in,

@@ -23,7 +23,7 @@ from swlb.errors import SwlbError
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-TABLES = ("fdb", "neighbours", "sessions")
+TABLES = ("fdb", "neighbours", "sessions", "persistence")
 
 
 class Controlled(Protocol):

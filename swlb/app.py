@@ -63,8 +63,9 @@ class App:
         """The table is empty, or what of it belongs to the segment, service or server; how many entries went."""
         workers = self.built.workers
         servers = {"/".join(key): index for key, index in self.built.servers.items()}
-        if what == "sessions":
-            return workers.flush_sessions(
+        if what in ("sessions", "persistence"):
+            forget = workers.flush_sessions if what == "sessions" else self.built.persists.forget
+            return forget(
                 service=_index("service", service, self.built.services), server=_index("server", server, servers)
             )
         flush = {"fdb": workers.flush_fdb, "neighbours": workers.flush_neighbours}[what]
@@ -104,6 +105,9 @@ class App:
             case "table_full":
                 text = f"the session table is full at {self.config.limits.sessions}: new sessions are refused"
                 self.events.add("table_full", text, table="sessions", limit=self.config.limits.sessions)
+            case "unremembered":
+                text = f"persistence has no room for {address}, whose next session may go to another server"
+                self.events.add("table_full", text, table="persistence", limit=self.config.limits.sessions)
             case "neighbour_lost":
                 text = f"{address} on segment {segment} does not answer: nothing can be sent to it"
                 self.events.add("neighbour_lost", text, segment=segment, address=address)

@@ -9,8 +9,8 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from swlb._worker import Persists, Worker, link
 from swlb._worker import Pins as PinTable
-from swlb._worker import Worker, link
 from swlb.addresses import packed, prefix_of_128
 from swlb.build_service import NS, add_server, add_service, state_timeouts
 from swlb.config import Config, Segment, Server, Service
@@ -46,12 +46,14 @@ class Built:
     """Sealed workers, and the indices of what the configuration names. A kernel twin's port is "SEGMENT/host".
 
     An index means the same in every worker. `key` is the secret by which the owner of a session is found. `doubles` of
-    servers stand for them in probes through VIPs, which leave by the ports of `pins`.
+    servers stand for them in probes through VIPs, which leave by the ports of `pins`. `persists` has who comes back to
+    which server.
     """
 
     workers: Workers
     key: int
     pins: Pins
+    persists: Persists
     segments: dict[str, int] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
     services: dict[str, int] = field(default_factory=dict)
@@ -85,12 +87,14 @@ def build(
     pools = pools_of(config)
     workers = [_new_worker(config, len(pools.all()), ring=ring) for _ in range(config.workers)]
     table = PinTable()
-    built = Built(Workers(workers), key=secrets.randbits(64), pins=Pins(table, probe_ports(kernel_ports)))
+    pins, persists = Pins(table, probe_ports(kernel_ports)), Persists(config.limits.sessions)
+    built = Built(Workers(workers), key=secrets.randbits(64), pins=pins, persists=persists)
     for number, worker in enumerate(workers):
         _add_network(worker, number, config, devices, built)
         _add_services(worker, config, pools, up_at_start, kernel_ports, built)
         _add_doubles(worker, config, built)
         worker.use_pins(table)
+        worker.use_persists(persists)
     if len(workers) > 1:
         link(workers, key=built.key)
     for worker in workers:

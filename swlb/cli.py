@@ -20,7 +20,8 @@ from swlb.lab_cli import lab
 
 FOR_EVER = "for ever"  # what --wait says without a duration
 DEFAULT_CONTROL = Path("/run/swlb.sock")
-NOUNS = ("services", "servers", "sessions", "fdb", "neighbours", "ports", "drops", "events", "health", "timeouts")
+NOUNS = ("services", "servers", "sessions", "persistence", "fdb", "neighbours", "ports", "drops", "events", "health",
+         "timeouts")  # fmt: skip
 
 control_option = click.option(
     "--control",
@@ -137,6 +138,7 @@ def show(noun: str, as_json: bool, control: Path) -> None:
     servers     who serves: admin state, health, weight, sessions
     health      each check of each server: its last probes, what happens next
     sessions    who is served by whom
+    persistence which clients come back to which server, and until when
     fdb         which station is behind which port
     neighbours  which MAC an address has
     ports       devices and their counters
@@ -212,20 +214,26 @@ def set_server(server: str, order: str, patience: str | None, control: Path) -> 
         click.echo(wait_until_idle(lambda: ask(control, "GET", f"/why/{quote(server)}"), limit))
 
 
-@cli.command()
-@click.argument("table", type=click.Choice(["fdb", "neighbours", "sessions"]))
+@cli.command(short_help="Forget stations, neighbours, sessions or persistence.")
+@click.argument("table", type=click.Choice(["fdb", "neighbours", "sessions", "persistence"]))
 @click.option("--segment", help="Only this segment's (fdb, neighbours).")
-@click.option("--service", help="Only this service's sessions.")
-@click.option("--server", metavar="SERVICE/SERVER", help="Only this server's sessions.")
+@click.option("--service", help="Only this service's (sessions, persistence).")
+@click.option("--server", metavar="SERVICE/SERVER", help="Only this server's (sessions, persistence).")
 @control_option
 def flush(table: str, segment: str | None, service: str | None, server: str | None, control: Path) -> None:
-    """Forget stations, neighbours or sessions."""
-    if (table == "sessions" and segment) or (table != "sessions" and (service or server)):
-        raise click.UsageError("--segment goes with fdb and neighbours, --service and --server with sessions")
+    """Forget stations, neighbours, sessions, or who comes back to which server (persistence).
+
+    Without persistence a client's sessions go on, and its next one is scheduled anew.
+    """
+    of_segments = table in ("fdb", "neighbours")
+    if (segment and not of_segments) or (of_segments and (service or server)):
+        allowed = "--segment goes with fdb and neighbours, --service and --server with sessions and persistence"
+        raise click.UsageError(allowed)
     from swlb.client import ask
 
     chosen: dict[str, Any] = {"segment": segment, "service": service, "server": server}
-    click.echo(f"{ask(control, 'POST', f'/flush/{table}', chosen)['flushed']} {table} flushed")
+    flushed = ask(control, "POST", f"/flush/{table}", chosen)["flushed"]
+    click.echo(f"{flushed} {'clients' if table == 'persistence' else table} flushed")
 
 
 cli.add_command(lab)

@@ -12,6 +12,7 @@ from swlb.config.ways import is_one_arm, segment_of_vip
 from swlb.durations import duration_text
 from swlb.effect import WORDS, fates_of
 from swlb.journey import journey
+from swlb.persistence import persistence_words
 from swlb.timing import bounds
 
 WIDTH = 100  # columns
@@ -127,6 +128,7 @@ def _service(config: Config, service: Service) -> list[str]:
     lines += _wrapped(f"forward {service.forward}, source_nat {service.source_nat}; {scheduler}", INDENT)
     lines += _table([_server(server) for server in service.servers.values()])
     lines += [line for words in _life(service) for line in _wrapped(words, INDENT)]
+    lines += _wrapped(persistence_words(service), INDENT)
     for heading, words in journey(config, service):
         lines += _wrapped(f"{heading}: {words}", INDENT)
     for words in _checks(service):

@@ -16,6 +16,7 @@ from swlb.config import Config
 from swlb.config.values import ANY_PORT, PortRange
 from swlb.events import Events
 from swlb.health_row import health_row, rounded
+from swlb.persistence_row import persistence, persistence_slices
 from swlb.ports import Ports
 from swlb.servers import ServerState
 
@@ -226,6 +227,7 @@ NOUNS: dict[str, Callable[[Running], list[Row]]] = {
     "services": services,
     "servers": servers,
     "sessions": sessions,
+    "persistence": persistence,
     "fdb": fdb,
     "neighbours": neighbours,
     "ports": ports,
@@ -236,9 +238,15 @@ NOUNS: dict[str, Callable[[Running], list[Row]]] = {
 }
 
 
+STREAMED: dict[str, Callable[[Running], Iterable[list[Row]]]] = {
+    "sessions": session_slices,
+    "persistence": persistence_slices,
+}
+
+
 def slices(run: Running, noun: str) -> Iterable[list[Row]]:
     """The rows of the noun, in lists between which other work may be done; KeyError for an unknown noun."""
-    return session_slices(run) if noun == "sessions" else [NOUNS[noun](run)]
+    return STREAMED[noun](run) if noun in STREAMED else [NOUNS[noun](run)]
 
 
 def _l4_ports(ports: PortRange) -> int | str:

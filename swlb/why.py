@@ -130,7 +130,12 @@ def _by_order(known: Known) -> str:
     back = f"`swlb set server {known.name} ready` undoes it"
     if known.state.admin == MAINT:
         return f"an operator's order, maint: nothing is sent to it and it is not checked; {back}"
-    return f"an operator's order, drain: {GO_ON}; {back}" if known.state.admin == DRAIN else ""
+    return f"an operator's order, drain: {_drained(known)}; {back}" if known.state.admin == DRAIN else ""
+
+
+def _drained(known: Known) -> str:
+    """What still comes to it."""
+    return f"{GO_ON}, and its clients come back by persistence" if known.state.service.persistence else GO_ON
 
 
 def _by_agent(known: Known) -> str:
@@ -138,7 +143,7 @@ def _by_agent(known: Known) -> str:
     if agent is None or agent.admin not in (MAINT, DRAIN):
         return ""
     said = f" ({agent.description})" if agent.description else ""
-    what = "nothing is sent to it" if agent.admin == MAINT else GO_ON
+    what = "nothing is sent to it" if agent.admin == MAINT else _drained(known)
     return f"its agent says {agent.admin}{said}: {what}; only the agent can undo it, by ready"
 
 

@@ -142,6 +142,10 @@ class Workers:
         for worker in self._workers:
             yield from worker.session_slices(now_ns=now_ns)
 
+    def persistence_slices(self, *, now_ns: int | None = None) -> Iterator[list[tuple[Any, ...]]]:
+        """Who would come back to which server, in lists that take little time each: in one table for all workers."""
+        return self._workers[0].persistence_slices(now_ns=now_ns)
+
     def flows(self, *, now_ns: int | None = None) -> list[tuple[Any, ...]]:
         """The flows of every worker over the borders of segments that masquerade."""
         return [row for worker in self._workers for row in worker.flows(now_ns=now_ns)]

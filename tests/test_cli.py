@@ -38,6 +38,7 @@ def test_every_noun_that_is_offered_can_be_shown():
 @pytest.mark.parametrize("words", [["dance"], ["check"], ["show", "weather"], ["why"], ["set", "service", "a", "b"],
                                    ["flush", "fdb", "--service", "web"],
                                    ["flush", "sessions", "--segment", "lan"],
+                                   ["flush", "persistence", "--segment", "lan"],
                                    ["decap"], ["decap", "--vip", "web"], ["decap", "--vip", "224.0.0.1"],
                                    ["decap", "--vip", "10.0.0.1", "--no-ipip", "--no-gue"]])  # fmt: skip
 def test_wrong_words_exit_2_with_a_usage_line(monkeypatch, capsys, words):

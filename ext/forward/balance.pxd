@@ -7,6 +7,7 @@ the service's to say (`refuse`, `orphans`, `on_down`).
 from libc.stdint cimport uint16_t, uint32_t
 
 from ext.debug cimport likely, unlikely
+from ext.forward.choice cimport choose, come_back, has_room, pinned, remember
 from ext.forward.down cimport session_down, session_ended_badly
 from ext.forward.handover cimport hand_over, is_of_another
 from ext.forward.icmp cimport NET_UNREACHABLE, TIME_EXCEEDED, icmp_echo, icmp_error
@@ -14,28 +15,29 @@ from ext.forward.nat cimport account_of
 from ext.forward.quote cimport quote_to_server
 from ext.forward.refuse cimport refuse
 from ext.forward.request cimport is_translated, later_fragment, request
-from ext.forward.source cimport needs_source, source_find
+from ext.forward.source cimport source_find
 from ext.frame cimport FOUND_FRAGMENT, FOUND_L4, FOUND_LATER, frame_t
 from ext.order cimport be16
-from ext.schedule.choose cimport names_again, schedule, schedule_next, scheduled
+from ext.schedule.choose cimport names_again
 from ext.tables.decision cimport BECAUSE_NEXT, BECAUSE_PROBE, BECAUSE_SCHEDULER, choice_t
 from ext.tables.event cimport EVENT_REPLY_BYPASSES
 from ext.tables.evidence cimport evidence_of_repeat
-from ext.tables.group cimport group_has_room, group_t, group_taker
-from ext.tables.load cimport full_follow, group_review, opened_follow, server_hold
-from ext.tables.pin cimport is_double, server_pinned
+from ext.tables.group cimport group_has_room
+from ext.tables.load cimport opened_follow
+from ext.tables.persist cimport persist_hold, persist_key, persist_t
+from ext.tables.pin cimport is_double
 from ext.tables.route cimport is_directed_broadcast, route_lookup, route_t
 from ext.tables.segment cimport segment_t
 from ext.tables.server cimport V4, V6, server_serves, server_t
 from ext.tables.service cimport ANSWER_RESET, DOWN_KEEP, FORWARD_NAT, NO_SOURCE, service_find, service_t, vip_t
-from ext.tables.session cimport session_of_reply, session_of_request, session_t, sessions_t
-from ext.tables.session_life cimport (session_crowded, session_expired, session_give_way, session_insert, session_set_state,
-                                         session_take_source)
+from ext.tables.session cimport session_of_request, session_t, sessions_t
+from ext.tables.session_life cimport (session_crowded, session_expired, session_give_way, session_hold,
+                                      session_insert, session_set_state, session_take_source)
 from ext.tables.state cimport ESTABLISHED, FROM_SERVER, is_closing
 from ext.tables.tables cimport is_time_to_report, report, report_full, tables_t
-from ext.verdict cimport (DROP_BAD_ADDRESS, DROP_ECHO_SILENT, DROP_FRAGMENT, DROP_NO_ROUTE, DROP_NO_SERVER, DROP_NO_SERVICE, DROP_ORPHAN,
-                          DROP_SESSION_CROWDED, DROP_SESSION_FULL, DROP_SOURCE_PORTS, DROP_TTL_EXPIRED,
-                          DROP_VIP_PROTOCOL, verdict_t)
+from ext.verdict cimport (DROP_BAD_ADDRESS, DROP_ECHO_SILENT, DROP_FRAGMENT, DROP_NO_ROUTE, DROP_NO_SERVER,
+                          DROP_NO_SERVICE, DROP_ORPHAN, DROP_SESSION_CROWDED, DROP_SESSION_FULL, DROP_SOURCE_PORTS,
+                          DROP_TTL_EXPIRED, DROP_VIP_PROTOCOL, verdict_t)
 from ext.wire.icmp cimport is_echo_request, is_icmp_error
 from ext.wire.ipv4 cimport PROTO_TCP
 from ext.wire.rewrite cimport ttl_of
@@ -114,7 +116,10 @@ cdef inline verdict_t balance_new(tables_t *tables, frame_t *frame, vip_t *vip, 
         return balance_midstream(tables, frame, service, family, now_ms)
     choice.server = NULL
     choice.standing_in = False
+    choice.hold = 0
     pinned(tables, frame, service, family, &choice, now_ms)
+    if unlikely(service.persistent) and choice.server is NULL:
+        come_back(tables, frame, service, family, &choice, now_ms)
     if likely(choice.server is NULL):
         if not has_room(tables, &service.groups[family]):
             service.refused += 1
@@ -122,16 +127,9 @@ cdef inline verdict_t balance_new(tables_t *tables, frame_t *frame, vip_t *vip, 
         choose(tables, frame, service, family, &choice, now_ms)
     if choice.server is NULL:
         return DROP_SESSION_CROWDED
+    if unlikely(service.persistent) and choice.hold == 0 and choice.because != BECAUSE_PROBE:
+        remember(tables, frame, service, family, &choice, now_ms)
     return begin_counted(tables, frame, &choice, family, now_ms)
-
-
-cdef inline bint has_room(tables_t *tables, const group_t *group) noexcept nogil:
-    """Whether there is somebody to be named, by what all workers know."""
-    if likely(group_has_room(group)):
-        return True
-    if tables.crew.n > 1:
-        group_review(&tables.services, group)
-    return group_has_room(group)
 
 
 cdef inline verdict_t begin_counted(tables_t *tables, frame_t *frame, const choice_t *choice, int family,
@@ -154,6 +152,7 @@ cdef inline verdict_t balance_midstream(tables_t *tables, frame_t *frame, servic
     choice.server = NULL
     choice.because = BECAUSE_SCHEDULER
     choice.standing_in = False
+    choice.hold = 0
     if may_go_on(tables, frame, service, family):
         choose(tables, frame, service, family, &choice, now_ms)
     if choice.server is NULL:
@@ -184,82 +183,19 @@ cdef inline bint is_spent(const tables_t *tables, const frame_t *frame, const se
     return route is not NULL and route.segment != frame.segment
 
 
-cdef inline void choose(tables_t *tables, const frame_t *frame, service_t *service, int family, choice_t *choice,
-                        uint32_t now_ms) noexcept nogil:
-    """The scheduler's first choice that can tell the new session from those it has, or NULL."""
-    cdef group_t *group = &service.groups[family]
-    cdef server_t *server
-    cdef uint32_t n, i = first_choice(tables, frame, service, family, choice)
-    for n in range(group.n_takers):
-        server = group_taker(group, tables.services.servers, i)
-        if (may_have(tables, frame, service, server, family, choice, now_ms)
-                and likely(server_hold(&tables.services, server))):
-            choice.server = server
-            scheduled(group, i)
-            return
-        i = schedule_next(group, i, choice)
-
-
-cdef inline uint32_t first_choice(tables_t *tables, const frame_t *frame, service_t *service, int family,
-                                  choice_t *choice) noexcept nogil:
-    """Whom the scheduler names, after those that other workers have filled; any number when nobody is left."""
-    cdef server_t *servers = tables.services.servers
-    cdef group_t *group = &service.groups[family]
-    cdef uint32_t i = schedule(service, family, frame, servers, choice)
-    while (unlikely(group_taker(group, servers, i).limit)
-           and full_follow(&tables.services, group_taker(group, servers, i))):
-        if not group_has_room(group):
-            return 0
-        i = schedule(service, family, frame, servers, choice)
-    return i
-
-
-cdef inline bint may_have(tables_t *tables, const frame_t *frame, const service_t *service, const server_t *server,
-                          int family, choice_t *choice, uint32_t now_ms) noexcept nogil:
-    """Whether the server can tell the new session from those it has; standing_in says who is to stand for the client."""
-    # Who has the VIP itself answers as it, and is told which VIP and port of it the client means.
-    if service.forward != FORWARD_NAT:
-        return True
-    choice.standing_in = needs_source(tables, frame, service, server, now_ms)
-    return choice.standing_in or server_can_tell(tables, frame, server, family, now_ms)
-
-
-cdef inline void pinned(tables_t *tables, const frame_t *frame, const service_t *service, int family,
-                        choice_t *choice, uint32_t now_ms) noexcept nogil:
-    """The double of the server that a probe of swlb's own is for, in whatever state; for all other packets nobody.
-
-    standing_in says whether another address of swlb's own is to stand for the probe's there, as it would for a client.
-    """
-    if likely(frame.port != tables.segments[frame.segment].host_port):
-        return
-    choice.server = server_pinned(tables.pins, &tables.services, service, family, frame.sport)
-    choice.because = BECAUSE_PROBE
-    if choice.server is not NULL and service.forward == FORWARD_NAT:
-        choice.standing_in = needs_source(tables, frame, service, choice.server, now_ms)
-
-
-cdef inline bint server_can_tell(tables_t *tables, const frame_t *frame, const server_t *server, int family,
-                                 uint32_t now_ms) noexcept nogil:
-    """Whether the client's port is not in use at the server's already, by way of another port or VIP.
-
-    Both would be one connection there. An expired or closing session gives way, as when a client uses a port again.
-    """
-    cdef session_t *session = session_of_reply(&tables.sessions[family], &tables.services, frame.hash, frame.src, frame.sport,
-                                               frame.protocol, server.ip,
-                                               server.l4_port if server.l4_port else frame.dport)
-    if likely(session is NULL):
-        return True
-    if not is_closing(session.state) and not session_expired(&tables.services, session, now_ms):
-        return False
-    session_give_way(&tables.sessions[family], &tables.services, session, now_ms)
-    return True
+cdef inline void client_hold(tables_t *tables, const frame_t *frame, const session_t *session, int family, uint32_t hold,
+                             uint32_t now_ms) noexcept nogil:
+    """The session keeps its client from being forgotten as long as it lasts."""
+    cdef const service_t *service = &tables.services.services[tables.services.servers[session.server].service]
+    cdef persist_t key = persist_key(&tables.services, service, family, frame.src)
+    if persist_hold(tables.persists, hold, &key, now_ms):
+        session_hold(&tables.sessions[family], session, hold)
 
 
 cdef inline verdict_t begin(tables_t *tables, frame_t *frame, const choice_t *choice, int family,
                             uint32_t now_ms) noexcept nogil:
     """A new session with the chosen server, and its first packet on the way."""
     cdef const server_t *server = choice.server
-    cdef const route_t *route = route_lookup(&tables.routes, server.ip)
     cdef sessions_t *sessions = &tables.sessions[family]
     cdef session_t *session
     cdef uint16_t source = NO_SOURCE
@@ -270,7 +206,7 @@ cdef inline verdict_t begin(tables_t *tables, frame_t *frame, const choice_t *ch
         return DROP_SESSION_CROWDED
     if unlikely(choice.standing_in) and route_lookup(&tables.routes, frame.src) is NULL:
         return icmp_error(tables, frame, NET_UNREACHABLE, 0, DROP_NO_ROUTE, now_ms)
-    if unlikely(choice.standing_in) and not source_find(tables, &tables.sources.pools[server.pool], family, frame.protocol, &source, &source_port):
+    if unlikely(choice.standing_in) and not source_find(tables, &tables.sources.pools[server.pool], family, frame.protocol, &source, &source_port, now_ms):
         report_full(tables, frame)
         return refuse(tables, frame, tables.services.services[server.service].refuse, DROP_SOURCE_PORTS, now_ms)
     session = session_insert(sessions, &tables.services, frame.hash, frame.src, frame.sport, frame.protocol,
@@ -283,6 +219,8 @@ cdef inline verdict_t begin(tables_t *tables, frame_t *frame, const choice_t *ch
     if unlikely(frame.protocol == PROTO_TCP and not is_new_connection(frame.tcp_flags)):
         # From S_NONE its first segment would close it.
         session_set_state(&tables.services, session, ESTABLISHED)
+    if unlikely(choice.hold):
+        client_hold(tables, frame, session, family, choice.hold, now_ms)
     return request(tables, frame, session, now_ms)
 
 

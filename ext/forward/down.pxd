@@ -52,7 +52,7 @@ cdef inline verdict_t session_down(tables_t *tables, session_t *session, frame_t
         return DROP_SERVER_DOWN
     if frame.protocol == PROTO_TCP and not frame.found & FOUND_FRAGMENT:
         tell_server(tables, session, frame, (<tcp_hdr *>(frame.data + frame.l4_off)).seq)
-    session_remove(&tables.sessions[family], &tables.services, session)
+    session_remove(&tables.sessions[family], &tables.services, session, now_ms)
     return refuse(tables, frame, ANSWER_RESET, DROP_SERVER_DOWN, now_ms)
 
 
@@ -89,7 +89,7 @@ cdef inline verdict_t reply_down(tables_t *tables, segment_t *segment, frame_t *
     reset.seq, reset.ack, reset.flags = tcp.seq, 0, TCP_RST
     reset_write(frame, &reset)
     verdict = nat_reply(tables, segment, frame, session, now_ms)
-    session_remove(&tables.sessions[family], &tables.services, session)
+    session_remove(&tables.sessions[family], &tables.services, session, now_ms)
     return verdict
 
 

@@ -119,7 +119,7 @@ cdef inline verdict_t begin_flow(tables_t *tables, frame_t *frame, segment_t *he
     if is_of_another(tables, frame, ends.inside, ends.inside_port):
         return hand_over(tables, frame, now_ms)
     if pool == NO_POOL or not source_find(tables, &tables.sources.pools[pool], V4 if frame.family == 4 else V6,
-                                          frame.protocol, &source, &source_port):
+                                          frame.protocol, &source, &source_port, now_ms):
         report_full(tables, frame)
         return DROP_SOURCE_PORTS
     flow[0] = flow_insert(&tables.flows, ends, now_ms)

@@ -81,18 +81,19 @@ cdef inline void servers_ask(tables_t *tables, uint32_t now_ms) noexcept nogil:
 
 
 cdef inline bint source_find(tables_t *tables, pool_t *pool, int family, uint8_t protocol, uint16_t *source,
-                             be16 *l4_port) noexcept nogil:
+                             be16 *l4_port, uint32_t now_ms) noexcept nogil:
     """An address and port of the pool that may stand for somebody; False: none is left.
 
     When all are taken, one of a session that both sides have closed is given up.
     """
     if likely(pool_find(&tables.sources, pool, family, kind_of(protocol), source, l4_port)):
         return True
-    return (source_free_closed(tables, pool, family, protocol)
+    return (source_free_closed(tables, pool, family, protocol, now_ms)
             and pool_find(&tables.sources, pool, family, kind_of(protocol), source, l4_port))
 
 
-cdef inline bint source_free_closed(tables_t *tables, pool_t *pool, int family, uint8_t protocol) noexcept nogil:
+cdef inline bint source_free_closed(tables_t *tables, pool_t *pool, int family, uint8_t protocol,
+                                    uint32_t now_ms) noexcept nogil:
     """Of the next ports one is free again, as its session is closed; False when they are all in use."""
     cdef sessions_t *sessions = &tables.sessions[family]
     cdef uint32_t i, n, holder, at = pool.cursor[kind_of(protocol)]
@@ -105,7 +106,7 @@ cdef inline bint source_free_closed(tables_t *tables, pool_t *pool, int family, 
                 continue
             session = session_at(sessions, holder - 1)
             if session.state == TIME_WAIT or session.state == CLOSED:
-                session_remove(sessions, &tables.services, session)
+                session_remove(sessions, &tables.services, session, now_ms)
                 return True
     pool.cursor[kind_of(protocol)] = <uint16_t>at
     return False

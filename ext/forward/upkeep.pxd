@@ -18,6 +18,7 @@ from ext.tables.neighbour cimport (FAILED, FORGET_MS, INCOMPLETE, LOSS_DUE, LOSS
                                    PAUSE_MS, PROBE, REACHABLE, REQUESTS, REQUESTS_A_TICK, STALE, neighbour_release,
                                    neighbour_remove, neighbour_t, neighbours_t)
 from ext.tables.load cimport limits_review
+from ext.tables.persist cimport persists_sweep
 from ext.tables.service cimport DEFEND_MS, PATH_MS, services_t, vip_t
 from ext.tables.session_life cimport sessions_sweep
 from ext.tables.tables cimport report, tables_t
@@ -43,6 +44,9 @@ cdef inline void upkeep_tick(tables_t *tables, uint32_t elapsed_ms, uint32_t now
     for family in range(2):
         sessions_sweep(&tables.sessions[family], &tables.services,
                        sweep_share(tables.sessions[family].n_pages, elapsed_ms), now_ms)
+    # One sweeper is enough for what all share.
+    if tables.persists is not NULL and tables.crew.index == 0:
+        persists_sweep(tables.persists, &tables.services, elapsed_ms, now_ms)
 
 
 cdef inline void conflicts_age(tables_t *tables, uint32_t now_ms) noexcept nogil:

@@ -1,6 +1,6 @@
 """Who was given a new session, and because of what."""
 
-from libc.stdint cimport uint8_t
+from libc.stdint cimport uint8_t, uint32_t
 
 from ext.tables.server cimport server_t
 
@@ -15,4 +15,5 @@ cdef enum:
 cdef struct choice_t:
     server_t *server           # NULL: nobody
     uint8_t because
+    uint32_t hold              # by what the session is to hold the client's entry of persistence; 0: by nothing
     bint standing_in           # an address of swlb's own is to stand for the client there

@@ -17,6 +17,7 @@ cdef enum:
     EVENT_TABLE_FULL = 4       # port is unused
     EVENT_NEIGHBOUR_LOST = 5   # segment, ip
     EVENT_REPLY_BYPASSES = 6   # segment, ip: of the client; port: index of the server
+    EVENT_UNREMEMBERED = 7     # segment, ip: of the client
 
 cdef struct event_t:
     ip_t ip

@@ -57,6 +57,7 @@ cdef inline uint32_t service_double(services_t *table, uint16_t index, uint32_t 
     made[0] = table.services[index]
     made.probes_of = index + 1
     made.on_down = DOWN_KEEP
+    made.persistent = False
     made.refused = 0
     for family in range(V4, V6 + 1):
         made.vip_index[family] = SERVICE_NONE

@@ -25,6 +25,7 @@ from ext.debug cimport likely, prefetch
 from ext.hash cimport hash_ip, key_t
 from ext.order cimport be16, load64
 from ext.pages cimport map_pages
+from ext.tables.persist cimport persists_t
 from ext.tables.server cimport V4, server_t
 from ext.tables.service cimport services_t
 from ext.tables.source cimport FLOW, kind_of, source_holder, sources_t
@@ -75,6 +76,9 @@ cdef struct sessions_t:
     uint32_t stride        # of accounts
     uint32_t *open         # sessions of all tables and workers that share the limit
     sources_t *sources
+    persists_t *persists
+    uint32_t *holds        # by account: what its session holds of persists, as persist_hold says; 0: nothing
+    uint32_t n_holds
     int family
     key_t key
 
@@ -95,7 +99,8 @@ cdef inline int sessions_init(sessions_t *table, int family, uint32_t limit, uin
     table.accounts = <uint8_t *>map_pages(accounts_len(table))
     table.buckets = <bucket_t *>map_pages(<size_t>table.n_buckets * sizeof(bucket_t))
     table.n_of = <uint8_t *>map_pages(table.n_pages)
-    if table.accounts is NULL or table.buckets is NULL or table.n_of is NULL:
+    table.holds = <uint32_t *>map_pages(holds_len(table))
+    if table.accounts is NULL or table.buckets is NULL or table.n_of is NULL or table.holds is NULL:
         sessions_free(table)
         return -1
     return 0
@@ -105,6 +110,10 @@ cdef inline size_t accounts_len(const sessions_t *table) noexcept nogil:
     return (<size_t>table.limit + PROBES_ROOM) * table.stride + sizeof(account_t)
 
 
+cdef inline size_t holds_len(const sessions_t *table) noexcept nogil:
+    return (<size_t>table.limit + PROBES_ROOM) * sizeof(uint32_t)
+
+
 cdef inline void sessions_free(sessions_t *table) noexcept nogil:
     if table.accounts is not NULL:
         munmap(table.accounts, accounts_len(table))
@@ -112,9 +121,12 @@ cdef inline void sessions_free(sessions_t *table) noexcept nogil:
         munmap(table.buckets, <size_t>table.n_buckets * sizeof(bucket_t))
     if table.n_of is not NULL:
         munmap(table.n_of, table.n_pages)
+    if table.holds is not NULL:
+        munmap(table.holds, holds_len(table))
     table.accounts = NULL
     table.buckets = NULL
     table.n_of = NULL
+    table.holds = NULL
 
 
 cdef inline account_t *account_at(const sessions_t *table, uint32_t index) noexcept nogil:

@@ -11,6 +11,7 @@ from ext.order cimport be16, load64
 from ext.sync cimport add_shared
 from ext.tables.evidence cimport evidence_of_end
 from ext.tables.load cimport server_load_changed
+from ext.tables.persist cimport persist_release
 from ext.tables.pin cimport is_double
 from ext.tables.server cimport V6, server_t
 from ext.tables.service cimport services_t
@@ -138,8 +139,24 @@ cdef inline void session_set_state(services_t *services, session_t *session, uin
         server_load_changed(services, server)
 
 
-cdef inline void session_remove(sessions_t *table, services_t *services, session_t *session) noexcept nogil:
-    """Its place, its account and its source port are free, and it is no longer counted."""
+cdef inline void session_hold(sessions_t *table, const session_t *session, uint32_t hold) noexcept nogil:
+    """The session, which has taken hold of its client's entry of persistence, will release it when it ends."""
+    table.holds[session.account] = hold
+    table.n_holds += 1
+
+
+cdef inline void session_release(sessions_t *table, const session_t *session, uint32_t now_ms) noexcept nogil:
+    """The session holds nothing."""
+    cdef uint32_t *hold = &table.holds[session.account]
+    if hold[0]:
+        persist_release(table.persists, hold[0], now_ms)
+        hold[0] = 0
+        table.n_holds -= 1
+
+
+cdef inline void session_remove(sessions_t *table, services_t *services, session_t *session,
+                                uint32_t now_ms) noexcept nogil:
+    """Its place, its account, its source port and its client's entry are free of it, and it is no longer counted."""
     cdef account_t *account = session_account(table, session)
     cdef server_t *server = &services.servers[session.server]
     cdef uint32_t bucket = session_place(table, session) // IN_BUCKET
@@ -151,6 +168,8 @@ cdef inline void session_remove(sessions_t *table, services_t *services, session
     server_load_changed(services, server)
     if account.source:
         source_release(table.sources, account.source - 1, kind_of(session.protocol), account.source_port)
+    if table.n_holds:
+        session_release(table, session, now_ms)
     session.protocol = 0
     session.state = S_NONE
     account.created_ms = table.free
@@ -166,7 +185,7 @@ cdef inline void session_give_way(sessions_t *table, services_t *services, sessi
     """It is gone; one that had expired says what it knows of its server."""
     if session_expired(services, session, now_ms):
         evidence_of_end(services, session, session_account(table, session))
-    session_remove(table, services, session)
+    session_remove(table, services, session, now_ms)
 
 
 cdef inline uint32_t session_timeout_ms(const services_t *services, const session_t *session) noexcept nogil:

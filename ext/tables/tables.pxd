@@ -10,6 +10,7 @@ from ext.tables.event cimport EVENT_TABLE_FULL, event_post, event_t, events_t
 from ext.tables.flow cimport flows_t
 from ext.tables.fragment cimport fragments_t
 from ext.tables.neighbour cimport neighbours_t
+from ext.tables.persist cimport persists_t
 from ext.tables.pin cimport pins_t
 from ext.tables.reset cimport resets_t
 from ext.tables.route cimport routes_t
@@ -29,6 +30,7 @@ cdef struct tables_t:
     routes_t routes
     services_t services
     pins_t *pins               # all workers'; NULL when there are none
+    persists_t *persists       # all workers'; NULL when no service is persistent
     sessions_t sessions[2]     # by the family of the client
     sources_t sources
     flows_t flows
@@ -49,6 +51,7 @@ cdef struct tables_t:
     uint64_t icmp_limited      # errors not sent for want of a token
     uint64_t full_ns           # last time a full session table was reported
     uint64_t bypass_ns         # last time an answer that was not seen was
+    uint64_t unremembered_ns   # last time a client that persistence had no room for was
     uint64_t now_ns            # this turn's reading of the clock, for events
     uint64_t drops[64]         # by reason
 

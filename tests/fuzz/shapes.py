@@ -37,10 +37,12 @@ def mac(text: str) -> bytes:
 
 def new_worker(*, n_segments: int, neighbours: int = 32) -> Any:
     # Imported here, so that the driver can say first where the extensions lie.
-    from swlb._worker import Worker
+    from swlb._worker import Persists, Worker
 
-    return Worker(sessions=2000, fragments=64, neighbours=neighbours, n_segments=n_segments, n_addresses=6, n_routes=2,
-                  n_services=16, n_servers=48)
+    worker = Worker(sessions=2000, fragments=64, neighbours=neighbours, n_segments=n_segments, n_addresses=6,
+                    n_routes=2, n_services=16, n_servers=48)
+    worker.use_persists(Persists(32))
+    return worker
 
 
 def add_network(worker: Any, segment: int, *addresses: str) -> None:
@@ -48,6 +50,12 @@ def add_network(worker: Any, segment: int, *addresses: str) -> None:
         interface = ipaddress.ip_interface(text)
         extra = 96 if interface.version == 4 else 0
         worker.add_address(segment, address(str(interface.ip)), interface.network.prefixlen + extra)
+
+
+def persistence(n: int) -> dict[str, Any]:
+    """Of every other service: clients by their networks, or by their whole addresses."""
+    masks = (128, 128) if n % 4 else (120, 64)
+    return {} if n % 2 else {"persistence_ns": 90 * SECOND, "persistence_masks": masks}
 
 
 def add_services(worker: Any, segment: int, *, source_nat: str = "never", pool: int | None = None) -> tuple[int, ...]:
@@ -58,7 +66,7 @@ def add_services(worker: Any, segment: int, *, source_nat: str = "never", pool: 
     for on_down, (protocol, first, last, l4_port) in enumerate(plans):
         service = worker.add_service(vips=vips, protocol=protocol, l4_first=first, l4_last=last, refuse=on_down & 1,
                                      orphans=on_down & 1, on_down=on_down, timeouts_ns=TIMEOUTS_NS,
-                                     source_nat=source_nat)
+                                     source_nat=source_nat, **persistence(on_down))
         servers += [worker.add_server(service, ip=address(ip), l4_port=l4_port, weight=1, ready=1, pool=pool)
                     for ip in ("10.0.2.11", "10.0.2.12", "fd00:2::11", "fd00:2::12")]
     return tuple(servers)
@@ -72,7 +80,8 @@ def add_direct_services(worker: Any, segment: int) -> tuple[int, ...]:
              (UDP, 5000, 6000, "ipip", "off"), (TCP, 443, 443, "ipip", "auto"), (TCP, 9999, 9999, "gue", "off")]
     for n, (protocol, first, last, forward, mss) in enumerate(plans):
         service = worker.add_service(vips=vips, protocol=protocol, l4_first=first, l4_last=last, refuse=n & 1,
-                                     orphans=n & 1, on_down=n % 5, timeouts_ns=TIMEOUTS_NS, forward=forward, mss=mss)
+                                     orphans=n & 1, on_down=n % 5, timeouts_ns=TIMEOUTS_NS, forward=forward, mss=mss,
+                                     **persistence(n))
         servers += [worker.add_server(service, ip=address(ip), l4_port=0, weight=1, ready=1)
                     for ip in ("10.0.2.11", "10.0.2.12", "fd00:2::11", "fd00:2::12")]
     return tuple(servers)

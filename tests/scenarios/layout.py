@@ -69,6 +69,8 @@ class Service:
     forward: str = "nat"
     mss: str | int = "off"
     gue_port: int = 6080
+    persistence: float | None = None                       # seconds
+    persistence_masks: tuple[int, int] = (32, 128)         # of IPv4, of IPv6
     probe_idle: float | None = None                        # its servers can be probed through its VIP
     scheduler: str = "rr"
     hash_key: str = "source"

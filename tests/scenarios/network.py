@@ -23,7 +23,7 @@ from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet
 from scapy.utils6 import in6_getnsma, in6_getnsmac
 
-from swlb._worker import Pins, Worker, drop_reasons
+from swlb._worker import Persists, Pins, Worker, drop_reasons
 
 from .frames import NO_OFFLOAD, differences
 from .layout import TIMEOUT_OF_STATE, TIMEOUTS, UP, Segment, Server, Service
@@ -69,6 +69,7 @@ class Network:
         self.servers: list[int] = []      # worker indices, services in order, each service's in the order given
         self.doubles: list[int] = []      # the same of services that can be probed
         self.pins = Pins()
+        self.persists = Persists(limits.get("sessions", 1000))
         self._layout = dict(segments)
         self._segment_of: dict[str, str] = {}
         self._merges = merges
@@ -77,6 +78,7 @@ class Network:
                              n_routes=len(routes), n_services=2 * len(services),
                              n_servers=2 * sum(len(s.servers) for s in services), **limits)
         self.worker.use_pins(self.pins)
+        self.worker.use_persists(self.persists)
         self.worker.set_flow_timeouts(timeouts_ns=[int(TIMEOUTS[name] * SECOND) for name in TIMEOUT_OF_STATE],
                                       echo_ns=60 * SECOND)
         for name, segment in segments.items():
@@ -137,7 +139,9 @@ class Network:
             orphans=ANSWERS.index(service.orphans), on_down=ON_DOWN.index(service.on_down),
             timeouts_ns=[int(timeouts[name] * SECOND) for name in TIMEOUT_OF_STATE], source_nat=service.source_nat,
             forward=service.forward, mss=service.mss, gue_port=service.gue_port,
-            scheduler=service.scheduler, hash_key=service.hash_key)
+            scheduler=service.scheduler, hash_key=service.hash_key,
+            persistence_ns=None if service.persistence is None else int(service.persistence * SECOND),
+            persistence_masks=(96 + service.persistence_masks[0], service.persistence_masks[1]))
         pool = self._add_pool(service) if service.source_pool else None
         self.servers += [self.worker.add_server(index, ip=address16(server.address), l4_port=server.l4_port,
                                                 weight=server.weight, ready=server.ready, pool=pool,
