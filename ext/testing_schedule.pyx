@@ -104,12 +104,12 @@ cdef class Schedule:
             for i in range(n):
                 place = i % ALIVE
                 if alive[place] is not NULL:
-                    session_remove(&self.tables.sessions[V4], &self.tables.services, alive[place])
+                    session_remove(&self.tables.sessions[V4], &self.tables.services, alive[place], 0)
                 alive[place] = self.begin()
             end_ns = clock_ns()
             for i in range(<uint32_t>ALIVE):
                 if alive[i] is not NULL:
-                    session_remove(&self.tables.sessions[V4], &self.tables.services, alive[i])
+                    session_remove(&self.tables.sessions[V4], &self.tables.services, alive[i], 0)
         return <double>(end_ns - begin_ns) / n
 
     cdef session_t *begin(self) noexcept nogil:
