@@ -18,7 +18,7 @@ from ext.forward.source cimport needs_source, source_find
 from ext.frame cimport FOUND_FRAGMENT, FOUND_L4, FOUND_LATER, frame_t
 from ext.order cimport be16
 from ext.schedule.choose cimport schedule, schedule_next, scheduled
-from ext.tables.decision cimport BECAUSE_PROBE, choice_t
+from ext.tables.decision cimport BECAUSE_PROBE, NOBODY, choice_t, decision_keep, decision_write
 from ext.tables.event cimport EVENT_REPLY_BYPASSES
 from ext.tables.evidence cimport evidence_of_repeat
 from ext.tables.group cimport group_t, group_taker
@@ -113,6 +113,7 @@ cdef inline verdict_t balance_new(tables_t *tables, frame_t *frame, vip_t *vip, 
         return refuse(tables, frame, service.orphans, DROP_ORPHAN, now_ms)
     choice.server = NULL
     choice.standing_in = False
+    choice.named = NOBODY
     pinned(tables, frame, service, family, &choice, now_ms)
     if likely(choice.server is NULL):
         if service.groups[family].n_takers == 0:
@@ -187,6 +188,7 @@ cdef inline verdict_t begin(tables_t *tables, frame_t *frame, const choice_t *ch
                             uint32_t now_ms) noexcept nogil:
     """A new session with the chosen server, and its first packet on the way."""
     cdef const server_t *server = choice.server
+    cdef uint16_t index = <uint16_t>(server - tables.services.servers)
     cdef sessions_t *sessions = &tables.sessions[family]
     cdef session_t *session
     cdef uint16_t source = NO_SOURCE
@@ -198,11 +200,13 @@ cdef inline verdict_t begin(tables_t *tables, frame_t *frame, const choice_t *ch
     if unlikely(choice.standing_in) and not source_find(tables, &tables.sources.pools[server.pool], family, frame.protocol, &source, &source_port):
         report_full(tables, frame)
         return refuse(tables, frame, tables.services.services[server.service].refuse, DROP_SOURCE_PORTS, now_ms)
+    decision_write(&tables.decisions, frame, choice, &tables.services.services[server.service], family, index, tables.now_ns)
     session = session_insert(sessions, &tables.services, frame.hash, frame.src, frame.sport, frame.protocol,
-                             frame.dport, <uint16_t>(server - tables.services.servers), now_ms)
+                             frame.dport, index, now_ms)
     if unlikely(session is NULL):
         report_full(tables, frame)
         return DROP_SESSION_FULL
+    decision_keep(&tables.decisions, choice)
     if unlikely(choice.standing_in):
         session_take_source(sessions, session, source, source_port)
     return request(tables, frame, session, now_ms)

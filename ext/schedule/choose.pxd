@@ -8,7 +8,7 @@ from libc.stdint cimport uint32_t
 
 from ext.frame cimport frame_t
 from ext.schedule.rr cimport rr_choose, rr_chosen
-from ext.tables.decision cimport BECAUSE_NEXT, BECAUSE_SCHEDULER, choice_t
+from ext.tables.decision cimport BECAUSE_NEXT, BECAUSE_SCHEDULER, NOBODY, choice_t
 from ext.tables.group cimport SCHEDULE_RR, group_t
 from ext.tables.server cimport server_t
 from ext.tables.service cimport service_t
@@ -24,6 +24,8 @@ cdef inline uint32_t schedule(service_t *service, int family, const frame_t *fra
 cdef inline uint32_t schedule_next(const group_t *group, uint32_t i, choice_t *choice) noexcept nogil:
     """The taker behind that one, as that one cannot have the session."""
     choice.because = BECAUSE_NEXT
+    if choice.named == NOBODY:
+        choice.named = group.members[group.takers[i]]
     return i + 1 if i + 1 < group.n_takers else 0
 
 
