@@ -3,7 +3,7 @@
 Counters are the workers' sums, read as they are at that moment.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any, Protocol
 
@@ -14,13 +14,15 @@ from swlb.build import Built, host_port_name, segment_mac
 from swlb.clock import Clock
 from swlb.config import Config
 from swlb.config.values import ANY_PORT, PortRange
+from swlb.decisions import PROTOCOL_NAMES, decision_row
 from swlb.events import Events
 from swlb.health_row import health_row, rounded
 from swlb.ports import Ports
 from swlb.servers import ServerState
+from swlb.session_filter import SessionFilter, index_of, read_filter
 
 Row = dict[str, Any]
-PROTOCOL_NAMES = {6: "tcp", 17: "udp"}
+ALL = SessionFilter()
 SUMMED = (
     "sessions_active",
     "sessions_inactive",
@@ -94,13 +96,21 @@ def sessions(run: Running) -> list[Row]:
     return [row for rows in session_slices(run) for row in rows]
 
 
-def session_slices(run: Running) -> Iterator[list[Row]]:
-    """The same, in lists of which each takes a few milliseconds: there may be a million."""
+def session_slices(run: Running, wanted: SessionFilter = ALL) -> Iterator[list[Row]]:
+    """Those that are wanted, in lists of which each takes a few milliseconds: there may be a million.
+
+    SwlbError for a service or server that is not there.
+    """
+    return wanted.cut(_all_slices(run, wanted.in_indices(run.built)))
+
+
+def _all_slices(run: Running, chosen: dict[str, Any]) -> Iterator[list[Row]]:
     states = {state.index: state for state in run.balancer.servers.values()}
-    for rows in run.built.workers.session_slices():
+    for rows in run.built.workers.session_slices(**chosen):
         # The others are of probes through VIPs, with the doubles of servers.
         yield [_session(row, states[row[4]]) for row in rows if row[4] in states]
-    yield [_flow(row) for row in run.built.workers.flows()]
+    for rows in run.built.workers.flow_slices(**chosen):
+        yield [_flow(row) for row in rows]
 
 
 def _session(row: tuple[Any, ...], server: ServerState) -> Row:
@@ -142,6 +152,14 @@ def _flow(row: tuple[Any, ...]) -> Row:
         "source_nat": endpoint_text(unpacked(source), source_port) if source else None,
         **dict(zip(SUMMED[3:], figures, strict=True)),
     }
+
+
+def decisions(run: Running, service: str | None = None) -> list[Row]:
+    """One row a new session, of the service or of all, oldest first: why it was given to its server."""
+    index_of("service", service, run.built.services)
+    states = {state.index: state for state in run.balancer.servers.values()}
+    rows = [decision_row(decision, states) for decision in run.built.workers.decisions()]
+    return [row for row in rows if service in (None, row["service"])]
 
 
 def fdb(run: Running) -> list[Row]:
@@ -215,10 +233,11 @@ def timeouts(run: Running) -> list[Row]:
     return [{"name": name, "seconds": seconds} for name, seconds in asdict(run.config.timeouts).items()]
 
 
-NOUNS: dict[str, Callable[[Running], list[Row]]] = {
+NOUNS: dict[str, Callable[..., list[Row]]] = {
     "services": services,
     "servers": servers,
     "sessions": sessions,
+    "decisions": decisions,
     "fdb": fdb,
     "neighbours": neighbours,
     "ports": ports,
@@ -229,9 +248,21 @@ NOUNS: dict[str, Callable[[Running], list[Row]]] = {
 }
 
 
-def slices(run: Running, noun: str) -> Iterable[list[Row]]:
-    """The rows of the noun, in lists between which other work may be done; KeyError for an unknown noun."""
-    return session_slices(run) if noun == "sessions" else [NOUNS[noun](run)]
+def slices(run: Running, noun: str, asked: Mapping[str, str]) -> Iterable[list[Row]]:
+    """The rows of the noun, in lists between which other work may be done; KeyError for an unknown noun.
+
+    `asked` says which sessions (SessionFilter), or of which service decisions; ValueError for words that do not belong.
+    """
+    if noun == "sessions":
+        return session_slices(run, read_filter(asked))
+    if unknown := asked.keys() - ({"service"} if noun == "decisions" else set()):
+        raise ValueError(f"{noun} are not chosen by {', '.join(sorted(unknown))}")
+    return [NOUNS[noun](run, **asked)]
+
+
+def total(run: Running, noun: str) -> int | None:
+    """How many rows a noun has of which some may be asked for."""
+    return run.built.workers.counters()["sessions_held"] if noun == "sessions" else None
 
 
 def _l4_ports(ports: PortRange) -> int | str:

@@ -15,6 +15,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
                 "check_duration_ms", "sessions_active", "sessions_inactive", "sessions_total"),
     "sessions": ("protocol", "client", "vip", "server", "service", "state", "idle_s", "expires_s", "packets_in",
                  "packets_out"),
+    "decisions": ("time", "protocol", "client", "service", "server", "text"),
     "fdb": ("segment", "mac", "vlan", "port", "age_s", "static"),
     "neighbours": ("segment", "address", "mac", "state", "age_s"),
     "ports": ("port", "kind", "device", "netns", "state", "io", "mtu", "rx_frames", "rx_dropped", "tx_frames",
@@ -30,6 +31,7 @@ EMPTY = {
     "services": "no service is configured",
     "servers": "no service has a server",
     "sessions": "no session is open",
+    "decisions": "no session has begun yet",
     "fdb": "no station has been heard yet",
     "neighbours": "no next hop has been asked for yet",
     "drops": "no frame has been dropped",
@@ -102,14 +104,18 @@ def _longest(column: Column, console: Console, options: ConsoleOptions) -> int:
     return max(Measurement.get(console, options, cell).maximum for cell in column.cells)
 
 
-def _cell(column: str, value: Any) -> str:
+def cell_text(column: str, value: Any) -> str:
+    """A value as people read it."""
     if value is None:
         return "-"
     if isinstance(value, list):
-        return escape(" ".join(map(str, value)))
+        return " ".join(map(str, value))
     if column == "time":
         return datetime.fromtimestamp(value).isoformat(sep=" ", timespec="milliseconds")
-    if isinstance(value, float):
-        return f"{value:.1f}"
+    return f"{value:.1f}" if isinstance(value, float) else str(value)
+
+
+def _cell(column: str, value: Any) -> str:
+    """The same as rich wants it."""
     colour = COLOURS.get(value) if isinstance(value, str) else None
-    return f"[{colour}]{value}[/{colour}]" if colour else escape(str(value))
+    return f"[{colour}]{value}[/{colour}]" if colour else escape(cell_text(column, value))
