@@ -131,13 +131,16 @@ async def _streamed(
 async def _write_rows(
     response: web.StreamResponse, request: web.Request, slices: Iterable[list[dict[str, object]]]
 ) -> None:
-    """The list is written, in pieces. Checks and other requests go on between two slices."""
+    """The list is written, in pieces. Checks and other requests go on between two slices.
+
+    Commas stand before rows, so that a row's line is whole when the next is not known yet.
+    """
     clock = asyncio.get_running_loop().time
-    piece, begin, due = bytearray(b"["), b"\n", clock() + PIECE_S
+    piece, comma, due = bytearray(b"[\n"), b"", clock() + PIECE_S
     for rows in slices:
         for row in rows:
-            piece += begin + _to_json(row).encode()
-            begin = b",\n"
+            piece += comma + _to_json(row).encode() + b"\n"
+            comma = b","
         if len(piece) >= PIECE_LEN or (piece and clock() >= due):
             await response.write(bytes(piece))
             piece.clear()
@@ -145,7 +148,7 @@ async def _write_rows(
         await asyncio.sleep(0)
         if request.transport is None:
             return
-    await response.write(bytes(piece) + b"\n]\n")
+    await response.write(bytes(piece) + b"]\n")
     await response.write_eof()
 
 

@@ -47,7 +47,7 @@ class Told:
         rest = b""
         for piece in self.pieces:
             *lines, rest = (rest + piece).split(b"\n")
-            yield [json.loads(line.rstrip(b",")) for line in lines if line not in (b"[", b"]")]
+            yield [json.loads(line.removeprefix(b",")) for line in lines if line not in (b"[", b"]")]
 
 
 @contextmanager

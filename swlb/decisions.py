@@ -67,7 +67,7 @@ def text(row: Row, hash_key: str, *, slow: bool) -> str:
 
 
 def _besides(row: Row, *, slow: bool) -> list[str]:
-    notes = ["a backup, as no other server can take it"] if row["backup"] else []
+    notes = ["it is a backup"] if row["backup"] else []
     notes += ["it starts slowly, so its weight counts in part"] if slow else []
     return notes + (["in mid-stream, when no session was known"] if row["mid_stream"] else [])
 

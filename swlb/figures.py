@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any, Protocol
 
 from swlb._worker import drop_reasons
-from swlb.addresses import endpoint_text, mac_text, unpacked
+from swlb.addresses import V4_MAPPED, Address, mac_text, raw_endpoint_text, unpacked
 from swlb.balancer import Balancer
 from swlb.build import Built, host_port_name, segment_mac
 from swlb.clock import Clock
@@ -23,14 +23,13 @@ from swlb.session_filter import SessionFilter, index_of, read_filter
 
 Row = dict[str, Any]
 ALL = SessionFilter()
+COUNTED = ("packets_in", "packets_out", "bytes_in", "bytes_out")
 SUMMED = (
     "sessions_active",
     "sessions_inactive",
+    "sessions_open",
     "sessions_total",
-    "packets_in",
-    "packets_out",
-    "bytes_in",
-    "bytes_out",
+    *COUNTED,
 )
 
 
@@ -105,38 +104,46 @@ def session_slices(run: Running, wanted: SessionFilter = ALL) -> Iterator[list[R
 
 
 def _all_slices(run: Running, chosen: dict[str, Any]) -> Iterator[list[Row]]:
-    states = {state.index: state for state in run.balancer.servers.values()}
+    served = {state.index: _Served(state) for state in run.balancer.servers.values()}
     for rows in run.built.workers.session_slices(**chosen):
         # The others are of probes through VIPs, with the doubles of servers.
-        yield [_session(row, states[row[4]]) for row in rows if row[4] in states]
+        yield [_session(row, served[row[4]]) for row in rows if row[4] in served]
     for rows in run.built.workers.flow_slices(**chosen):
         yield [_flow(row) for row in rows]
 
 
-def _session(row: tuple[Any, ...], server: ServerState) -> Row:
+class _Served:
+    """What all sessions with a server have alike, made once."""
+
+    def __init__(self, state: ServerState) -> None:
+        self.service = state.service.name
+        self.forward = state.service.forward
+        self.address = _before_port(state.config.address)
+        self.vips = {vip.version: _before_port(vip) for vip in state.service.vips}
+
+
+def _session(row: tuple[Any, ...], served: _Served) -> Row:
     protocol, client, client_port, vip_port, _, server_port, state, age, idle, left, *figures, source, source_port = row
-    address = unpacked(client)
-    vip = next(vip for vip in server.service.vips if vip.version == address.version)
     return {
         "protocol": PROTOCOL_NAMES[protocol],
-        "client": endpoint_text(address, client_port),
-        "vip": endpoint_text(vip, vip_port),
-        "server": endpoint_text(server.config.address, server_port),
-        "service": server.service.name,
+        "client": raw_endpoint_text(client, client_port),
+        "vip": f"{served.vips[4 if client.startswith(V4_MAPPED) else 6]}:{vip_port}",
+        "server": f"{served.address}:{server_port}",
+        "service": served.service,
         "state": state,
         "age_s": age / 1000,
         "idle_s": idle / 1000,
         "expires_s": left / 1000,
-        "forward": server.service.forward,
-        "source_nat": endpoint_text(unpacked(source), source_port) if source else None,
-        **dict(zip(SUMMED[3:], figures, strict=True)),
+        "forward": served.forward,
+        "source_nat": raw_endpoint_text(source, source_port) if source else None,
+        **dict(zip(COUNTED, figures, strict=True)),
     }
 
 
 def _flow(row: tuple[Any, ...]) -> Row:
     """What a host of a segment that masquerades began, or others began with it: no service's."""
     protocol, host, host_port, peer, peer_port, state, age, idle, left, *figures, source, source_port = row
-    ends = [endpoint_text(unpacked(host), host_port), endpoint_text(unpacked(peer), peer_port)]
+    ends = [raw_endpoint_text(host, host_port), raw_endpoint_text(peer, peer_port)]
     client, server = ends if source else reversed(ends)
     return {
         "protocol": PROTOCOL_NAMES.get(protocol, "icmp"),
@@ -149,9 +156,14 @@ def _flow(row: tuple[Any, ...]) -> Row:
         "idle_s": idle / 1000,
         "expires_s": left / 1000,
         "forward": "masquerade" if source else "route",
-        "source_nat": endpoint_text(unpacked(source), source_port) if source else None,
-        **dict(zip(SUMMED[3:], figures, strict=True)),
+        "source_nat": raw_endpoint_text(source, source_port) if source else None,
+        **dict(zip(COUNTED, figures, strict=True)),
     }
+
+
+def _before_port(address: Address) -> str:
+    """What stands before the colon and the port."""
+    return str(address) if address.version == 4 else f"[{address}]"
 
 
 def decisions(run: Running, service: str | None = None) -> list[Row]:

@@ -42,6 +42,7 @@ class Server:
     l4_port: int = 0
     weight: int = 1
     ready: int = UP
+    backup: bool = False
 
 
 @dataclass(frozen=True)

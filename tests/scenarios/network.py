@@ -139,7 +139,8 @@ class Network:
             forward=service.forward, mss=service.mss, gue_port=service.gue_port)
         pool = self._add_pool(service) if service.source_pool else None
         self.servers += [self.worker.add_server(index, ip=address16(server.address), l4_port=server.l4_port,
-                                                weight=server.weight, ready=server.ready, pool=pool)
+                                                weight=server.weight, ready=server.ready, pool=pool,
+                                                backup=server.backup)
                          for server in service.servers]
 
     def _guard(self, name: str, segment: Segment) -> None:
