@@ -23,13 +23,13 @@ from typing import Protocol
 
 from aiohttp import web
 
+from swlb.client import TOTAL
 from swlb.errors import SwlbError
 
 _to_json = json.JSONEncoder().encode
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 TABLES = ("fdb", "neighbours", "sessions")
-TOTAL = "X-Total-Count"
 # What of a list waits to be sent: rows by themselves would be costly, and nobody shall wait long for the first.
 PIECE_LEN = 32768
 PIECE_S = 0.1
@@ -85,7 +85,7 @@ def _routes(app: Controlled) -> list[web.RouteDef]:
     async def show(request: web.Request) -> web.StreamResponse:
         noun = request.match_info["noun"]
         try:
-            slices = app.show(noun, request.query)
+            slices = app.show(noun, dict(request.query))
         except KeyError:
             raise web.HTTPNotFound(text=f"nothing called {noun!r} to show") from None
         return await _streamed(request, slices, app.total(noun))

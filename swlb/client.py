@@ -13,7 +13,7 @@ from swlb.errors import NotRunning, SwlbError, WrongWords
 
 TIMEOUT_S = 30
 PIECE_LEN = 65536
-TOTAL = "X-Total-Count"
+TOTAL = "X-Total-Count"  # the header of a list that says of how many rows it has some
 
 
 class _UnixConnection(http.client.HTTPConnection):

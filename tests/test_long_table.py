@@ -92,6 +92,12 @@ def test_nothing_found_is_a_sentence(monkeypatch, capsys, path):
     assert capsys.readouterr().out == "no such session, of 1,000\n"
 
 
+@pytest.mark.parametrize("words", [[], ["--json"]])
+def test_nobody_at_the_socket_is_not_running(monkeypatch, capsys, path, words):
+    assert run(monkeypatch, "show", "sessions", *words, "--control", path) == 3
+    assert "swlb run FILE" in capsys.readouterr().err
+
+
 def test_on_a_terminal_a_line_below_says_of_how_many(path):
     master, slave = pty.openpty()
     with served(Sessions(2), path):
