@@ -19,7 +19,7 @@ from ext.tables.owners cimport owners_t
 from ext.tables.segment cimport segment_t
 from ext.tables.server cimport SERVER_FULL, SERVER_MAINT, SERVER_UP, server_serves, server_t
 from ext.tables.service cimport service_recount, services_t, vip_announce
-from ext.tables.session cimport IN_BUCKET, PAGE, account_t, session_account, session_at, session_client, session_t, sessions_t
+from ext.tables.session cimport IN_BUCKET, session_at, session_t, sessions_t
 from ext.tables.session_life cimport session_remove
 from ext.tables.state cimport S_NONE
 
@@ -39,12 +39,6 @@ cdef struct request_t:
     uint32_t lower
     uint32_t mtu
     uint32_t now_ms
-    uint32_t at
-
-cdef struct row_t:             # a session as call_list_sessions leaves it
-    session_t session
-    account_t account
-    ip_t client
 
 
 cdef inline void call_copy(worker_t *worker, void *argument) noexcept nogil:
@@ -172,26 +166,3 @@ cdef inline void flush_flows(flows_t *flows) noexcept nogil:
     for i in range(flows.high):
         if flows.entries[i].state != S_NONE:
             flow_remove(flows, &flows.entries[i])
-
-
-cdef inline void call_list_sessions(worker_t *worker, void *argument) noexcept nogil:
-    """Sessions of family `index` are in target, as row_t, n of them: those of pages from `at` on, until there are some.
-
-    `at` is the page where the next call goes on; n_pages, when there is nothing more. There is room for a page.
-    """
-    cdef request_t *request = <request_t *>argument
-    cdef sessions_t *table = &worker.tables.sessions[request.index]
-    cdef row_t *rows = <row_t *>request.target
-    cdef session_t *session
-    cdef uint32_t place
-    request.n = 0
-    while request.at < table.n_pages and request.n == 0:
-        if table.n_of[request.at]:
-            for place in range(request.at * PAGE * IN_BUCKET, (request.at + 1) * PAGE * IN_BUCKET):
-                session = session_at(table, place)
-                if session.protocol:
-                    rows[request.n].session = session[0]
-                    rows[request.n].account = session_account(table, session)[0]
-                    rows[request.n].client = session_client(table, session)
-                    request.n += 1
-        request.at += 1

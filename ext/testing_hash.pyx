@@ -15,7 +15,7 @@ from ext.judge cimport worker_t
 from ext.order cimport htons
 from ext.schedule.choose cimport schedule, scheduled
 from ext.schedule.hash cimport frame_hash, hash_again, is_admitted
-from ext.tables.decision cimport choice_t
+from ext.tables.decision cimport choice_begin, choice_t
 from ext.tables.group cimport group_t, group_taker
 from ext.tables.server cimport server_t
 from ext.tables.service cimport service_t
@@ -65,6 +65,7 @@ def schedule_flows(worker, uint16_t index, int family, flows) -> list[tuple[int,
     named = []
     for flow in flows:
         frame = frame_of(flow)
+        choice_begin(&choice)
         i = schedule(service, of, &frame, servers, &choice)
         scheduled(group, i)
         named.append((group_taker(group, servers, i) - servers, choice.because))

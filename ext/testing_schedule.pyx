@@ -12,7 +12,7 @@ from ext.frame cimport FOUND_L4, frame_t
 from ext.judge cimport clock_ns, worker_t
 from ext.order cimport htons
 from ext.schedule.choose cimport schedule, scheduled
-from ext.tables.decision cimport choice_t
+from ext.tables.decision cimport choice_begin, choice_t
 from ext.tables.group cimport group_has_room, group_t, group_taker
 from ext.tables.server cimport V4, V6
 from ext.tables.session cimport session_hash, session_t
@@ -58,10 +58,11 @@ cdef class Schedule:
 
     cdef uint32_t choose_one(self) noexcept nogil:
         cdef choice_t choice
-        cdef uint32_t i = schedule(&self.tables.services.services[self.service], self.family, &self.frame,
-                                   self.tables.services.servers, &choice)
-        cdef uint32_t server = <uint32_t>(group_taker(self.group, self.tables.services.servers, i)
-                                          - self.tables.services.servers)
+        cdef uint32_t i, server
+        choice_begin(&choice)
+        i = schedule(&self.tables.services.services[self.service], self.family, &self.frame,
+                     self.tables.services.servers, &choice)
+        server = <uint32_t>(group_taker(self.group, self.tables.services.servers, i) - self.tables.services.servers)
         scheduled(self.group, i)
         return server
 

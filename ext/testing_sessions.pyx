@@ -18,7 +18,7 @@ from ext.judge cimport clock_ns, worker_t
 from ext.order cimport be16, htons, ntohs
 from ext.ports.port cimport BURST
 from ext.schedule.choose cimport schedule, scheduled
-from ext.tables.decision cimport choice_t
+from ext.tables.decision cimport choice_begin, choice_t
 from ext.tables.group cimport group_has_room, group_t, group_taker
 from ext.tables cimport audit, service, session, session_life
 from ext.tables.tables cimport tables_t
@@ -263,6 +263,7 @@ cdef class Services:
         memset(&frame, 0, sizeof(frame))
         if not group_has_room(group):
             return None
+        choice_begin(&choice)
         i = schedule(&self.table.services[index], 0 if family == 4 else 1, &frame, self.table.servers, &choice)
         scheduled(group, i)
         return group_taker(group, self.table.servers, i) - self.table.servers

@@ -21,12 +21,13 @@ from posix.unistd cimport read, write
 from ext.address cimport ip_is_v4, ip_load, ip_store, ip_t
 from ext.assembly cimport address_add, plan_t, port_add, segment_add, sizes_t, worker_free, worker_new
 from ext.calls cimport (ANY, call_announce, call_copy, call_find_neighbour, call_flush_fdb,
-                        call_flush_neighbours, call_flush_sessions, call_list_sessions, call_set_port, call_set_server,
-                        call_set_table, call_stop, request_t, row_t)
+                        call_flush_neighbours, call_flush_sessions, call_set_port, call_set_server, call_set_table,
+                        call_stop, request_t)
 from ext.forward.source cimport servers_ask
 from ext.frame cimport FRAME_LEN, NO_PORT, NO_SEGMENT, VNET_LEN
 from ext.hash cimport key_t
 from ext.judge cimport call_fn, clock_ns, to_ms, worker_t
+from ext.listing cimport (ANY_FAMILY, ROWS, call_list_flows, call_list_sessions, filter_t, listing_t, row_t)
 from ext.loop cimport run_loop
 from ext.order cimport htons, load32, ntohs
 from ext.pages cimport map_pages
@@ -36,6 +37,7 @@ from ext.ports.port cimport PORT_MEMORY, PORT_PACKET, PORT_TAP, PORT_TUN, PORTS,
 from ext.schedule.maglev cimport maglev_fill
 from ext.sync cimport load_acquire, store_release
 from ext.tables.crew cimport WORKERS, crew_note_server, crew_t
+from ext.tables.decision cimport DECISIONS, NOBODY, decision_t, decisions_t
 from ext.tables.event cimport event_t, event_take
 from ext.tables.fdb cimport fdb_entry_t
 from ext.tables.flow cimport flow_expired, flow_t, flow_timeout_ms, flows_t
@@ -52,10 +54,10 @@ from ext.tables.segment cimport segment_t
 from ext.tables.server cimport NO_PLACE, NO_POOL, SERVER_FULL, SHARE_FULL, V4, V6, evidence_t, server_t
 from ext.tables.service cimport (FORWARD_NAT, MSS_AUTO, MSS_OFF, NO_SOURCE, SERVICE_NONE, server_add,
                                  service_add_vip, service_recount, service_t, services_t, vip_add, vip_announce)
-from ext.tables.session cimport IN_BUCKET, PAGE, account_t, session_server_port, session_t
+from ext.tables.session cimport account_t, session_server_port, session_t
 from ext.tables.session_life cimport session_expired, session_timeout_ms
 from ext.tables.source cimport KINDS, POOL_ADDRESSES, pool_t, source_add, source_leave_to_others, source_spare, sources_t
-from ext.tables.state cimport S_NONE, state_names
+from ext.tables.state cimport N_STATES, S_NONE, state_names
 from ext.tables.tables cimport tables_t
 from ext.turn cimport turn
 from ext.verdict cimport DROP_NEIGHBOUR_QUEUE, N_DROPS, drop_meanings, drop_names
@@ -72,6 +74,7 @@ HASH_KEYS = ("source", "source_port", "destination_port", "five_tuple", "none") 
 FORWARDS = ("nat", "dsr", "ipip", "gue")    # FORWARD_NAT ... FORWARD_GUE
 EVENT_KINDS = ("port_lost", "mac_moved", "address_conflict", "vip_conflict", "table_full", "neighbour_lost", "reply_bypasses",
                "unremembered")
+BECAUSES = ("scheduler", "persistence", "next", "fallback")    # BECAUSE_SCHEDULER ...
 
 
 def drop_reasons() -> list[tuple[str, str]]:
@@ -111,6 +114,24 @@ cdef str io_of(const port_t *port):
 cdef ip_t prefix_mask(object prefix_len):
     """The mask of a prefix of so many of 128 bits."""
     return ip_from(((1 << 128) - (1 << (128 - prefix_len))).to_bytes(16, "big"))
+
+
+def session_states() -> list[str]:
+    """The names of the states that a session may be in."""
+    return [state_names[i].decode() for i in range(S_NONE + 1, N_STATES)]
+
+
+cdef int filter_set(filter_t *filter, client, service, server, state, protocol) except -1:
+    """The filter asks for what is given."""
+    filter.family = ANY_FAMILY
+    if client is not None:
+        filter.network, filter.mask = ip_from(client[0]), prefix_mask(client[1])
+        filter.family = V4 if ip_is_v4(filter.network) else V6
+    filter.service = ANY if service is None else service
+    filter.server = ANY if server is None else server
+    filter.state = S_NONE if state is None else session_states().index(state) + 1
+    filter.protocol = protocol or 0
+    return 0
 
 
 cdef class Mailboxes:
@@ -212,6 +233,14 @@ cdef tuple persist_row(const services_t *services, const persist_t *entry, uint3
     age_ms = max(<int32_t>(now_ms - entry.used_ms), 0)
     left_ms = None if entry.holders else service.persistence_ms - age_ms
     return (entry.service, ip_bytes(entry.client), entry.server, age_ms, left_ms, entry.holders)
+
+
+cdef dict _decision(const decision_t *d):
+    return {"at_ns": d.at_ns, "protocol": d.protocol, "client": ip_bytes(d.client), "client_port": ntohs(d.client_port),
+            "vip_port": ntohs(d.vip_port), "server": d.server, "named": None if d.named == NOBODY else d.named,
+            "scheduler": SCHEDULERS[d.scheduler], "hash_key": HASH_KEYS[d.hash_key], "because": BECAUSES[d.because],
+            "backup": bool(d.backup), "mid_stream": bool(d.mid_stream), "candidates": d.candidates,
+            "active": d.active, "inactive": d.inactive, "weight": d.weight, "share": d.share}
 
 
 def link(workers, *, uint64_t key) -> None:
@@ -534,24 +563,24 @@ cdef class Worker:
             moved = turn(self.w, now)
         return moved
 
-    cdef int _call(self, call_fn fn, request_t *request) except -1:
+    cdef int _call(self, call_fn fn, void *argument) except -1:
         """fn was run between two turns."""
         with self.lock:
-            self._do(fn, request)
+            self._do(fn, argument)
         return 0
 
-    cdef int _do(self, call_fn fn, request_t *request) except -1:
+    cdef int _do(self, call_fn fn, void *argument) except -1:
         """The same for who holds the lock."""
         cdef uint64_t one = 1
         if not self.running:
-            fn(self.w, request)
+            fn(self.w, argument)
             return 0
         self.w.call.fn = fn
-        self.w.call.argument = request
+        self.w.call.argument = argument
         store_release(&self.w.call.pending, 1)
         with nogil:
             write(self.w.wake_fd, &one, sizeof(one))
-            # A signal may end the read; the loop may still be using the request.
+            # A signal may end the read; the loop may still be using the argument.
             while read(self.w.done_fd, &one, sizeof(one)) < 0:
                 pass
         return 0
@@ -714,6 +743,7 @@ cdef class Worker:
         cdef tables_t *tables = &self.w.tables
         return {"turns": self.w.turns, "sleeps": self.w.sleeps, "icmp_errors_limited": tables.icmp_limited,
                 "events_lost": tables.events.lost, "sessions": tables.sessions[V4].n + tables.sessions[V6].n,
+                "sessions_held": tables.sessions_open,
                 "neighbours": tables.neighbours.n}
 
     def port(self, index) -> dict:
@@ -771,22 +801,27 @@ cdef class Worker:
         self._call(call_find_neighbour, &request)
         return NEIGHBOUR_STATES[request.n]
 
-    def session_slices(self, *, now_ns=None):
+    def session_slices(self, *, client=None, service=None, server=None, state=None, protocol=None, now_ns=None):
         """(protocol, client, client port, VIP port, server index, server port, state, age, idle, time left in ms,
         packets in, packets out, bytes in, bytes out, source address or None, source port) of every session, in lists that
-        each were so between two turns.
+        each were so between two turns; some are empty.
 
+        Only of sessions of which all is true that is given: `client`, of that network (address, prefix_len of 128 bits);
+        `service` and `server`, of that index; `state`, one of session_states(); `protocol`, its number.
         A session that comes or goes while they are taken may or may not be there.
         """
-        cdef request_t request
-        cdef bytearray rows = bytearray(PAGE * IN_BUCKET * sizeof(row_t))
+        cdef listing_t listing
+        cdef bytearray rows = bytearray(ROWS * sizeof(row_t))
         cdef char *target = rows
+        filter_set(&listing.filter, client, service, server, state, protocol)
         for family in (V4, V6):
-            request.index, request.at = family, 0
-            while request.at < self.w.tables.sessions[request.index].n_pages:
-                request.target = <uint8_t *>target
-                self._call(call_list_sessions, &request)
-                yield self._session_rows(<const row_t *>target, request.n, now_ns)
+            if listing.filter.family not in (family, ANY_FAMILY):
+                continue
+            listing.family, listing.at, listing.end = family, 0, 1
+            while listing.at < listing.end:
+                listing.target = <uint8_t *>target
+                self._call(call_list_sessions, &listing)
+                yield self._session_rows(<const row_t *>target, listing.n, now_ns)
 
     def sessions(self, *, now_ns=None) -> list[tuple]:
         """The same as one list."""
@@ -823,21 +858,35 @@ cdef class Worker:
             yield self.persists._rows(&self.w.tables.services, &at, now_ns)
 
     def flows(self, *, now_ns=None) -> list[tuple]:
-        """(protocol, host, host's port, peer, peer's port, state, age, idle, time left in ms, packets and bytes out and in,
-        source or None, source port) of what crosses the borders of segments that masquerade.
+        """The rows of flow_slices as one list."""
+        return [row for rows in self.flow_slices(now_ns=now_ns) for row in rows]
 
-        Out is the direction of who began it: the host, or the peer where there is no source.
+    def flow_slices(self, *, client=None, service=None, server=None, state=None, protocol=None, now_ns=None):
+        """(protocol, host, host's port, peer, peer's port, state, age, idle, time left in ms, packets and bytes out and in,
+        source or None, source port) of what crosses the borders of segments that masquerade, as session_slices has them.
+
+        Out is the direction of who began it: the host, or the peer where there is no source. That is the client.
         """
+        cdef listing_t listing
+        cdef bytearray rows = bytearray(ROWS * sizeof(flow_t))
+        cdef char *target = rows
+        filter_set(&listing.filter, client, service, server, state, protocol)
+        listing.at, listing.end = 0, 1
+        while listing.at < listing.end:
+            listing.target = <uint8_t *>target
+            self._call(call_list_flows, &listing)
+            yield self._flow_rows(<const flow_t *>target, listing.n, now_ns)
+
+    cdef list _flow_rows(self, const flow_t *flows, uint32_t n, now_ns):
         cdef flows_t *table = &self.w.tables.flows
-        cdef uint32_t i, high = table.high
-        cdef bytearray copy = self._copied(table.entries, high * sizeof(flow_t))
+        cdef uint32_t i
         cdef const flow_t *f
         # After the copy: nothing in it is younger than now.
         cdef uint32_t now_ms = self._now_ms(now_ns)
         rows = []
-        for i in range(high):
-            f = &(<const flow_t *><char *>copy)[i]
-            if f.state == S_NONE or flow_expired(table, f, now_ms):
+        for i in range(n):
+            f = &flows[i]
+            if flow_expired(table, f, now_ms):
                 continue
             source = ip_bytes(self.w.tables.sources.sources[f.source - 1].ip) if f.source else None
             rows.append((f.ends.protocol, ip_bytes(f.ends.inside), ntohs(f.ends.inside_port), ip_bytes(f.ends.peer),
@@ -845,6 +894,13 @@ cdef class Worker:
                          <uint32_t>(now_ms - f.seen_ms), flow_timeout_ms(table, f) - <uint32_t>(now_ms - f.seen_ms),
                          f.packets[0], f.packets[1], f.bytes[0], f.bytes[1], source, ntohs(f.source_port)))
         return rows
+
+    def decisions(self) -> list[dict]:
+        """The last choices of a server for a new session, oldest first; `server` and `named` are indices."""
+        cdef bytearray copy = self._copied(&self.w.tables.decisions, sizeof(decisions_t))
+        cdef const decisions_t *all = <const decisions_t *><char *>copy
+        cdef uint32_t n = min(all.written, <uint32_t>DECISIONS)
+        return [_decision(&all.ring[(all.written - n + i) % DECISIONS]) for i in range(n)]
 
     # ---- memory ports ----
 

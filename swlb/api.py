@@ -1,6 +1,9 @@
 """The control socket: HTTP and JSON over a Unix socket, for `swlb show`, `why`, `set`, `flush` and for scripts.
 
-    GET  /show/NOUN                                   a list of objects
+    GET  /show/NOUN                                   a list of objects, one a line
+    GET  /show/sessions?client=...&service=...        those that are so: also server, state, protocol, limit;
+                                                      the header X-Total-Count says of how many
+    GET  /show/decisions?service=...
     GET  /why/SERVICE/SERVER                          an object; "sentence" is for people
     POST /set/server  {"server": "S/S", "order": "drain"}
     POST /flush/TABLE {"segment": ..., "service": ..., "server": ...}
@@ -12,24 +15,33 @@ import asyncio
 import json
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
 from aiohttp import web
 
+from swlb.client import TOTAL
 from swlb.errors import SwlbError
 
+_to_json = json.JSONEncoder().encode
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 TABLES = ("fdb", "neighbours", "sessions", "persistence")
+# What of a list waits to be sent: rows by themselves would be costly, and nobody shall wait long for the first.
+PIECE_LEN = 32768
+PIECE_S = 0.1
+END_S = 1.0  # a list that nobody reads on does not hold up the end
 
 
 class Controlled(Protocol):
     """What the socket controls."""
 
-    def show(self, noun: str) -> Iterable[list[dict[str, object]]]: ...
+    def show(self, noun: str, asked: Mapping[str, str]) -> Iterable[list[dict[str, object]]]: ...
+
+    def total(self, noun: str) -> int | None: ...
 
     def why(self, server: str) -> dict[str, object]: ...
 
@@ -60,7 +72,7 @@ async def serve(app: Controlled, sock: socket.socket) -> AsyncIterator[None]:
     """Within the block the socket answers."""
     site_app = web.Application(middlewares=[_errors])
     site_app.add_routes(_routes(app))
-    runner = web.AppRunner(site_app, access_log=None)
+    runner = web.AppRunner(site_app, access_log=None, shutdown_timeout=END_S)
     try:
         await runner.setup()
         await web.SockSite(runner, sock).start()
@@ -73,10 +85,10 @@ def _routes(app: Controlled) -> list[web.RouteDef]:
     async def show(request: web.Request) -> web.StreamResponse:
         noun = request.match_info["noun"]
         try:
-            slices = app.show(noun)
+            slices = app.show(noun, dict(request.query))
         except KeyError:
             raise web.HTTPNotFound(text=f"nothing called {noun!r} to show") from None
-        return await _streamed(request, slices)
+        return await _streamed(request, slices, app.total(noun))
 
     async def why(request: web.Request) -> web.Response:
         return web.json_response(app.why(request.match_info["server"]))
@@ -101,24 +113,43 @@ def _routes(app: Controlled) -> list[web.RouteDef]:
     ]
 
 
-async def _streamed(request: web.Request, slices: Iterable[list[dict[str, object]]]) -> web.StreamResponse:
-    """One JSON list of all rows. Checks and other requests go on between two slices."""
+async def _streamed(
+    request: web.Request, slices: Iterable[list[dict[str, object]]], total: int | None
+) -> web.StreamResponse:
+    """One JSON list, a row a line, sent as it is made. When nobody reads on, nothing more is made."""
     remaining = iter(slices)
     # Made before the answer begins: a failure is still told as one.
-    rows = next(remaining, None)
-    response = web.StreamResponse()
+    first = next(remaining, [])
+    response = web.StreamResponse(headers={} if total is None else {TOTAL: str(total)})
     response.content_type = "application/json"
     await response.prepare(request)
-    begin = b"["
-    while rows is not None:
-        if rows:
-            await response.write(begin + json.dumps(rows).encode()[1:-1])
-            begin = b", "
-        await asyncio.sleep(0)
-        rows = next(remaining, None)
-    await response.write(b"]" if begin != b"[" else b"[]")
-    await response.write_eof()
+    with suppress(ConnectionResetError):
+        await _write_rows(response, request, chain([first], remaining))
     return response
+
+
+async def _write_rows(
+    response: web.StreamResponse, request: web.Request, slices: Iterable[list[dict[str, object]]]
+) -> None:
+    """The list is written, in pieces. Checks and other requests go on between two slices.
+
+    Commas stand before rows, so that a row's line is whole when the next is not known yet.
+    """
+    clock = asyncio.get_running_loop().time
+    piece, comma, due = bytearray(b"[\n"), b"", clock() + PIECE_S
+    for rows in slices:
+        for row in rows:
+            piece += comma + _to_json(row).encode() + b"\n"
+            comma = b","
+        if len(piece) >= PIECE_LEN or (piece and clock() >= due):
+            await response.write(bytes(piece))
+            piece.clear()
+            due = clock() + PIECE_S
+        await asyncio.sleep(0)
+        if request.transport is None:
+            return
+    await response.write(bytes(piece) + b"]\n")
+    await response.write_eof()
 
 
 async def _body(request: web.Request) -> dict[str, object]:

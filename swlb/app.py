@@ -19,13 +19,13 @@ from swlb.build import Built, build, host_port_name
 from swlb.clock import Clock, SystemClock
 from swlb.config import Config
 from swlb.config.source import counted
-from swlb.errors import SwlbError
 from swlb.events import Events
-from swlb.figures import Row, slices
+from swlb.figures import Row, slices, total
 from swlb.own_tables import OwnTables
 from swlb.paths import Towards
 from swlb.ports import Ports
 from swlb.probes import Way
+from swlb.session_filter import index_of
 from swlb.surroundings import check_surroundings, kernel_ports
 
 log = logging.getLogger("swlb")
@@ -47,9 +47,13 @@ class App:
         self.own_tables = OwnTables(self.balancer, clock)
         self._names = _Names(built)
 
-    def show(self, noun: str) -> Iterable[list[Row]]:
-        """The rows of a noun of `swlb show`, in slices; KeyError for an unknown one."""
-        return slices(self, noun)
+    def show(self, noun: str, asked: Mapping[str, str]) -> Iterable[list[Row]]:
+        """The rows of a noun of `swlb show`, those that are asked for, in slices; KeyError for an unknown noun."""
+        return slices(self, noun, asked)
+
+    def total(self, noun: str) -> int | None:
+        """How many rows the noun has in all, where some of them may be asked for."""
+        return total(self, noun)
 
     def order(self, server: str, order: str) -> str:
         """The order is carried out; a sentence that says so."""
@@ -66,10 +70,10 @@ class App:
         if what in ("sessions", "persistence"):
             forget = workers.flush_sessions if what == "sessions" else self.built.persists.forget
             return forget(
-                service=_index("service", service, self.built.services), server=_index("server", server, servers)
+                service=index_of("service", service, self.built.services), server=index_of("server", server, servers)
             )
         flush = {"fdb": workers.flush_fdb, "neighbours": workers.flush_neighbours}[what]
-        chosen = _index("segment", segment, self.built.segments)
+        chosen = index_of("segment", segment, self.built.segments)
         return sum(flush(index) for index in self.built.segments.values() if chosen in (None, index))
 
     async def listen_to_workers(self) -> None:
@@ -203,10 +207,3 @@ def _ways(config: Config, ports: Ports) -> dict[Towards, Way]:
             # The first address of a family wins, as in a worker.
             ways |= {(segment.name, own.version): Way(device, own.ip) for own in reversed(segment.addresses)}
     return ways
-
-
-def _index(what: str, name: str | None, indices: Mapping[str, int]) -> int | None:
-    """The index of that name; None of none. SwlbError says which names there are."""
-    if name is not None and name not in indices:
-        raise SwlbError(f"no {what} {name!r}; there are: {', '.join(list(indices)[:8]) or 'none'}")
-    return None if name is None else indices[name]

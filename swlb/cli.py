@@ -20,8 +20,11 @@ from swlb.lab_cli import lab
 
 FOR_EVER = "for ever"  # what --wait says without a duration
 DEFAULT_CONTROL = Path("/run/swlb.sock")
-NOUNS = ("services", "servers", "sessions", "persistence", "fdb", "neighbours", "ports", "drops", "events", "health",
-         "timeouts")  # fmt: skip
+NOUNS = ("services", "servers", "sessions", "decisions", "persistence", "fdb", "neighbours", "ports", "drops", "events",
+         "health", "timeouts")  # fmt: skip
+
+# By what the rows of a noun may be chosen.
+CHOSEN_BY = {"sessions": {"client", "service", "server", "state", "protocol", "limit"}, "decisions": {"service"}}
 
 control_option = click.option(
     "--control",
@@ -129,15 +132,22 @@ def run(file: Path, control: Path, verbose: bool, io: str) -> None:
 @cli.command()
 @click.argument("noun", type=click.Choice(NOUNS), metavar="NOUN")
 @click.option("--json", "as_json", is_flag=True, help="One list of objects, for programs.")
+@click.option("--client", metavar="ADDRESS|PREFIX", help="Only sessions of this client, or of clients in this network.")
+@click.option("--service", help="Only this service's sessions, or decisions.")
+@click.option("--server", metavar="SERVICE/SERVER", help="Only this server's sessions.")
+@click.option("--state", help="Only sessions in this state, as ESTABLISHED or TWO_WAY.")
+@click.option("--protocol", metavar="tcp|udp|icmp", help="Only sessions of this protocol.")
+@click.option("--limit", metavar="N", help="No more sessions than these.")
 @control_option
-def show(noun: str, as_json: bool, control: Path) -> None:
+def show(noun: str, as_json: bool, control: Path, **asked: str | None) -> None:
     """Show what a running swlb knows and counts.
 
     \b
     services    what each balances, and its sums
     servers     who serves: admin state, health, weight, sessions
     health      each check of each server: its last probes, what happens next
-    sessions    who is served by whom
+    sessions    who is served by whom; all, or those that the options name, as they are found
+    decisions   why the last new sessions were given to the servers they have
     persistence which clients come back to which server, and until when
     fdb         which station is behind which port
     neighbours  which MAC an address has
@@ -146,9 +156,21 @@ def show(noun: str, as_json: bool, control: Path) -> None:
     events      what has happened, and why
     timeouts    how long idle sessions are kept, by state
     """
+    from urllib.parse import urlencode
+
+    query = {name: word for name, word in asked.items() if word is not None}
+    for name in query.keys() - CHOSEN_BY.get(noun, set()):
+        allowed = " and ".join(other for other, names in CHOSEN_BY.items() if name in names)
+        raise click.UsageError(f"--{name} goes with {allowed}, not with {noun}")
+    target = f"/show/{noun}?{urlencode(query)}" if query else f"/show/{noun}"
+    if noun == "sessions":
+        from swlb.long_table import print_told
+
+        print_told(control, target, noun, as_json=as_json)
+        return
     from swlb.client import ask
 
-    rows = ask(control, "GET", f"/show/{noun}")
+    rows = ask(control, "GET", target)
     if as_json:
         click.echo(json.dumps(rows, indent=1))
         return

@@ -3,34 +3,34 @@
 Counters are the workers' sums, read as they are at that moment.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any, Protocol
 
 from swlb._worker import drop_reasons
-from swlb.addresses import endpoint_text, mac_text, unpacked
+from swlb.addresses import V4_MAPPED, Address, mac_text, raw_endpoint_text, unpacked
 from swlb.balancer import Balancer
 from swlb.build import Built, host_port_name, segment_mac
 from swlb.clock import Clock
 from swlb.config import Config
 from swlb.config.values import ANY_PORT, PortRange
+from swlb.decisions import PROTOCOL_NAMES, decision_row
 from swlb.events import Events
 from swlb.health_row import health_row, rounded
 from swlb.persistence_row import persistence, persistence_slices
 from swlb.ports import Ports
 from swlb.servers import ServerState
+from swlb.session_filter import SessionFilter, index_of, read_filter
 
 Row = dict[str, Any]
-PROTOCOL_NAMES = {6: "tcp", 17: "udp"}
+ALL = SessionFilter()
+COUNTED = ("packets_in", "packets_out", "bytes_in", "bytes_out")
 SUMMED = (
     "sessions_active",
     "sessions_inactive",
     "sessions_open",
     "sessions_total",
-    "packets_in",
-    "packets_out",
-    "bytes_in",
-    "bytes_out",
+    *COUNTED,
 )
 
 
@@ -102,39 +102,55 @@ def sessions(run: Running) -> list[Row]:
     return [row for rows in session_slices(run) for row in rows]
 
 
-def session_slices(run: Running) -> Iterator[list[Row]]:
-    """The same, in lists of which each takes a few milliseconds: there may be a million."""
-    states = {state.index: state for state in run.balancer.servers.values()}
-    for rows in run.built.workers.session_slices():
+def session_slices(run: Running, wanted: SessionFilter = ALL) -> Iterator[list[Row]]:
+    """Those that are wanted, in lists of which each takes a few milliseconds: there may be a million.
+
+    SwlbError for a service or server that is not there.
+    """
+    return wanted.cut(_all_slices(run, wanted.in_indices(run.built)))
+
+
+def _all_slices(run: Running, chosen: dict[str, Any]) -> Iterator[list[Row]]:
+    served = {state.index: _Served(state) for state in run.balancer.servers.values()}
+    for rows in run.built.workers.session_slices(**chosen):
         # The others are of probes through VIPs, with the doubles of servers.
-        yield [_session(row, states[row[4]]) for row in rows if row[4] in states]
-    yield [_flow(row) for row in run.built.workers.flows()]
+        yield [_session(row, served[row[4]]) for row in rows if row[4] in served]
+    for rows in run.built.workers.flow_slices(**chosen):
+        yield [_flow(row) for row in rows]
 
 
-def _session(row: tuple[Any, ...], server: ServerState) -> Row:
+class _Served:
+    """What all sessions with a server have alike, made once."""
+
+    def __init__(self, state: ServerState) -> None:
+        self.service = state.service.name
+        self.forward = state.service.forward
+        self.address = _before_port(state.config.address)
+        self.vips = {vip.version: _before_port(vip) for vip in state.service.vips}
+
+
+def _session(row: tuple[Any, ...], served: _Served) -> Row:
     protocol, client, client_port, vip_port, _, server_port, state, age, idle, left, *figures, source, source_port = row
-    address = unpacked(client)
-    vip = next(vip for vip in server.service.vips if vip.version == address.version)
     return {
         "protocol": PROTOCOL_NAMES[protocol],
-        "client": endpoint_text(address, client_port),
-        "vip": endpoint_text(vip, vip_port),
-        "server": endpoint_text(server.config.address, server_port),
-        "service": server.service.name,
+        "client": raw_endpoint_text(client, client_port),
+        "vip": f"{served.vips[4 if client.startswith(V4_MAPPED) else 6]}:{vip_port}",
+        "server": f"{served.address}:{server_port}",
+        "service": served.service,
         "state": state,
         "age_s": age / 1000,
         "idle_s": idle / 1000,
         "expires_s": left / 1000,
-        "forward": server.service.forward,
-        "source_nat": endpoint_text(unpacked(source), source_port) if source else None,
-        **dict(zip(SUMMED[4:], figures, strict=True)),
+        "forward": served.forward,
+        "source_nat": raw_endpoint_text(source, source_port) if source else None,
+        **dict(zip(COUNTED, figures, strict=True)),
     }
 
 
 def _flow(row: tuple[Any, ...]) -> Row:
     """What a host of a segment that masquerades began, or others began with it: no service's."""
     protocol, host, host_port, peer, peer_port, state, age, idle, left, *figures, source, source_port = row
-    ends = [endpoint_text(unpacked(host), host_port), endpoint_text(unpacked(peer), peer_port)]
+    ends = [raw_endpoint_text(host, host_port), raw_endpoint_text(peer, peer_port)]
     client, server = ends if source else reversed(ends)
     return {
         "protocol": PROTOCOL_NAMES.get(protocol, "icmp"),
@@ -147,9 +163,22 @@ def _flow(row: tuple[Any, ...]) -> Row:
         "idle_s": idle / 1000,
         "expires_s": left / 1000,
         "forward": "masquerade" if source else "route",
-        "source_nat": endpoint_text(unpacked(source), source_port) if source else None,
-        **dict(zip(SUMMED[4:], figures, strict=True)),
+        "source_nat": raw_endpoint_text(source, source_port) if source else None,
+        **dict(zip(COUNTED, figures, strict=True)),
     }
+
+
+def _before_port(address: Address) -> str:
+    """What stands before the colon and the port."""
+    return str(address) if address.version == 4 else f"[{address}]"
+
+
+def decisions(run: Running, service: str | None = None) -> list[Row]:
+    """One row a new session, of the service or of all, oldest first: why it was given to its server."""
+    index_of("service", service, run.built.services)
+    states = {state.index: state for state in run.balancer.servers.values()}
+    rows = [decision_row(decision, states) for decision in run.built.workers.decisions()]
+    return [row for row in rows if service in (None, row["service"])]
 
 
 def fdb(run: Running) -> list[Row]:
@@ -223,10 +252,11 @@ def timeouts(run: Running) -> list[Row]:
     return [{"name": name, "seconds": seconds} for name, seconds in asdict(run.config.timeouts).items()]
 
 
-NOUNS: dict[str, Callable[[Running], list[Row]]] = {
+NOUNS: dict[str, Callable[..., list[Row]]] = {
     "services": services,
     "servers": servers,
     "sessions": sessions,
+    "decisions": decisions,
     "persistence": persistence,
     "fdb": fdb,
     "neighbours": neighbours,
@@ -238,15 +268,21 @@ NOUNS: dict[str, Callable[[Running], list[Row]]] = {
 }
 
 
-STREAMED: dict[str, Callable[[Running], Iterable[list[Row]]]] = {
-    "sessions": session_slices,
-    "persistence": persistence_slices,
-}
+def slices(run: Running, noun: str, asked: Mapping[str, str]) -> Iterable[list[Row]]:
+    """The rows of the noun, in lists between which other work may be done; KeyError for an unknown noun.
+
+    `asked` says which sessions (SessionFilter), or of which service decisions; ValueError for words that do not belong.
+    """
+    if noun == "sessions":
+        return session_slices(run, read_filter(asked))
+    if unknown := asked.keys() - ({"service"} if noun == "decisions" else set()):
+        raise ValueError(f"{noun} are not chosen by {', '.join(sorted(unknown))}")
+    return persistence_slices(run) if noun == "persistence" else [NOUNS[noun](run, **asked)]
 
 
-def slices(run: Running, noun: str) -> Iterable[list[Row]]:
-    """The rows of the noun, in lists between which other work may be done; KeyError for an unknown noun."""
-    return STREAMED[noun](run) if noun in STREAMED else [NOUNS[noun](run)]
+def total(run: Running, noun: str) -> int | None:
+    """How many rows a noun has of which some may be asked for."""
+    return run.built.workers.counters()["sessions_held"] if noun == "sessions" else None
 
 
 def _l4_ports(ports: PortRange) -> int | str:

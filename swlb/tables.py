@@ -18,6 +18,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "sessions": ("protocol", "client", "vip", "server", "service", "state", "idle_s", "expires_s", "packets_in",
                  "packets_out"),
     "persistence": ("service", "client", "server", "sessions", "age_s", "expires_s"),
+    "decisions": ("time", "protocol", "client", "service", "server", "text"),
     "fdb": ("segment", "mac", "vlan", "port", "age_s", "static"),
     "neighbours": ("segment", "address", "mac", "state", "age_s"),
     "ports": ("port", "kind", "device", "netns", "state", "io", "mtu", "rx_frames", "rx_dropped", "tx_frames",
@@ -34,6 +35,7 @@ EMPTY = {
     "servers": "no service has a server",
     "sessions": "no session is open",
     "persistence": "no client has a server that it would come back to",
+    "decisions": "no session has begun yet",
     "fdb": "no station has been heard yet",
     "neighbours": "no next hop has been asked for yet",
     "drops": "no frame has been dropped",
@@ -117,16 +119,20 @@ def _longest(column: Column, console: Console, options: ConsoleOptions) -> int:
     return max(Measurement.get(console, options, cell).maximum for cell in column.cells)
 
 
-def _cell(column: str, value: Any) -> str:
+def cell_text(column: str, value: Any) -> str:
+    """A value as people read it."""
     if value is None:
         return "-"
     if column == "backup":
         return "backup" if value else "-"
     if isinstance(value, list):
-        return escape(" ".join(map(str, value)))
+        return " ".join(map(str, value))
     if column == "time":
         return datetime.fromtimestamp(value).isoformat(sep=" ", timespec="milliseconds")
-    if isinstance(value, float):
-        return f"{value:.1f}"
+    return f"{value:.1f}" if isinstance(value, float) else str(value)
+
+
+def _cell(column: str, value: Any) -> str:
+    """The same as rich wants it."""
     colour = COLOURS.get(value) if isinstance(value, str) else None
-    return f"[{colour}]{value}[/{colour}]" if colour else escape(str(value))
+    return f"[{colour}]{value}[/{colour}]" if colour else escape(cell_text(column, value))

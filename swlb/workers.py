@@ -137,18 +137,24 @@ class Workers:
         """What is known of the neighbour by who knows most: with a MAC, asked for, not answering (FAILED), or FREE."""
         return min((worker.neighbour_state(segment, ip) for worker in self._workers), key=KNOWING.index)
 
-    def session_slices(self, *, now_ns: int | None = None) -> Iterator[list[tuple[Any, ...]]]:
+    def session_slices(self, *, now_ns: int | None = None, **chosen: Any) -> Iterator[list[tuple[Any, ...]]]:
         """The rows of every worker, in lists that take little time each; its own door says what is in them."""
         for worker in self._workers:
-            yield from worker.session_slices(now_ns=now_ns)
+            yield from worker.session_slices(now_ns=now_ns, **chosen)
 
     def persistence_slices(self, *, now_ns: int | None = None) -> Iterator[list[tuple[Any, ...]]]:
         """Who would come back to which server, in lists that take little time each: in one table for all workers."""
         return self._workers[0].persistence_slices(now_ns=now_ns)
 
-    def flows(self, *, now_ns: int | None = None) -> list[tuple[Any, ...]]:
-        """The flows of every worker over the borders of segments that masquerade."""
-        return [row for worker in self._workers for row in worker.flows(now_ns=now_ns)]
+    def flow_slices(self, *, now_ns: int | None = None, **chosen: Any) -> Iterator[list[tuple[Any, ...]]]:
+        """The same of flows over the borders of segments that masquerade."""
+        for worker in self._workers:
+            yield from worker.flow_slices(now_ns=now_ns, **chosen)
+
+    def decisions(self) -> list[dict[str, Any]]:
+        """The last choices of a server for a new session by every worker, oldest first."""
+        taken = (decision for worker in self._workers for decision in worker.decisions())
+        return sorted(taken, key=lambda decision: decision["at_ns"])
 
     def sessions(self, *, now_ns: int | None = None) -> list[tuple[Any, ...]]:
         """The same as one list."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from swlb.api import control_socket, serve
-from swlb.client import ask
+from swlb.client import ask, listen
 from swlb.errors import NotRunning, SwlbError, WrongWords
 
 
@@ -22,8 +22,13 @@ class Recorder:
     def __init__(self) -> None:
         self.asked: list[tuple] = []
 
-    def show(self, noun):
-        return {"ports": [[{"port": "client"}]], "fdb": [[]], "sessions": self.sessions()}[noun]
+    def show(self, noun, asked):
+        if "color" in asked:
+            raise ValueError("not chosen by color")
+        return {"ports": [[{"port": "client", **asked}]], "fdb": [[]], "sessions": self.sessions()}[noun]
+
+    def total(self, noun):
+        return 1000 if noun == "sessions" else None
 
     def sessions(self):
         """Slices, empty ones among them; the last when something else has been asked meanwhile."""
@@ -104,6 +109,18 @@ def test_show_answers_the_rows(app, path):
     assert ask(path, "GET", "/show/ports") == [{"port": "client"}]
 
 
+def test_words_after_the_noun_arrive(app, path):
+    assert ask(path, "GET", "/show/ports?client=10.0.0.0%2F8") == [{"port": "client", "client": "10.0.0.0/8"}]
+    with pytest.raises(WrongWords, match="color"):
+        ask(path, "GET", "/show/ports?color=blue")
+
+
+def test_of_how_many_rows_a_list_has_some_is_told_before_it(app, path):
+    for noun, total in (("sessions", 1000), ("ports", None)):
+        with listen(path, f"/show/{noun}") as told:
+            assert told.total == total
+
+
 def test_no_rows_are_an_empty_list(app, path):
     assert ask(path, "GET", "/show/fdb") == []
 
@@ -114,6 +131,81 @@ def test_other_requests_are_answered_while_a_long_list_is_told(app, path):
         time.sleep(0.05)
         ask(path, "POST", "/set/server", {"server": "web/web1", "order": "drain"})
         assert shown.result(10) == [{"n": 1}, {"n": 2}, {"n": 3}]
+
+
+class Endless(Recorder):
+    """Sessions without end, or with a long one; `at` is how many have been made, `is_over` that no more will be."""
+
+    at = 0
+    is_over = False
+
+    def sessions(self):
+        try:
+            while True:
+                self.at += 1
+                yield [{"n": self.at, "padding": "x" * 100}]
+        finally:
+            self.is_over = True
+
+
+def wait_until(holds, within=10.0):
+    deadline = time.monotonic() + within
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_rows_come_before_the_last_is_made(app, path):
+    """The last is made when something else has been asked."""
+    with listen(path, "/show/sessions") as told:
+        rows = told.rows()
+        assert next(batch for batch in rows if batch) == [{"n": 1}, {"n": 2}]
+        ask(path, "POST", "/set/server", {"server": "web/web1", "order": "drain"})
+        assert [row for batch in rows for row in batch] == [{"n": 3}]
+
+
+def test_a_list_that_nobody_reads_on_is_made_no_further_than_is_sent(path):
+    endless = Endless()
+    with served(endless, path), listen(path, "/show/sessions") as told:
+        next(told.rows())
+        before = None
+        while before != endless.at:
+            before = endless.at
+            time.sleep(0.2)
+        assert before < 100_000
+
+
+def test_a_list_whose_reader_is_gone_is_made_no_further(path, caplog):
+    endless = Endless()
+    with served(endless, path):
+        with listen(path, "/show/sessions") as told:
+            assert next(told.rows())
+        wait_until(lambda: endless.is_over)
+        assert ask(path, "GET", "/show/ports") == [{"port": "client"}]
+    assert caplog.messages == []
+
+
+def test_a_list_that_nobody_reads_on_does_not_hold_up_the_end(path):
+    with served(Endless(), path):
+        sock = socket.socket(socket.AF_UNIX)
+        sock.connect(str(path))
+        sock.sendall(b"GET /show/sessions HTTP/1.1\r\nHost: swlb\r\n\r\n")
+        assert sock.recv(1000)
+        began = time.monotonic()
+    assert time.monotonic() - began < 30  # aiohttp's own patience is a minute
+    sock.close()
+
+
+def test_a_list_that_ends_before_its_end_is_said_so(path):
+    class Breaks(Recorder):
+        def sessions(self):
+            yield [{"n": 1}]
+            raise RuntimeError("a mistake of ours")
+
+    with served(Breaks(), path), listen(path, "/show/sessions") as told:
+        with pytest.raises(SwlbError, match="ended before its list did") as refusal:
+            list(told.rows())
+        assert refusal.value.exit_code == 1
 
 
 def test_an_order_arrives_as_it_was_given(app, path):

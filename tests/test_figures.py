@@ -37,6 +37,15 @@ def test_a_service_tells_how_it_forwards():
     assert (dns["forward"], dns["source_nat"]) == ("nat", "auto")
 
 
+def test_a_service_has_as_many_sessions_open_as_its_servers():
+    run = control()
+    table = Sessions(run.built.workers[0], 4)
+    for port, server in ((1, "web1"), (2, "web2"), (3, "web2")):
+        client = bytes(10) + b"\xff\xff" + bytes([192, 0, 2, 1])
+        table.insert(client, port, 6, 80, run.built.servers["web", server], 0, 3)
+    assert [row["sessions_open"] for row in services(run)] == [3, 0]
+
+
 def test_a_server_that_keeps_the_client_s_port_has_none():
     assert {row["server"]: row["port"] for row in servers(control())}["ns1"] is None
 

@@ -19,7 +19,7 @@ from ext.forward.source cimport source_find
 from ext.frame cimport FOUND_FRAGMENT, FOUND_L4, FOUND_LATER, frame_t
 from ext.order cimport be16
 from ext.schedule.choose cimport names_again
-from ext.tables.decision cimport BECAUSE_NEXT, BECAUSE_PROBE, BECAUSE_SCHEDULER, choice_t
+from ext.tables.decision cimport BECAUSE_NEXT, BECAUSE_PROBE, choice_begin, choice_t, decision_keep, decision_write
 from ext.tables.event cimport EVENT_REPLY_BYPASSES
 from ext.tables.evidence cimport evidence_of_repeat
 from ext.tables.group cimport group_has_room
@@ -114,9 +114,7 @@ cdef inline verdict_t balance_new(tables_t *tables, frame_t *frame, vip_t *vip, 
         return refuse(tables, frame, ANSWER_RESET, DROP_NO_SERVICE, now_ms)
     if frame.protocol == PROTO_TCP and not is_new_connection(frame.tcp_flags):
         return balance_midstream(tables, frame, service, family, now_ms)
-    choice.server = NULL
-    choice.standing_in = False
-    choice.hold = 0
+    choice_begin(&choice)
     pinned(tables, frame, service, family, &choice, now_ms)
     if unlikely(service.persistent) and choice.server is NULL:
         come_back(tables, frame, service, family, &choice, now_ms)
@@ -149,10 +147,7 @@ cdef inline verdict_t balance_midstream(tables_t *tables, frame_t *frame, servic
     another address stood for the client, which nobody remembers, the segment is an orphan.
     """
     cdef choice_t choice
-    choice.server = NULL
-    choice.because = BECAUSE_SCHEDULER
-    choice.standing_in = False
-    choice.hold = 0
+    choice_begin(&choice)
     if may_go_on(tables, frame, service, family):
         choose(tables, frame, service, family, &choice, now_ms)
     if choice.server is NULL:
@@ -196,6 +191,7 @@ cdef inline verdict_t begin(tables_t *tables, frame_t *frame, const choice_t *ch
                             uint32_t now_ms) noexcept nogil:
     """A new session with the chosen server, and its first packet on the way."""
     cdef const server_t *server = choice.server
+    cdef uint16_t index = <uint16_t>(server - tables.services.servers)
     cdef sessions_t *sessions = &tables.sessions[family]
     cdef session_t *session
     cdef uint16_t source = NO_SOURCE
@@ -209,11 +205,13 @@ cdef inline verdict_t begin(tables_t *tables, frame_t *frame, const choice_t *ch
     if unlikely(choice.standing_in) and not source_find(tables, &tables.sources.pools[server.pool], family, frame.protocol, &source, &source_port, now_ms):
         report_full(tables, frame)
         return refuse(tables, frame, tables.services.services[server.service].refuse, DROP_SOURCE_PORTS, now_ms)
+    decision_write(&tables.decisions, frame, choice, &tables.services.services[server.service], family, index, tables.now_ns)
     session = session_insert(sessions, &tables.services, frame.hash, frame.src, frame.sport, frame.protocol,
-                             frame.dport, <uint16_t>(server - tables.services.servers), now_ms)
+                             frame.dport, index, now_ms)
     if unlikely(session is NULL):
         report_full(tables, frame)
         return DROP_SESSION_FULL
+    decision_keep(&tables.decisions, choice)
     if unlikely(choice.standing_in):
         session_take_source(sessions, session, source, source_port)
     if unlikely(frame.protocol == PROTO_TCP and not is_new_connection(frame.tcp_flags)):

@@ -14,7 +14,7 @@ from ext.schedule.rr cimport rr_choose, rr_chosen
 from ext.schedule.table cimport table_choose
 from ext.schedule.wrr cimport wrr_choose, wrr_chosen
 from ext.tables.contest cimport contest_winner
-from ext.tables.decision cimport BECAUSE_NEXT, BECAUSE_SCHEDULER, choice_t
+from ext.tables.decision cimport BECAUSE_NEXT, BECAUSE_SCHEDULER, choice_passes, choice_t
 from ext.tables.group cimport SCHEDULE_P2C, SCHEDULE_RR, SCHEDULE_TABLE, SCHEDULE_WRR, group_t, has_contest, is_hashed
 from ext.tables.server cimport server_t
 from ext.tables.service cimport KEY_NONE, service_t
@@ -46,7 +46,7 @@ cdef inline bint names_again(const service_t *service, int family) noexcept nogi
 
 cdef inline uint32_t schedule_next(const group_t *group, uint32_t i, choice_t *choice) noexcept nogil:
     """The taker behind that one, as that one cannot have the session."""
-    choice.because = BECAUSE_NEXT
+    choice_passes(choice, BECAUSE_NEXT, group.members[group.takers[i]])
     return i + 1 if i + 1 < group.n_takers else 0
 
 

@@ -8,7 +8,7 @@ from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
 from ext.schedule.hash cimport hash_again, hash_owner, is_admitted
 from ext.schedule.maglev cimport maglev_owner
-from ext.tables.decision cimport BECAUSE_FALLBACK, choice_t
+from ext.tables.decision cimport BECAUSE_FALLBACK, choice_passes, choice_t
 from ext.tables.group cimport SCHEDULE_MAGLEV, group_t
 from ext.tables.server cimport NO_PLACE, server_t
 
@@ -35,7 +35,7 @@ cdef inline uint32_t hashed_choose(const group_t *group, const server_t *servers
         place = owner_of(group, other)
         if group.numbers[place] != NO_PLACE and is_admitted(other, servers[group.members[place]].share):
             return group.numbers[place]
-        choice.because = BECAUSE_FALLBACK
+        choice_passes(choice, BECAUSE_FALLBACK, group.members[place])
         attempt += 1
         other = hash_again(hash, attempt)
     return <uint32_t>(hash % group.n_takers)

@@ -9,7 +9,7 @@ from ext.frame cimport frame_t
 from ext.hash cimport mix
 from ext.schedule.hash cimport K1, K2, frame_hash, is_admitted
 from ext.schedule.rr cimport rr_choose, rr_chosen
-from ext.tables.decision cimport BECAUSE_FALLBACK, choice_t
+from ext.tables.decision cimport BECAUSE_FALLBACK, choice_passes, choice_t
 from ext.tables.group cimport group_t
 from ext.tables.owners cimport owners_t
 from ext.tables.server cimport NO_PLACE, server_t
@@ -50,7 +50,7 @@ cdef inline uint32_t entry_find(const group_t *group, const server_t *servers, u
         place = owners.table[i]
         if group.numbers[place] != NO_PLACE and is_admitted(hash, servers[group.members[place]].share):
             return i
-        choice.because = BECAUSE_FALLBACK
+        choice_passes(choice, BECAUSE_FALLBACK, group.members[place])
         i = i + 1 if i + 1 < owners.n_places else 0
     return NO_ENTRY
 

@@ -6,6 +6,7 @@ from ext.address cimport ip_t
 from ext.frame cimport NO_PORT, frame_t
 from ext.ports.port cimport port_t
 from ext.tables.crew cimport crew_t
+from ext.tables.decision cimport decisions_t
 from ext.tables.event cimport EVENT_TABLE_FULL, event_post, event_t, events_t
 from ext.tables.flow cimport flows_t
 from ext.tables.fragment cimport fragments_t
@@ -44,6 +45,7 @@ cdef struct tables_t:
     fragments_t fragments
     uint32_t fragment_ms
     events_t events
+    decisions_t decisions
     resets_t resets
     uint32_t icmp_rate         # errors of swlb's own a second
     uint32_t icmp_filled_ms

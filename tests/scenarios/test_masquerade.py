@@ -9,7 +9,7 @@ from tests.oracle.checksum import flaws
 
 from .balanced import CLIENT, INSIDE, OUTSIDE, SERVER, VIP, ip
 from .layout import Segment, Server, Service
-from .network import Network, address_text
+from .network import Network, address16, address_text
 from .test_fragments_nat import PAYLOAD, pieces, together
 
 BOTH = pytest.mark.parametrize("family", [4, 6])
@@ -243,6 +243,39 @@ def test_flow_shows_both_ends_its_source_and_its_packets() -> None:
         17, scene.host, 5000, scene.peer, 53, "ONE_WAY")
     assert (row[9], row[10], row[11]) == (1, 0, 20 + 8 + len("question"))
     assert (address_text(row[13]), row[14]) == (scene.own, port_of(seen))
+
+
+@BOTH
+@pytest.mark.parametrize(("asked", "ports"), [
+    ({}, [53, 53, 0, 53, 53]),
+    ({"protocol": 17}, [53, 53]), ({"protocol": 6}, [53, 53]), ({"protocol": 1}, [0]),
+    ({"state": "SYN_RECV"}, [53, 53]), ({"state": "TWO_WAY"}, []),
+    ({"service": 0}, []), ({"server": 0}, []),
+], ids=str)
+def test_flows_can_be_asked_for_by_what_they_have(family: int, asked: dict, ports: list[int]) -> None:
+    scene = Scene(family)
+    for protocol, n in (("udp", 2), ("icmp", 1), ("tcp", 2)):
+        for port in range(5000, 5000 + n):
+            scene.leaves(scene.asks(protocol, port))
+    rows = [row for rows in scene.net.worker.flow_slices(**asked, now_ns=scene.net.now_ns) for row in rows]
+    assert [row[4] for row in rows] == ports
+
+
+def test_the_client_of_a_flow_is_who_began_it() -> None:
+    scene = Scene()
+    scene.leaves(scene.asks("udp"))
+    for client, n in ((scene.host, 1), (scene.peer, 0), ("fd00:2::11", 0)):
+        rows = scene.net.worker.flow_slices(client=(address16(client), 128), now_ns=scene.net.now_ns)
+        assert sum(map(len, rows)) == n
+
+
+def test_many_flows_are_told_in_slices_each_once() -> None:
+    scene = Scene()
+    ports = range(2000, 2700)
+    scene.inside.send(*[ip(scene.host, scene.peer) / UDP(sport=port, dport=53) for port in ports])
+    slices = list(scene.net.worker.flow_slices(now_ns=scene.net.now_ns))
+    assert sorted(row[2] for rows in slices for row in rows) == list(ports)
+    assert max(map(len, slices)) <= 192
 
 
 def test_flush_of_all_sessions_ends_flows_too() -> None:

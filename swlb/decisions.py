@@ -1,0 +1,109 @@
+"""Why the last new sessions were given to the servers they have: rows of `swlb show decisions`, with a text for people.
+
+Figures are of the moment before the session began. Names are those of now: of a server that is gone there is none.
+"""
+
+import time
+from typing import Any
+
+from swlb.addresses import endpoint_text, unpacked
+from swlb.servers import ServerState
+
+Row = dict[str, Any]
+Decision = dict[str, Any]
+
+PROTOCOL_NAMES = {6: "tcp", 17: "udp"}
+SHARE_FULL = 256  # ext/tables/server.pxd
+HASHED = {
+    "source": "the client's address",
+    "source_port": "the client's address and port",
+    "destination_port": "the client's address and the port it called",
+    "five_tuple": "both addresses, both ports and the protocol",
+}
+
+
+def decision_row(decision: Decision, servers: dict[int, ServerState]) -> Row:
+    """One decision of a worker; `servers` by index."""
+    chosen = servers.get(decision["server"])
+    named = servers.get(decision["named"])
+    client = unpacked(decision["client"])
+    row = {
+        "time": round(time.time() - (time.monotonic_ns() - decision["at_ns"]) / 1e9, 6),
+        "protocol": PROTOCOL_NAMES[decision["protocol"]],
+        "client": endpoint_text(client, decision["client_port"]),
+        "vip": None,
+        "service": chosen and chosen.service.name,
+        "server": chosen and chosen.config.name,
+        "scheduler": decision["scheduler"],
+        "because": decision["because"],
+        "named": named and named.config.name,
+        **{name: decision[name] for name in ("backup", "mid_stream", "candidates", "active", "inactive")},
+        "weight": _effective(decision),
+    }
+    if chosen is not None:
+        vip = next((vip for vip in chosen.service.vips if vip.version == client.version), None)
+        row["vip"] = vip and endpoint_text(vip, decision["vip_port"])
+        if decision["scheduler"] == "table":
+            row["scheduler"] = chosen.service.scheduler
+    return row | {"text": text(row, decision["hash_key"], slow=decision["share"] < SHARE_FULL)}
+
+
+def text(row: Row, hash_key: str, *, slow: bool) -> str:
+    """Why, in words: the rule by which the server was chosen, and what about it was unusual."""
+    because = row["because"]
+    if because == "persistence":
+        why = "the client had it before"
+    elif because == "next":
+        first = row["named"] or "the first choice"
+        why = f"{first} has the client's port in use already; {row['server'] or 'this'} is the next that has not"
+    elif because == "fallback":
+        first = f"{row['named']}, which the hash names," if row["named"] else "the server that the hash names"
+        why = f"{first} takes no session; {row['server'] or 'this'} is the hash's next choice"
+    elif row["candidates"] == 1:
+        why = "no other server can take it"
+    else:
+        why = f"{row['scheduler']}: {_by_scheduler(row, hash_key)}"
+    return "; ".join([why, *_besides(row, slow=slow and because not in ("persistence", "next"))])
+
+
+def _besides(row: Row, *, slow: bool) -> list[str]:
+    notes = ["it is a backup"] if row["backup"] else []
+    notes += ["it starts slowly, so its weight counts in part"] if slow else []
+    return notes + (["in mid-stream, when no session was known"] if row["mid_stream"] else [])
+
+
+def _by_scheduler(row: Row, hash_key: str) -> str:
+    """What the scheduler says of the server it named."""
+    heads, weight = f"{row['candidates']} servers", row["weight"]
+    # As schedulers by load reckon: an active session counts as much as 256 inactive ones.
+    load = f"256x{row['active']}+{row['inactive']}"
+    share = f"({load})/{weight}"
+    match row["scheduler"]:
+        case "rr":
+            return f"it is next in turn of {heads}"
+        case "wrr":
+            return f"it is next in turn of {heads} by weight ({weight})"
+        case "lc":
+            return f"{load} is the least of {heads}"
+        case "wlc":
+            return f"{share} is the least of {heads}"
+        case "nq" if row["active"] == 0:
+            return f"it is the first of {heads} without an active session"
+        case "sed" | "nq":
+            return f"({row['active']}+1)/{weight} is the least of {heads}"
+        case "p2c":
+            return f"{share} is the less of two drawn from {heads}"
+        case "fo":
+            return f"its weight {weight} is the highest of {heads}"
+        case "overflow":
+            return f"it is the heaviest of {heads} with room: {row['active']} active of {weight}"
+        case "hash" | "maglev":
+            return f"the hash of {HASHED[hash_key]} names it, of {heads}"
+        case _:
+            return f"its table names it, of {heads}"
+
+
+def _effective(decision: Decision) -> int:
+    """The part of the weight that counts, rounded up."""
+    weight: int = decision["weight"]
+    return -(-weight * decision["share"] // SHARE_FULL)

@@ -1,0 +1,100 @@
+"""Rows of `swlb show decisions`: why in words, for each scheduler and each because. No kernel."""
+
+import time
+from dataclasses import replace
+from ipaddress import ip_address
+
+import pytest
+from control import control
+
+from swlb.addresses import packed
+from swlb.decisions import decision_row
+from swlb.errors import SwlbError
+from swlb.figures import decisions
+
+
+@pytest.fixture(scope="module")
+def servers():
+    return {state.index: state for state in control().balancer.servers.values()}
+
+
+def decided(servers, *, client: str = "192.0.2.1", server: int = 0, **given: object) -> dict:
+    """The row of a decision for server number `server`."""
+    decision = {
+        "at_ns": time.monotonic_ns(), "protocol": 6, "client": packed(ip_address(client)), "client_port": 1024,
+        "vip_port": 80, "server": server, "named": None, "scheduler": "wlc", "hash_key": "source",
+        "because": "scheduler", "backup": False, "mid_stream": False, "candidates": 4, "active": 3, "inactive": 1,
+        "weight": 2, "share": 256,
+    }  # fmt: skip
+    return decision_row(decision | given, servers)
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"scheduler": "rr"}, "rr: it is next in turn of 4 servers"),
+        ({"scheduler": "wrr"}, "wrr: it is next in turn of 4 servers by weight (2)"),
+        ({"scheduler": "lc"}, "lc: 256x3+1 is the least of 4 servers"),
+        ({"scheduler": "wlc"}, "wlc: (256x3+1)/2 is the least of 4 servers"),
+        ({"scheduler": "sed"}, "sed: (3+1)/2 is the least of 4 servers"),
+        ({"scheduler": "nq"}, "nq: (3+1)/2 is the least of 4 servers"),
+        ({"scheduler": "nq", "active": 0}, "nq: it is the first of 4 servers without an active session"),
+        ({"scheduler": "p2c"}, "p2c: (256x3+1)/2 is the less of two drawn from 4 servers"),
+        ({"scheduler": "fo"}, "fo: its weight 2 is the highest of 4 servers"),
+        ({"scheduler": "overflow", "weight": 5}, "overflow: it is the heaviest of 4 servers with room: 3 active of 5"),
+        ({"scheduler": "hash"}, "hash: the hash of the client's address names it, of 4 servers"),
+        ({"scheduler": "maglev", "hash_key": "five_tuple"},
+         "maglev: the hash of both addresses, both ports and the protocol names it, of 4 servers"),
+        ({"candidates": 1}, "no other server can take it"),
+        ({"because": "persistence"}, "the client had it before"),
+        ({"because": "next", "named": 1}, "web2 has the client's port in use already; web1 is the next that has not"),
+        ({"because": "fallback", "named": 1},
+         "web2, which the hash names, takes no session; web1 is the hash's next choice"),
+        ({"because": "fallback"}, "the server that the hash names takes no session; web1 is the hash's next choice"),
+        ({"backup": True, "candidates": 1}, "no other server can take it; it is a backup"),
+        ({"weight": 9, "share": 64},
+         "wlc: (256x3+1)/3 is the least of 4 servers; it starts slowly, so its weight counts in part"),
+        ({"scheduler": "hash", "mid_stream": True},
+         "hash: the hash of the client's address names it, of 4 servers; in mid-stream, when no session was known"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_people_are_told_why(servers, given, text):
+    assert decided(servers, **given)["text"] == text
+
+
+def test_a_row_names_client_vip_and_server(servers):
+    row = decided(servers)
+    assert (row["client"], row["vip"]) == ("192.0.2.1:1024", "10.0.1.100:80")
+    assert (row["service"], row["server"]) == ("web", "web1")
+    row = decided(servers, client="2001:db8::1", server=2)
+    assert (row["client"], row["vip"], row["server"]) == ("[2001:db8::1]:1024", "[fd00:1::100]:80", "web1v6")
+
+
+def test_the_weight_is_what_of_it_counts(servers):
+    assert [decided(servers, weight=5, share=share)["weight"] for share in (256, 128, 1)] == [5, 3, 1]
+
+
+def test_the_time_is_that_of_events(servers):
+    row = decided(servers, at_ns=time.monotonic_ns() - 5 * 10**9)
+    assert time.time() - row["time"] == pytest.approx(5, abs=1)
+
+
+@pytest.mark.parametrize("because", ["scheduler", "persistence", "next", "fallback"])
+def test_a_server_that_is_gone_has_no_name(servers, because):
+    row = decided(servers, server=99, named=98, because=because)
+    assert (row["vip"], row["service"], row["server"], row["named"]) == (None, None, None, None)
+    assert "None" not in row["text"]
+
+
+def test_a_scheduler_of_one_s_own_is_called_by_its_name(servers):
+    own = "python:mine.Own"
+    state = servers[0]
+    known = {0: replace(state, service=replace(state.service, scheduler=own))}
+    row = decided(known, scheduler="table")
+    assert (row["scheduler"], row["text"]) == (own, "python:mine.Own: its table names it, of 4 servers")
+
+
+def test_decisions_of_a_service_that_is_not_there_are_refused():
+    with pytest.raises(SwlbError, match="no service 'mail'; there are: web, dns"):
+        decisions(control(), "mail")
