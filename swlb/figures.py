@@ -18,6 +18,7 @@ from swlb.events import Events
 from swlb.health_row import health_row, rounded
 from swlb.ports import Ports
 from swlb.servers import ServerState
+from swlb.succession import Departed
 
 Row = dict[str, Any]
 PROTOCOL_NAMES = {6: "tcp", 17: "udp"}
@@ -96,14 +97,14 @@ def sessions(run: Running) -> list[Row]:
 
 def session_slices(run: Running) -> Iterator[list[Row]]:
     """The same, in lists of which each takes a few milliseconds: there may be a million."""
-    states = {state.index: state for state in run.balancer.servers.values()}
     for rows in run.built.workers.session_slices():
+        states = run.balancer.by_index
         # The others are of probes through VIPs, with the doubles of servers.
         yield [_session(row, states[row[4]]) for row in rows if row[4] in states]
     yield [_flow(row) for row in run.built.workers.flows()]
 
 
-def _session(row: tuple[Any, ...], server: ServerState) -> Row:
+def _session(row: tuple[Any, ...], server: ServerState | Departed) -> Row:
     protocol, client, client_port, vip_port, _, server_port, state, age, idle, left, *figures, source, source_port = row
     address = unpacked(client)
     vip = next(vip for vip in server.service.vips if vip.version == address.version)
