@@ -43,7 +43,7 @@ from ext.tables.neighbour cimport N_FREE, neighbour_t, neighbours_t
 from ext.tables.pin cimport pin_of, pins_t, service_double
 from ext.tables.route cimport route_add, route_t
 from ext.tables.segment cimport segment_t
-from ext.tables.server cimport NO_POOL, SHARE_FULL, V4, V6, evidence_t, server_t
+from ext.tables.server cimport NO_POOL, SERVER_FULL, SHARE_FULL, V4, V6, evidence_t, server_t
 from ext.tables.service cimport (FORWARD_NAT, MSS_AUTO, MSS_OFF, NO_SOURCE, SERVICE_NONE, server_add,
                                  service_add_vip, service_recount, service_t, services_t, vip_add, vip_announce)
 from ext.tables.session cimport IN_BUCKET, PAGE, account_t, session_server_port, session_t
@@ -578,15 +578,19 @@ cdef class Worker:
                 "moves": self.w.tables.segments[port.segment].fdb.moves[port.index]}
 
     def server(self, index) -> dict:
-        """The server's counters; packets and bytes as seen from it: in is from clients."""
+        """The server's counters; packets and bytes as seen from it: in is from clients. `full`: it has all it may have."""
         cdef server_t *server = &self.w.tables.services.servers[index]
         cdef evidence_t *evidence = &self.w.tables.services.evidence[index]
         return {"sessions_active": server.sessions_active, "sessions_inactive": server.sessions_inactive,
-                "sessions_open": server.sessions_open,
+                "sessions_open": server.sessions_open, "full": (server.ready & SERVER_FULL) != 0,
                 "sessions_total": server.sessions_total, "packets_in": server.packets[0],
                 "packets_out": server.packets[1], "bytes_in": server.bytes[0], "bytes_out": server.bytes[1],
                 "answered": evidence.answered, "repeated": evidence.repeated, "refused": evidence.refused,
                 "unanswered": evidence.unanswered}
+
+    def service(self, index) -> dict[str, int]:
+        """The service's own counters; `refused` are packets that would have begun a session, and nobody could have it."""
+        return {"refused": self.w.tables.services.services[index].refused}
 
     def fdb(self, segment, *, now_ns=None) -> list[tuple[bytes, int, int, int]]:
         """(MAC, VLAN, port, age in ms) of every station known on the segment; VLAN 0 is none."""

@@ -14,7 +14,7 @@ from typing import Any
 from swlb import ports as devices
 from swlb.addresses import mac_text, unpacked
 from swlb.api import control_socket, serve
-from swlb.balancer import Balancer, up_at_start
+from swlb.balancer import Balancer
 from swlb.build import Built, build, host_port_name
 from swlb.clock import Clock, SystemClock
 from swlb.config import Config
@@ -25,6 +25,7 @@ from swlb.figures import Row, slices
 from swlb.paths import Towards
 from swlb.ports import Ports
 from swlb.probes import Way
+from swlb.succession import up_at_start
 from swlb.surroundings import check_surroundings, kernel_ports
 
 log = logging.getLogger("swlb")

@@ -1,7 +1,6 @@
 """Services and servers while swlb runs: what checks and operators say goes to the workers, to events and to the log."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from swlb import fail_open
@@ -20,31 +19,15 @@ from swlb.paths import Paths, Towards
 from swlb.probes import Outcome, Probe, Way, probe_of
 from swlb.reform import Reform
 from swlb.server_events import AGENT, OPERATOR, Change, ServerEvents
-from swlb.servers import Key, ServerState, Standing, initial_state, read_order
-from swlb.succession import ByIndex, Departed, by_index
+from swlb.servers import Key, ServerState, Standing, read_order
+from swlb.service_state import ServiceState, tell_service
+from swlb.slow_starts import SlowStarts
+from swlb.succession import ByIndex, Departed, by_index, staying
 from swlb.traffic import Traffic
 from swlb.why import Known, why
 
 BYPASS_GAP_S = 60.0  # a client asks again and again
 RELOAD = "reload"  # the cause of what a change of the configuration has brought about
-
-
-@dataclass(frozen=True)
-class _ServiceState:
-    """Whether a service serves anybody, whether it takes new sessions, and whether it ignores its servers' health."""
-
-    serves: bool
-    takes: bool
-    ignores_health: bool
-
-
-def up_at_start(config: Config) -> dict[Key, bool]:
-    """Whether each server serves before its first probe: yes without a check, else as `initial` says."""
-    return {
-        (service.name, server.name): initial_state(service) == words.UP
-        for service in config.services.values()
-        for server in service.servers.values()
-    }
 
 
 class Balancer:
@@ -77,6 +60,7 @@ class Balancer:
                 key = (service.name, server.name)
                 self.servers[key] = ServerState.begun(service, server, built.servers[key], clock.now())
         self.by_index: ByIndex = {state.index: state for state in self.servers.values()}
+        self._slow_starts = SlowStarts(clock, on_share=self._tell_workers)
         self._service_is = {service.name: self._service_state(service) for service in config.services.values()}
         self.traffic = Traffic(self, built.workers.server, clock)
 
@@ -87,8 +71,9 @@ class Balancer:
             self._start_check(state, number, position=(position, len(checked)))
 
     async def stop(self) -> None:
-        """Nothing is probed, and every probe's socket is closed."""
+        """Nothing is probed, every probe's socket is closed, and no share grows."""
         await self._checks.stop_all()
+        await self._slow_starts.stop_all()
 
     def reconfigure(self, config: Config, built: Built, ways: Mapping[Towards, Way]) -> list[str]:
         """Everything is as the configuration says, now that the workers are; what that meant for services, in words.
@@ -97,6 +82,8 @@ class Balancer:
         """
         self._paths.follow(config, built, ways)
         departed: ByIndex = {state.index: Departed(state.service, state.config) for state in self.servers.values()}
+        for key in self.servers.keys() - staying(self.servers, config).keys():
+            self._slow_starts.end(self.servers[key])
         reform = Reform(self.servers, self._checks, self._paths, self._start_check, self._clock.now())
         self.config, self.built, self.servers = config, built, reform.servers(config, built)
         self.by_index = by_index(self.servers, self.by_index | departed, built)
@@ -108,7 +95,7 @@ class Balancer:
         meant: list[str] = []
         before, services = self._service_is, self.config.services.values()
         self._service_is = {of.name: before.get(of.name) or self._service_state(of) for of in services}
-        self._tell_workers(self.servers.values())
+        self._tell_all(self.servers.values())
         for key, state in self.servers.items():
             if state.operational != was[key]:
                 self.tell_change(state, Change(was[key], RELOAD))
@@ -130,7 +117,9 @@ class Balancer:
     def why(self, name: str) -> dict[str, Any]:
         """Why SERVICE/SERVER takes new sessions now, or none; SwlbError for an unknown one."""
         state = self._find(name)
-        return why(Known(state, self.statuses(state.key), self._clock.now()))
+        servers = self._servers_of(state.service)
+        figures = {other.config.name: self.built.workers.server(other.index) for other in servers}
+        return why(Known(state, self.statuses(state.key), self._clock.now(), servers, figures))
 
     def ignores_health(self, service: str) -> bool:
         """Whether the service's `fail_open` is at work."""
@@ -231,12 +220,14 @@ class Balancer:
     def _on_probe(self, key: CheckKey, outcome: Outcome) -> None:
         """What an agent said is done; a probe that says nothing of the server may leave the others to decide."""
         state, number = self.servers[key[:2]], key[2]
-        before, weight = state.agent_admin, state.wanted_weight
+        before, weight, limit = state.agent_admin, state.wanted_weight, state.max_connections
         state.hear(number, outcome, self._clock.now())
         if state.agent_admin != before:
             self._tell_admin(state, before, new=state.agent_admin, by=AGENT)
         if state.wanted_weight != weight:
             self._publish(state, lambda meant: self._tell.weight(state, weight, by=AGENT, meant=meant))
+        if state.max_connections != limit:
+            self._publish(state, lambda meant: self._tell.limit(state, limit, meant=meant))
         if outcome.ok is None:
             self._settle(state, number, "its agent")
         elif state.is_confirmed_down(number, outcome):
@@ -275,16 +266,9 @@ class Balancer:
         gone_on = now.serves and before.serves and now.takes != before.takes
         what = "takes new sessions again" if now.takes else "takes no new sessions"
         tell(f"; service {service.name} {what}" if gone_on else "")
-        self._tell_fail_open(service, before, now)
-        if now.serves and not before.serves:
-            how = "can serve" if now.takes else "can serve the sessions it has, and takes no new ones"
-            self.events.add("service_up", f"service {service.name} {how}", service=service.name)
-        elif before.serves and not now.serves:
-            self.events.add("service_down", f"service {service.name} has no server left", service=service.name)
+        tell_service(self.events, service, self._servers_of(service), before, now)
 
-    def _decide_fail_open(
-        self, service: Service, changed: list[ServerState], before: _ServiceState
-    ) -> _ServiceState:
+    def _decide_fail_open(self, service: Service, changed: list[ServerState], before: ServiceState) -> ServiceState:
         """The service's state now that some servers' have changed; the workers know all of it.
 
         They are told once all is decided, and first of servers that serve: no session ever sees its server down, or
@@ -295,27 +279,20 @@ class Balancer:
         told = [*changed, *(server for server in servers if server.health_ignored != ignored)]
         for server in servers:
             server.health_ignored = ignored
-        self._tell_workers(told)
+        for server in told:
+            self._slow_starts.follow(server)
+        self._tell_all(told)
         return self._service_state(service)
 
-    def _tell_workers(self, servers: Iterable[ServerState]) -> None:
-        """The workers know these servers' states, first of those that serve."""
+    def _service_state(self, service: Service) -> ServiceState:
+        return ServiceState.of(self._servers_of(service))
+
+    def _tell_all(self, servers: Iterable[ServerState]) -> None:
         for server in sorted(servers, key=lambda server: not server.serves):
-            self.built.workers.set_server(server.index, ready=server.ready_bits, weight=server.wanted_weight)
+            self._tell_workers(server)
 
-    def _tell_fail_open(self, service: Service, before: _ServiceState, now: _ServiceState) -> None:
-        servers = self._servers_of(service)
-        if now.ignores_health and not before.ignores_health:
-            text = fail_open.begun(service.name, service.fail_open, servers)
-            self.events.add("fail_open", text, service=service.name)
-        elif before.ignores_health and not now.ignores_health:
-            self.events.add("fail_open_over", fail_open.ended(service.name, servers), service=service.name)
-
-    def _service_state(self, service: Service) -> _ServiceState:
-        servers = self._servers_of(service)
-        takes = any(server.effective_weight for server in servers)
-        ignored = any(server.health_ignored for server in servers)
-        return _ServiceState(any(server.serves for server in servers), takes, ignored)
+    def _tell_workers(self, state: ServerState) -> None:
+        self.built.workers.set_server(state.index, **state.for_workers)
 
     def _servers_of(self, service: Service) -> list[ServerState]:
         return [self.servers[service.name, name] for name in service.servers]

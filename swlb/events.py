@@ -10,7 +10,7 @@ log = logging.getLogger("swlb")
 KEPT = 4096
 WARNINGS = frozenset(
     {"server_down", "service_down", "config_refused", "port_down", "address_conflict", "vip_conflict", "table_full",
-     "reply_bypasses", "fail_open", "passive"}
+     "reply_bypasses", "fail_open", "passive", "backup"}
 )  # fmt: skip
 
 

@@ -42,6 +42,14 @@ KINDS = {
     "tun": "IP packets without Ethernet: what is routed to the segment leaves by it, and nobody is asked for a MAC.",
 }
 NEEDS = {"all": "when all of them say so, and down when one says so", "any": "while any of them says so"}
+REFUSALS = {
+    ("reset", "tcp"): "is refused, by a TCP reset",
+    ("reset", "udp"): "is refused, by ICMP port unreachable",
+    ("unreachable", "tcp"): "is refused, by ICMP port unreachable",
+    ("unreachable", "udp"): "is refused, by ICMP port unreachable",
+    ("drop", "tcp"): "is left without an answer",
+    ("drop", "udp"): "is left without an answer",
+}
 INITIAL = {
     "checking": "At the start nobody is served until the first probe of a server is decided.",
     "up": "At the start servers count as up.",
@@ -118,9 +126,7 @@ def _service(config: Config, service: Service) -> list[str]:
     scheduler = f"scheduler {service.scheduler}: {_scheduler(service)}"
     lines += _wrapped(f"forward {service.forward}, source_nat {service.source_nat}; {scheduler}", INDENT)
     lines += _table([_server(server) for server in service.servers.values()])
-    if not service.servers:
-        refusal = "refused" if service.refuse == "reset" else "dropped"
-        lines += _wrapped(f"no server: every client is {refusal}", INDENT)
+    lines += [line for words in _life(service) for line in _wrapped(words, INDENT)]
     for heading, words in journey(config, service):
         lines += _wrapped(f"{heading}: {words}", INDENT)
     for words in _checks(service):
@@ -137,8 +143,24 @@ def _scheduler(service: Service) -> str:
 
 
 def _server(server: Server) -> tuple[str, ...]:
-    weight = f"weight {server.weight}" if server.weight else "weight 0: takes no new session"
-    return ("server", server.name, _at(server.address, server.port), weight)
+    about = [f"weight {server.weight}" if server.weight else "weight 0: takes no new session"]
+    about += ["backup"] if server.backup else []
+    if limit := server.max_connections:
+        again = f" (full until it has fewer than {limit.lower})" if limit.lower < limit.upper else ""
+        about.append(f"at most {counted(limit.upper, 'session')}{again}")
+    return ("server", server.name, _at(server.address, server.port), ", ".join(about))
+
+
+def _life(service: Service) -> Iterator[str]:
+    """When servers take sessions that do not always, and what happens while none does."""
+    if backups := [server.name for server in service.servers.values() if server.backup]:
+        are = "is a backup: it takes" if len(backups) == 1 else "are backups: they take"
+        yield f"{', '.join(backups)} {are} sessions only while no other server can."
+    if service.slow_start:
+        over = duration_text(service.slow_start)
+        yield f"slow_start: what a server that comes back gets of new sessions grows for {over} to its whole share."
+    nobody = "while no server takes sessions" if service.servers else "no server"
+    yield f"{nobody}: every client {REFUSALS[service.refuse, service.protocol]}"
 
 
 def _checks(service: Service) -> Iterator[str]:
@@ -202,7 +224,10 @@ def _steadied(check: Check) -> str:
 def _fail_open(service: Service) -> str:
     if not service.fail_open:
         return ""
-    few = f"fewer than {service.fail_open:.0%} of those servers are up that are not drained and weigh something"
+    has_backups = any(server.backup for server in service.servers.values())
+    others, nor = (" other", " and no backup can stand in") if has_backups else ("", "")
+    which = f"those{others} servers are up that are not drained and weigh something"
+    few = f"fewer than {service.fail_open:.0%} of {which}{nor}"
     return f"fail_open: while {few}, health is ignored and all of them take sessions."
 
 

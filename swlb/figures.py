@@ -25,6 +25,7 @@ PROTOCOL_NAMES = {6: "tcp", 17: "udp"}
 SUMMED = (
     "sessions_active",
     "sessions_inactive",
+    "sessions_open",
     "sessions_total",
     "packets_in",
     "packets_out",
@@ -56,6 +57,7 @@ def services(run: Running) -> list[Row]:
             "source_nat": service.source_nat,
             "scheduler": service.scheduler,
             "fail_open": run.balancer.ignores_health(service.name),
+            **run.built.workers.service(run.built.services[service.name]),
             **_summed([run.built.workers.server(run.built.servers[service.name, name]) for name in service.servers]),
         }
         for service in run.config.services.values()
@@ -67,6 +69,7 @@ def servers(run: Running) -> list[Row]:
     rows = []
     for (service, name), state in run.balancer.servers.items():
         status = run.balancer.status((service, name))
+        figures = run.built.workers.server(state.index)
         rows.append(
             {
                 "service": service,
@@ -75,6 +78,8 @@ def servers(run: Running) -> list[Row]:
                 "port": state.config.port,
                 "weight": state.weight,
                 "effective_weight": state.effective_weight,
+                "backup": state.config.backup,
+                "max_connections": state.max_connections.upper if state.max_connections else None,
                 "admin": state.admin,
                 "effective_admin": state.effective_admin,
                 "agent": str(state.agent) if state.agent else None,
@@ -84,7 +89,8 @@ def servers(run: Running) -> list[Row]:
                 "held_s": None if state.held_until is None else round(max(0.0, state.held_until - run.clock.now()), 3),
                 "check_status": status.check_status if status else None,
                 "check_duration_ms": rounded(status.check_duration_ms) if status else None,
-                **run.built.workers.server(state.index),
+                **figures,
+                "full": bool(figures["full"]),
             }
         )
     return rows
@@ -120,7 +126,7 @@ def _session(row: tuple[Any, ...], server: ServerState | Departed) -> Row:
         "expires_s": left / 1000,
         "forward": server.service.forward,
         "source_nat": endpoint_text(unpacked(source), source_port) if source else None,
-        **dict(zip(SUMMED[3:], figures, strict=True)),
+        **dict(zip(SUMMED[4:], figures, strict=True)),
     }
 
 
@@ -141,7 +147,7 @@ def _flow(row: tuple[Any, ...]) -> Row:
         "expires_s": left / 1000,
         "forward": "masquerade" if source else "route",
         "source_nat": endpoint_text(unpacked(source), source_port) if source else None,
-        **dict(zip(SUMMED[3:], figures, strict=True)),
+        **dict(zip(SUMMED[4:], figures, strict=True)),
     }
 
 

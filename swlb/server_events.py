@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from swlb import servers as words
 from swlb.check_status import CheckStatus
+from swlb.config.schedule_models import Limit
+from swlb.config.source import counted
+from swlb.durations import duration_text
 from swlb.effect import effect_of, effect_text
 from swlb.events import Events
 from swlb.servers import ServerState
@@ -45,6 +48,7 @@ class ServerEvents:
         if state.operational != words.UP:
             goes_on = "its sessions go on, as health is ignored (fail_open)"
             text += f"; {goes_on if state.counts_as_up else effect_text(effect)}"
+        text += _slowly(state)
         if change.held_s:
             text += f"; hold_down has held it for {change.held_s:.1f} s"
         self._add(
@@ -70,7 +74,7 @@ class ServerEvents:
         if state.effective_admin != new:
             text += f"; {'the operator' if by == AGENT else 'its agent'}'s {state.effective_admin} holds"
         effect = effect_of(state.service, figures) if new == words.MAINT else {}
-        text += f"; {effect_text(effect)}{meant}" if new == words.MAINT else meant
+        text += f"; {effect_text(effect)}{meant}" if new == words.MAINT else _slowly(state) + meant
         self._add("admin", text, state, old=old, new=new, by=by, effect=effect)
 
     def weight(self, state: ServerState, old: int, *, by: str, meant: str) -> None:
@@ -81,9 +85,28 @@ class ServerEvents:
             text += f"; its agent's {state.wanted_weight} holds"
         self._add("weight", text + meant, state, old=old, new=new, by=by)
 
+    def limit(self, state: ServerState, old: Limit | None, *, meant: str) -> None:
+        """The server's agent says how many sessions it may have open."""
+        new = state.max_connections
+        text = f"server {_name(state)} may have {limit_text(new)} (was {limit_text(old)}), says its agent"
+        numbers = {"old": old.upper if old else None, "new": new.upper if new else None}
+        self._add("limit", text + meant, state, **numbers, by=AGENT)
+
     def _add(self, kind: str, text: str, state: ServerState, **more: object) -> None:
         service, server = state.key
         self._events.add(kind, text, service=service, server=server, **more)
+
+
+def limit_text(limit: Limit | None) -> str:
+    """At most 100 sessions."""
+    return f"at most {counted(limit.upper, 'session')}" if limit else "any number of sessions"
+
+
+def _slowly(state: ServerState) -> str:
+    """What is to be said of one that starts slowly."""
+    if state.slow_since is None:
+        return ""
+    return f"; its share of new sessions grows for {duration_text(state.service.slow_start)} (slow_start)"
 
 
 def _name(state: ServerState) -> str:

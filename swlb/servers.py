@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 
 from swlb.combined import combined
 from swlb.config import Server, Service
+from swlb.config.schedule_models import Limit
 from swlb.health import CHECKING, DOWN, UNPROBED, UP
 from swlb.probes.outcome import Outcome
-from swlb.spoken import DRAIN, MAINT, READY, Words, share_of, standing, stronger, weight_said
+from swlb.slow_start import SHARE_FULL, portion
+from swlb.spoken import DRAIN, MAINT, READY, Words, limit_said, share_of, standing, stronger, weight_said
 
 Key = tuple[str, str]  # the names of a service and of a server of it
 
@@ -39,6 +41,8 @@ class ServerState:
     `standings` are its checks', in their order; `decider` is the number of the one that made it `operational`.
     `health_ignored` is the service's `fail_open` at work: it counts as up, whatever `operational` says.
     Until `held_until` it is down on passive evidence, whatever its checks say; `held_for` says in words what that was.
+    `share` of SHARE_FULL is what counts of it: less since `slow_since`, as it starts slowly. It `has_rested` when it
+    has not served since it last took sessions.
     """
 
     service: Service
@@ -55,6 +59,9 @@ class ServerState:
     health_ignored: bool = False
     held_until: float | None = None
     held_for: str = ""
+    share: int = SHARE_FULL
+    slow_since: float | None = None
+    has_rested: bool = False
 
     @classmethod
     def begun(cls, service: Service, config: Server, index: int, now: float) -> "ServerState":
@@ -122,7 +129,28 @@ class ServerState:
     @property
     def effective_weight(self) -> int:
         """What it weighs for new sessions now."""
-        return self.wanted_weight if self.counts_as_up and self.effective_admin == READY else 0
+        taking = self.counts_as_up and self.effective_admin == READY
+        return portion(self.wanted_weight, self.share) if taking else 0
+
+    @property
+    def max_connections(self) -> Limit | None:
+        """How many sessions it may have open, once it does not start slowly; None: any number."""
+        configured = self.config.max_connections
+        return limit_said(self.agent, configured) if self.agent else configured
+
+    @property
+    def limit(self) -> Limit | None:
+        """How many it may have open now."""
+        if (whole := self.max_connections) is None:
+            return None
+        return Limit(portion(whole.upper, self.share), portion(whole.lower, self.share))
+
+    @property
+    def for_workers(self) -> dict[str, int]:
+        """All that workers are told of it, as the words of their set_server."""
+        upper, lower = (limit.upper, limit.lower) if (limit := self.limit) else (0, 0)
+        told = {"ready": self.ready_bits, "weight": self.wanted_weight, "share": self.share}
+        return told | {"limit": upper, "lower": lower}
 
     def forget(self, now: float) -> None:
         """It is checked as if it had never been."""

@@ -28,11 +28,14 @@ operator's. With another check beside the agent, and `need: all`:
 | none | (silent) | ready | checking | no | no |
 
 Silent is an agent that has never answered. One that answers without a word of health means up.
+
+`maxconn` replaces what is configured as `max_connections`; `maxconn:0` means any number, as it does in HAProxy.
 """
 
 from dataclasses import dataclass, replace
 
 from swlb.combined import NO_WORD
+from swlb.config.schedule_models import Limit
 from swlb.health import CHECKING, UP
 from swlb.probes.outcome import Report
 
@@ -80,9 +83,9 @@ def stronger(operator: str, agent: str) -> str:
 
 
 def share_of(configured: int, percent: int) -> int:
-    """That much of the configured weight. Half of 1 is not nothing: only 0 % takes a server out."""
-    share = configured * percent / 100
-    return max(1, round(share)) if share else 0
+    """That much of the configured weight, halves rounded up. A bit of 1 is not nothing: only 0 % takes a server out."""
+    share = (configured * percent + 50) // 100
+    return max(1, share) if configured and percent else 0
 
 
 def weight_said(words: Words, *, configured: int, ordered: int) -> int:
@@ -93,6 +96,17 @@ def weight_said(words: Words, *, configured: int, ordered: int) -> int:
     if words.weight is None or ordered == 0:
         return ordered
     return share_of(configured, words.weight) if words.weight_is_percent else words.weight
+
+
+def limit_said(words: Words, configured: Limit | None) -> Limit | None:
+    """How many sessions it may have open: the agent's number where it has said one, of which 0 means any number.
+
+    The configured `lower` stays, as far as it is not above that.
+    """
+    if words.max_connections is None:
+        return configured
+    upper = words.max_connections
+    return Limit(upper, min(upper, configured.lower if configured else upper)) if upper else None
 
 
 def standing(before: str, *, answered: bool) -> str:

@@ -44,22 +44,24 @@ def staying(servers: Mapping[Key, ServerState], config: Config) -> dict[Key, Ser
     return {key: state for key, state in servers.items() if key in there and stays(state, *there[key])}
 
 
-def up_in(servers: Mapping[Key, ServerState], config: Config) -> dict[Key, bool]:
-    """Whether each server of a configuration to come serves at first: those that stay as they do now."""
-    stay = staying(servers, config)
+def up_at_start(config: Config) -> dict[Key, bool]:
+    """Whether each server serves before its first probe: yes without a check, else as `initial` says."""
     return {
-        (service.name, name): stay[service.name, name].counts_as_up
-        if (service.name, name) in stay
-        else initial_state(service) == UP
+        (service.name, server.name): initial_state(service) == UP
         for service in config.services.values()
-        for name in service.servers
+        for server in service.servers.values()
     }
+
+
+def up_in(servers: Mapping[Key, ServerState], config: Config) -> dict[Key, bool]:
+    """The same of a configuration that is to follow: servers that stay serve as they do now."""
+    return up_at_start(config) | {key: state.counts_as_up for key, state in staying(servers, config).items()}
 
 
 def inform(image: Built, servers: Mapping[Key, ServerState], config: Config) -> None:
     """The image's workers know the present state of all servers that stay."""
     for key, state in staying(servers, config).items():
-        image.workers.set_server(image.servers[key], ready=state.ready_bits, weight=state.wanted_weight)
+        image.workers.set_server(image.servers[key], **state.for_workers)
 
 
 def stays(state: ServerState, service: Service, server: Server) -> bool:

@@ -10,9 +10,11 @@ from rich.table import Column, Table
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "services": ("service", "vip", "port", "protocol", "scheduler", "fail_open", "sessions_active",
-                 "sessions_inactive", "sessions_total", "packets_in", "packets_out", "bytes_in", "bytes_out"),
-    "servers": ("service", "server", "address", "port", "weight", "admin", "operational", "reason", "since_s",
-                "check_duration_ms", "sessions_active", "sessions_inactive", "sessions_total"),
+                 "sessions_inactive", "sessions_total", "refused", "packets_in", "packets_out", "bytes_in",
+                 "bytes_out"),
+    "servers": ("service", "server", "address", "port", "weight", "backup", "admin", "operational", "reason",
+                "since_s", "check_duration_ms", "sessions_active", "sessions_inactive", "sessions_open",
+                "max_connections", "sessions_total"),
     "sessions": ("protocol", "client", "vip", "server", "service", "state", "idle_s", "expires_s", "packets_in",
                  "packets_out"),
     "fdb": ("segment", "mac", "vlan", "port", "age_s", "static"),
@@ -39,6 +41,9 @@ EMPTY = {
 }
 # On a terminal these take more lines, but no less than so many columns, where a row would be wider than it.
 FOLDED = {"text": 24, "next": 16}
+# What most rows have, so that a column of nothing else is left out; and whose fate other columns share.
+PLAIN = {("health", "via"): "server", ("servers", "backup"): False, ("servers", "max_connections"): None}
+PLAIN_WITH = {"sessions_open": "max_connections"}
 COLOURS = {"up": "green", "down": "red", "lost": "red", "checking": "yellow", "drain": "yellow", "maint": "yellow"}
 
 
@@ -64,9 +69,12 @@ def print_table(noun: str, rows: list[dict[str, Any]]) -> None:
 
 
 def _columns(noun: str, rows: list[dict[str, Any]]) -> list[str]:
-    """Those that tell something: the way of probes only where some go through a VIP."""
-    is_plain = noun == "health" and all(row["via"] == "server" for row in rows)
-    return [column for column in COLUMNS[noun] if not (is_plain and column == "via")]
+    """Those that tell something: some only where a row is not PLAIN."""
+    return [column for column in COLUMNS[noun] if not _is_plain(noun, PLAIN_WITH.get(column, column), rows)]
+
+
+def _is_plain(noun: str, column: str, rows: list[dict[str, Any]]) -> bool:
+    return (noun, column) in PLAIN and all(row[column] == PLAIN[noun, column] for row in rows)
 
 
 def _notes(noun: str, rows: list[dict[str, Any]]) -> list[str]:
@@ -105,6 +113,8 @@ def _longest(column: Column, console: Console, options: ConsoleOptions) -> int:
 def _cell(column: str, value: Any) -> str:
     if value is None:
         return "-"
+    if column == "backup":
+        return "backup" if value else "-"
     if isinstance(value, list):
         return escape(" ".join(map(str, value)))
     if column == "time":

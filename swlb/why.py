@@ -4,16 +4,19 @@ REASONS are the things that keep a server from new sessions, each a function of 
 or nothing where it does not apply. All that apply must go before it takes some.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
 from swlb.ahead import seconds, what_next
+from swlb.backups import clients_of, takers_of
 from swlb.check_status import KEPT, CheckStatus
 from swlb.combined import NO_WORD
+from swlb.config.source import counted
 from swlb.health import CHECKING, UP
 from swlb.servers import ServerState
+from swlb.slow_start import SHARE_FULL
 from swlb.spoken import DRAIN, MAINT
 
 GO_ON = "those it has go on"
@@ -21,16 +24,36 @@ GO_ON = "those it has go on"
 
 @dataclass(frozen=True)
 class Known:
-    """What the sentence is made of: the server, the status of each of its checks by number, and the moment."""
+    """What the sentence is made of: the server, the status of each of its checks by number, and the moment.
+
+    `servers` are all of its service's, `figures` what the workers count of each, by name.
+    """
 
     state: ServerState
     statuses: Mapping[int, CheckStatus]
     now: float
+    servers: Sequence[ServerState]
+    figures: Mapping[str, Mapping[str, int]]
 
     @property
     def name(self) -> str:
         """SERVICE/SERVER."""
         return "/".join(self.state.key)
+
+    @property
+    def sessions_open(self) -> int:
+        """How many of its sessions have not ended."""
+        return self.figures[self.state.config.name]["sessions_open"]
+
+    @property
+    def before_it(self) -> list[str]:
+        """The servers that take sessions now, for which it rests as a backup."""
+        takers = takers_of(self.servers).get(clients_of(self.state), []) if self.state.config.backup else []
+        return [server.config.name for server in takers if not (server.config.backup or self.is_full(server))]
+
+    def is_full(self, server: ServerState) -> bool:
+        """Whether it has as many sessions as it may."""
+        return bool(self.figures[server.config.name]["full"])
 
     @property
     def decider(self) -> CheckStatus | None:
@@ -64,6 +87,9 @@ def why(known: Known) -> dict[str, Any]:
         "operational": state.operational,
         "weight": state.weight,
         "effective_weight": state.effective_weight,
+        "backup": state.config.backup,
+        "max_connections": state.max_connections.upper if state.max_connections else None,
+        "sessions_open": known.sessions_open,
         "agent": str(state.agent) if state.agent else None,
     }
 
@@ -75,7 +101,7 @@ def _sentence(name: str, takes: bool, because: list[str], ahead: str) -> str:
 
 
 def _for_it(known: Known) -> str:
-    weight = f"its weight is {known.state.effective_weight}"
+    weight = "; ".join(filter(None, (_weight(known), _backup(known), _load(known))))
     if known.state.operational != UP:
         why_not = "too few servers of its service are up (fail_open)"
         return f"it counts as up though {_health(known)}, as {why_not}; {weight}"
@@ -85,6 +111,24 @@ def _for_it(known: Known) -> str:
     status = known.statuses[number]
     doubt = f", but fails now ({_last(status, False)}{_in_a_row(status)})" if known.threat is not None else ""
     return f"its {_check(known, number)} is up ({_last(status, True)}) for {_since(known)}{doubt}; {weight}"
+
+
+def _weight(known: Known) -> str:
+    """What counts of its weight."""
+    state = known.state
+    if state.slow_since is None:
+        return f"its weight is {state.wanted_weight}"
+    left = seconds(max(0.0, state.slow_since + state.service.slow_start - known.now))
+    return f"it starts slowly: {state.share / SHARE_FULL:.0%} of its weight {state.wanted_weight} count, all in {left}"
+
+
+def _backup(known: Known) -> str:
+    return "it is a backup, and no other server can" if known.state.config.backup else ""
+
+
+def _load(known: Known) -> str:
+    limit = known.state.limit
+    return f"it has {counted(known.sessions_open, 'session')} of {limit.upper} it may have" if limit else ""
 
 
 def _by_order(known: Known) -> str:
@@ -137,7 +181,24 @@ def _health(known: Known) -> str:
     return f"its {check} fails ({last}) for {_since(known)}{wins}"
 
 
-REASONS: tuple[Callable[[Known], str], ...] = (_by_order, _by_agent, _by_weight, _by_check)
+def _by_limit(known: Known) -> str:
+    limit = known.state.limit
+    if limit is None or not known.is_full(known.state):
+        return ""
+    whose = "says its agent" if known.state.agent and known.state.agent.max_connections else "max_connections"
+    again = f"; it takes more when it has fewer than {limit.lower}" if limit.lower < limit.upper else ""
+    return f"{_load(known)} ({whose}){again}"
+
+
+def _by_backup(known: Known) -> str:
+    before = known.before_it
+    if not before:
+        return ""
+    can = f"{len(before)} other servers can" if len(before) > 3 else f"{', '.join(before)} can"
+    return f"it is a backup: it takes no sessions while {can}"
+
+
+REASONS: tuple[Callable[[Known], str], ...] = (_by_order, _by_agent, _by_weight, _by_check, _by_limit, _by_backup)
 
 
 def _check(known: Known, number: int) -> str:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from swlb._worker import Worker
+from swlb.slow_start import SHARE_FULL
 
 SAME_NS = 1_000_000_000  # what two workers tell within it is one event
 
@@ -53,10 +54,14 @@ class Workers:
 
     # ---- changing ----
 
-    def set_server(self, index: int, *, ready: int, weight: int, now_ns: int | None = None) -> None:
-        """The server has these ready bits and this weight; its service and VIP follow."""
+    def set_server(
+        self, index: int, *, ready: int, weight: int, share: int = SHARE_FULL, limit: int = 0, lower: int = 0,
+        now_ns: int | None = None,
+    ) -> None:  # fmt: skip
+        """The server has these ready bits, this weight and share of it, and this limit; its service and VIP follow."""
+        words = {"ready": ready, "weight": weight, "share": share, "limit": limit, "lower": lower}
         for worker in self._workers:
-            worker.set_server(index, ready=ready, weight=weight, now_ns=now_ns)
+            worker.set_server(index, **words, now_ns=now_ns)
 
     def set_port(self, index: int, *, up: bool, mtu: int) -> None:
         """The port is up or down and has that MTU."""
@@ -107,6 +112,10 @@ class Workers:
     def server(self, index: int) -> dict[str, int]:
         """The server's counters; packets and bytes as seen from it: in is from clients."""
         return _sums([worker.server(index) for worker in self._workers])
+
+    def service(self, index: int) -> dict[str, int]:
+        """The service's own counters."""
+        return _sums([worker.service(index) for worker in self._workers])
 
     def fdb(self, segment: int, *, now_ns: int | None = None) -> list[Station]:
         """(MAC, VLAN, port, age in ms) of every station known on the segment; who heard it last knows best."""

@@ -22,7 +22,7 @@ def explained(text: str) -> str:
         "service web: 10.0.1.100, tcp port 80",
         "  server  web1  10.0.2.11:8080  weight 1",
         "  no check: servers always count as up.",
-        "  no server: every client is refused",
+        "  no server: every client is refused, by a TCP reset",
     ],
 )
 def test_every_part_has_its_line(line: str) -> None:

@@ -55,9 +55,9 @@ class Told:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.workers, name)
 
-    def set_server(self, index: int, *, ready: int, weight: int) -> None:
+    def set_server(self, index: int, *, ready: int, **more: int) -> None:
         self.said.append((NAMES[index], ready))
-        self.workers.set_server(index, ready=ready, weight=weight)
+        self.workers.set_server(index, ready=ready, **more)
 
 
 def listened_to(balanced: Control) -> list[tuple[str, int]]:

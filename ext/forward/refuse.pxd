@@ -10,7 +10,7 @@ from ext.forward.icmp cimport PORT_UNREACHABLE, icmp_error
 from ext.forward.reflect cimport frame_cut, reflect
 from ext.order cimport htonl, ntohl
 from ext.tables.reset cimport reset_t
-from ext.tables.service cimport ANSWER_DROP
+from ext.tables.service cimport ANSWER_DROP, ANSWER_UNREACHABLE
 from ext.tables.tables cimport drop_count, tables_t
 from ext.verdict cimport verdict_t
 from ext.wire.checksum cimport sum_pseudo
@@ -22,11 +22,16 @@ from ext.wire.tcp cimport TCP_ACK, TCP_CHECKSUM_OFF, TCP_FIN, TCP_LEN, TCP_RST, 
 
 cdef inline verdict_t refuse(tables_t *tables, frame_t *frame, uint8_t answer, int reason,
                              uint32_t now_ms) noexcept nogil:
-    """The frame is dropped for reason; unless answer is ANSWER_DROP its sender is told so."""
+    """The frame is dropped for reason; unless answer is ANSWER_DROP its sender is told so.
+
+    In TCP by a reset, unless answer is ANSWER_UNREACHABLE; a reset itself is never answered.
+    """
     if answer == ANSWER_DROP or not frame.found & FOUND_L4:
         return reason
-    if frame.protocol == PROTO_TCP:
+    if frame.protocol == PROTO_TCP and answer != ANSWER_UNREACHABLE:
         return tcp_reset(tables, frame, reason)
+    if frame.protocol == PROTO_TCP and (<const tcp_hdr *>(frame.data + frame.l4_off)).flags & TCP_RST:
+        return reason
     return icmp_error(tables, frame, PORT_UNREACHABLE, 0, reason, now_ms)
 
 

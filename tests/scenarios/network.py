@@ -33,7 +33,7 @@ START_S = 1000.0
 STEP_S = 0.1
 QUIET_S = 3.0           # three announcements, one a second
 PROTOCOLS = {"tcp": 6, "udp": 17}
-ANSWERS = ("reset", "drop")
+ANSWERS = ("reset", "drop", "unreachable")
 ON_DOWN = ("default", "keep", "reschedule", "reset", "drop")
 
 
