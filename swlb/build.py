@@ -8,6 +8,7 @@ import secrets
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from swlb._worker import Pins as PinTable
 from swlb._worker import Worker, link
@@ -24,6 +25,8 @@ from swlb.workers import Workers
 
 LEAST_PORTS = 8192  # with fewer to stand for clients, these would wait for each other
 KERNEL_PORTS = PortRange(32768, 60999)  # Documentation/networking/ip-sysctl.rst: ip_local_port_range
+
+NO_MACS: Mapping[str, bytes] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -75,11 +78,13 @@ def build(
     devices: Mapping[str, Opened],
     *,
     up_at_start: Mapping[tuple[str, str], bool],
+    macs: Mapping[str, bytes] = NO_MACS,
     kernel_ports: PortRange = KERNEL_PORTS,
     ring: bool = True,
 ) -> Built:
     """Sealed workers over the opened devices (by port name); servers are up as up_at_start says.
 
+    `macs` are those of segments that have one already; another's is its segment_mac.
     `kernel_ports` are those that the kernel of swlb's namespace gives to connections of its own.
     """
     pools = pools_of(config)
@@ -87,7 +92,7 @@ def build(
     table = PinTable()
     built = Built(Workers(workers), key=secrets.randbits(64), pins=Pins(table, probe_ports(kernel_ports)))
     for number, worker in enumerate(workers):
-        _add_network(worker, number, config, devices, built)
+        _add_network(worker, number, config, devices, macs, built)
         _add_services(worker, config, pools, up_at_start, kernel_ports, built)
         _add_doubles(worker, config, built)
         worker.use_pins(table)
@@ -122,10 +127,17 @@ def _new_worker(config: Config, n_pools: int, *, ring: bool) -> Worker:
 # Every worker gets everything in the same order, and so under the same indices.
 
 
-def _add_network(worker: Worker, number: int, config: Config, devices: Mapping[str, Opened], built: Built) -> None:
+def _add_network(
+    worker: Worker,
+    number: int,
+    config: Config,
+    devices: Mapping[str, Opened],
+    macs: Mapping[str, bytes],
+    built: Built,
+) -> None:
     """The worker of that number has the segments with their ports, and the routes."""
     for segment in config.segments.values():
-        built.segments[segment.name] = _add_segment(worker, segment)
+        built.segments[segment.name] = _add_segment(worker, segment, macs.get(segment.name) or segment_mac(segment))
         _add_ports(worker, number, segment, devices, built)
     _add_routes(worker, config, built)
 
@@ -173,9 +185,9 @@ def probe_ports(kernel_ports: PortRange) -> range:
     return range(max(kernel_ports.first, kernel_ports.last + 1 - PROBE_PORTS), kernel_ports.last + 1)
 
 
-def _add_segment(worker: Worker, segment: Segment) -> int:
+def _add_segment(worker: Worker, segment: Segment, mac: bytes) -> int:
     index: int = worker.add_segment(
-        mac=segment_mac(segment),
+        mac=mac,
         ageing_ns=int(segment.ageing * NS),
         fdb_limit=segment.fdb_limit,
         vip_guard=segment.vip_guard,
