@@ -23,8 +23,8 @@ from swlb.errors import SwlbError
 from swlb.events import Events
 from swlb.figures import Row, slices
 from swlb.ports import Ports
-from swlb.balancer import Balancer
-from swlb.build import Built, build
+from swlb.reloading import Reloading
+from swlb.succession import up_at_start
 from swlb.surroundings import check_surroundings, kernel_ports
 from swlb.ways_out import ways_out
 
@@ -156,7 +156,7 @@ async def run(config: Config, control: Path, *, file: Path, ring: bool = True) -
                 app.events.add("config_loaded", f"{file}: forwarding: {counts}", file=str(file))
                 print("ready", flush=True)
                 await stopping.wait()
-                app.reloading.end()
+                await app.reloading.end()
                 await app.balancer.stop()
     log.info("stopped: devices are gone, the control socket too")
 

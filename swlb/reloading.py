@@ -1,8 +1,8 @@
 """Reload: a running swlb goes over to another configuration, and nothing that stays notices.
 
 Everything is read, checked, opened and built before anything changes; whatever fails until then is undone and leaves
-swlb as it was. The file is read in a thread of its own; the rest is one step of the event loop, so that nobody sees
-half of it.
+swlb as it was. Reading and opening is done in a thread of its own; the rest is one step of the event loop, so that
+nobody sees half of it.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from swlb.config import Config, load
 from swlb.errors import ConfigError, SwlbError
 from swlb.events import Events
 from swlb.ports import Ports
+from swlb.prepared import Prepared
 from swlb.succession import inform, up_in
 from swlb.surroundings import check_surroundings, kernel_ports
 from swlb.ways_out import ways_out
@@ -48,9 +49,11 @@ class Reloading:
         self._one_at_a_time = asyncio.Lock()
         self._ended = False
 
-    def end(self) -> None:
-        """Nothing is changed any more."""
+    async def end(self) -> None:
+        """Nothing is changed any more; one that had begun is over."""
         self._ended = True
+        async with self._one_at_a_time:
+            pass
 
     async def at(self, asked: asyncio.Event) -> None:
         """Whenever it is asked for, the last file is read again; for ever, whatever comes of it."""
@@ -71,12 +74,12 @@ class Reloading:
         Raises SwlbError when that cannot be; nothing has changed then.
         """
         async with self._one_at_a_time:
+            if self._ended:
+                raise SwlbError("swlb is ending")
             file = self.file if file is None else file
             try:
                 config = await asyncio.to_thread(load, file, running=self._app.config)
-                if self._ended:
-                    raise SwlbError("swlb is ending")
-                text = self._go_over(config)
+                text = await self._go_over(config)
             except SwlbError as error:
                 self._refuse(file, error)
                 raise
@@ -89,32 +92,32 @@ class Reloading:
         text = f"{file}: nothing has changed: {'; '.join(problems)}"
         self._app.events.add("config_refused", text, file=str(file), problems=problems)
 
-    def _go_over(self, config: Config) -> str:
+    async def _go_over(self, config: Config) -> str:
         """The configuration is in force; what has changed, in words."""
         app = self._app
-        # repr tells their orders, too, which == does not.
-        if config == app.config and repr(config) == repr(app.config):
+        # repr tells their orders, too, which == does not. A device that was lost is to be opened anew.
+        is_same = config == app.config and repr(config) == repr(app.config)
+        if is_same and all(port.state.present for port in app.ports.opened.values()):
             return "nothing is different"
-        told = changes(app.config, config).sentence()
-        for sentence in check_surroundings(config, ours=app.ports.twins()):
-            log.warning("%s", sentence)
-        prepared = app.ports.prepare(config)
-        try:
+        with await asyncio.to_thread(self._prepared, config) as prepared:
             image = build(
                 config,
                 prepared.devices(),
                 up_at_start=up_in(app.balancer.servers, config),
                 kernel_ports=kernel_ports(),
                 ring=self._ring,
+                macs=prepared.macs,
                 previous=app.built,
             )
             inform(image, app.balancer.servers, config)
-        except BaseException:
-            prepared.abandon()
-            raise
-        app.hear()  # while names are what they were
-        app.built = take_over(app.built, image)
-        prepared.commit()
-        app.config = config
-        meant = app.balancer.reconfigure(config, app.built, ways_out(config, app.ports))
-        return told + "".join(meant)
+            app.hear()  # while names are what they were
+            told = changes(app.config, config).sentence()
+            app.config, app.built = config, take_over(app.built, image)
+            prepared.commit(app.built, app.events)
+        return told + "".join(app.balancer.reconfigure(config, app.built, ways_out(config, app.ports)))
+
+    def _prepared(self, config: Config) -> Prepared:
+        """The devices of the configuration are open."""
+        for sentence in check_surroundings(config, twins=self._app.ports.twins()):
+            log.warning("%s", sentence)
+        return self._app.ports.prepare(config)

@@ -41,11 +41,20 @@ def test_a_key_that_is_left_out_is_as_another_value() -> None:
     ]
 
 
-def test_a_new_port_waits_for_the_device_that_another_has_until_then() -> None:
-    text = BASE.replace("web1: {tap: sws1}", "other: {tap: sws1}").replace("[web1, web2]", "[other, web2]")
-    assert problems(text, running=RUNNING) == [
-        "6: ports.other.tap: found sws1; expected a device that port web1 has not got now"
+def renamed(kind: str) -> str:
+    """Port web1 is called other, and its device is of that kind."""
+    return BASE.replace("web1: {tap: sws1}", f"other: {{{kind}: sws1}}").replace("[web1, web2]", "[other, web2]")
+
+
+def test_a_new_port_waits_for_a_device_that_another_has_as_something_else() -> None:
+    assert problems(renamed("packet"), running=RUNNING) == [
+        "6: ports.other.packet: found packet sws1; expected a device that port web1 has not got now, or one of its "
+        "kind, tap"
     ]
+
+
+def test_a_port_may_be_called_something_else() -> None:
+    assert problems(renamed("tap"), running=RUNNING) == []
 
 
 def test_what_was_refused_already_is_not_told_twice() -> None:

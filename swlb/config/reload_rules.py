@@ -16,12 +16,13 @@ def what_is_fixed(config: Config, running: Config, is_sound: Callable[[str], boo
         if wanted != present and is_sound(path[0]):
             yield _fixed(path, wanted, present)
     if is_sound("ports"):
-        devices = {(port.netns, port.device): name for name, port in running.ports.items()}
+        in_use = {(port.netns, port.device): port for port in running.ports.values()}
         for name, port in config.ports.items():
             if name in running.ports:
                 yield from _another_device(port, running.ports[name])
-            elif (holder := devices.get((port.netns, port.device))) is not None:
-                yield Finding(("ports", name, port.kind), port.device, f"a device that port {holder} has not got now")
+            elif (holder := in_use.get((port.netns, port.device))) is not None and holder.kind != port.kind:
+                expected = f"a device that port {holder.name} has not got now, or one of its kind, {holder.kind}"
+                yield Finding(("ports", name, port.kind), f"{port.kind} {port.device}", expected)
 
 
 def _fixed(path: Path, wanted: int, present: int) -> Finding:
