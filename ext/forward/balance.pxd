@@ -25,7 +25,7 @@ from ext.tables.group cimport group_t, group_taker
 from ext.tables.pin cimport is_double, server_pinned
 from ext.tables.route cimport is_directed_broadcast, route_lookup, route_t
 from ext.tables.segment cimport segment_t
-from ext.tables.server cimport V4, V6, server_serves, server_t
+from ext.tables.server cimport SERVER_GONE, V4, V6, server_serves, server_t
 from ext.tables.service cimport ANSWER_RESET, DOWN_KEEP, FORWARD_NAT, NO_SOURCE, service_find, service_t, vip_t
 from ext.tables.session cimport session_of_reply, session_of_request, session_t, sessions_t
 from ext.tables.session_life cimport (session_crowded, session_expired, session_give_way, session_insert, session_take_source)
@@ -92,6 +92,10 @@ cdef inline bint session_goes_on(tables_t *tables, session_t *session, const fra
     if unlikely(session_expired(&tables.services, session, now_ms)):
         return False
     if unlikely(frame.protocol == PROTO_TCP and is_new_connection(frame.tcp_flags) and is_closing(session.state)):
+        return False
+    # A server that has left the configuration keeps the connections it has, and nothing else.
+    if unlikely(server.ready & SERVER_GONE) and (
+            frame.protocol != PROTO_TCP or is_new_connection(frame.tcp_flags)):
         return False
     return (server_serves(server)
             or tables.services.services[server.service].on_down == DOWN_KEEP)

@@ -8,6 +8,7 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from ext.frame cimport NO_PORT
 from ext.hash cimport hash_word
+from ext.tables.audit_places cimport groups_audit, segments_audit
 from ext.tables.fdb cimport FDB_NONE, FDB_PORTS, fdb_t
 from ext.tables.flow cimport flow_t
 from ext.tables.neighbour cimport (FAILED, INCOMPLETE, N_FREE, WAIT_PER_NEIGHBOUR, WAITING, neighbour_bucket,
@@ -139,6 +140,8 @@ cdef inline const char *sources_audit(const tables_t *tables) noexcept nogil:
             holding += source_holder(&tables.sources, flow.source - 1, kind_of(flow.ends.protocol), flow.source_port) == (
                 (i + 1) | <uint32_t>FLOW)
             held += 1
+    if tables.sources.n_sources != 0 and sources_hold(tables) != held:
+        return "sources: they do not hold as many ports as they count"
     if holding != held:
         return "sources: a session or a flow does not hold its port"
     for i in range(tables.sources.n_sources):
@@ -150,6 +153,14 @@ cdef inline const char *sources_audit(const tables_t *tables) noexcept nogil:
     if n != tables.flows.n:
         return "flows: n is not how many there are"
     return NULL
+
+
+cdef inline uint32_t sources_hold(const tables_t *tables) noexcept nogil:
+    """How many ports all addresses together say that they hold."""
+    cdef uint32_t i, n = 0
+    for i in range(tables.sources.n_sources):
+        n += tables.sources.sources[i].n_held
+    return n
 
 
 cdef inline const char *servers_audit(const tables_t *tables) noexcept nogil:
@@ -238,6 +249,12 @@ cdef inline const char *tables_audit(const tables_t *tables) noexcept nogil:
         if wrong is not NULL:
             return wrong
     wrong = sources_audit(tables)
+    if wrong is not NULL:
+        return wrong
+    wrong = segments_audit(tables)
+    if wrong is not NULL:
+        return wrong
+    wrong = groups_audit(&tables.services)
     if wrong is not NULL:
         return wrong
     wrong = servers_audit(tables)
