@@ -22,7 +22,7 @@ from swlb.server_events import AGENT, OPERATOR, Change, ServerEvents
 from swlb.servers import Key, ServerState, Standing, read_order
 from swlb.service_state import ServiceState, tell_service
 from swlb.slow_starts import SlowStarts
-from swlb.succession import ByIndex, Departed, by_index, staying
+from swlb.succession import ByIndex, Departed, Informed, by_index, staying
 from swlb.traffic import Traffic
 from swlb.why import Known, why
 
@@ -75,10 +75,11 @@ class Balancer:
         await self._checks.stop_all()
         await self._slow_starts.stop_all()
 
-    def reconfigure(self, config: Config, built: Built, ways: Mapping[Towards, Way]) -> list[str]:
+    def reconfigure(self, config: Config, built: Built, ways: Mapping[Towards, Way], informed: Informed) -> list[str]:
         """Everything is as the configuration says, now that the workers are; what that meant for services, in words.
 
-        Servers that stay are what they were, and checks that have not changed do not notice.
+        Servers that stay are what they were, and checks that have not changed do not notice. `informed` is what the
+        workers know.
         """
         self._paths.follow(config, built, ways)
         departed: ByIndex = {state.index: Departed(state.service, state.config) for state in self.servers.values()}
@@ -88,14 +89,15 @@ class Balancer:
         self.config, self.built, self.servers = config, built, reform.servers(config, built)
         self.by_index = by_index(self.servers, self.by_index | departed, built)
         self.traffic.follow()
+        # A worker takes its time to be told, and most is as it was.
+        self._tell_all(state for state in self.servers.values() if state.for_workers != informed.get(state.index))
         return self._follow(reform.was)
 
     def _follow(self, was: Mapping[Key, str]) -> list[str]:
-        """The workers know all servers, and what has changed is told, of what they `was` and of services."""
+        """What has changed of servers, which were what `was` says, and of services is told; the latter also in words."""
         meant: list[str] = []
         before, services = self._service_is, self.config.services.values()
         self._service_is = {of.name: before.get(of.name) or self._service_state(of) for of in services}
-        self._tell_all(self.servers.values())
         for key, state in self.servers.items():
             if state.operational != was[key]:
                 self.tell_change(state, Change(was[key], RELOAD))

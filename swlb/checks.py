@@ -160,7 +160,9 @@ class Checks:
     def asks(self, key: CheckKey, check: Check, target: Target, way: Way) -> bool:
         """Whether the check of that key runs and is this one: asked afresh, it would ask the same in the same way."""
         server = self._servers.get(key)
-        return server is not None and server.subject == subject_of(check, target, way)
+        if server is None or server.check != check or server.way != way:
+            return False
+        return server.target == target or server.subject == subject_of(check, target, way)
 
     @contextmanager
     def going_on(self, keys: Mapping[CheckKey, CheckKey]) -> Iterator[None]:

@@ -109,12 +109,13 @@ class Reloading:
                 macs=prepared.macs,
                 previous=app.built,
             )
-            inform(image, app.balancer.servers, config)
+            informed = inform(image, app.balancer.servers, config)
             app.hear()  # while names are what they were
             told = changes(app.config, config).sentence()
             app.config, app.built = config, take_over(app.built, image)
             prepared.commit(app.built, app.events)
-        return told + "".join(app.balancer.reconfigure(config, app.built, ways_out(config, app.ports)))
+        ways = ways_out(config, app.ports)
+        return told + "".join(app.balancer.reconfigure(config, app.built, ways, informed))
 
     def _prepared(self, config: Config) -> Prepared:
         """The devices of the configuration are open."""

@@ -25,6 +25,7 @@ class Departed(NamedTuple):
 
 
 ByIndex = dict[int, ServerState | Departed]
+Informed = dict[int, dict[str, int]]  # what workers were told of servers, by index, as the words of their set_server
 
 
 def by_index(servers: Mapping[Key, ServerState], before: ByIndex, built: Built) -> ByIndex:
@@ -58,10 +59,13 @@ def up_in(servers: Mapping[Key, ServerState], config: Config) -> dict[Key, bool]
     return up_at_start(config) | {key: state.counts_as_up for key, state in staying(servers, config).items()}
 
 
-def inform(image: Built, servers: Mapping[Key, ServerState], config: Config) -> None:
-    """The image's workers know the present state of all servers that stay."""
+def inform(image: Built, servers: Mapping[Key, ServerState], config: Config) -> Informed:
+    """What the image's workers know now: the present state of all servers that stay."""
+    informed: Informed = {}
     for key, state in staying(servers, config).items():
+        informed[image.servers[key]] = state.for_workers
         image.workers.set_server(image.servers[key], **state.for_workers)
+    return informed
 
 
 def stays(state: ServerState, service: Service, server: Server) -> bool:

@@ -42,9 +42,9 @@ class Reforming:
         """The configuration of the text is in force."""
         config = parse(text, file="test.yaml", running=self.balancer.config)
         self.image = self._image(config)
-        inform(self.image, self.balancer.servers, config)
+        informed = inform(self.image, self.balancer.servers, config)
         ways = {(name, version): Way("lo") for name in config.segments for version in (4, 6)}
-        self.meant = self.balancer.reconfigure(config, self.image, ways)
+        self.meant = self.balancer.reconfigure(config, self.image, ways, informed)
         self.control.config, self.control.built = config, self.image
 
     def _image(self, config: Config):
