@@ -94,7 +94,7 @@ class Balancer:
         return self._follow(reform.was)
 
     def _follow(self, was: Mapping[Key, str]) -> list[str]:
-        """What has changed of servers, which were what `was` says, and of services is told; the latter also in words."""
+        """What has changed of servers, which were what `was` says, and of services is told; the latter in words."""
         meant: list[str] = []
         before, services = self._service_is, self.config.services.values()
         self._service_is = {of.name: before.get(of.name) or self._service_state(of) for of in services}
