@@ -43,6 +43,7 @@ class Prepared:
         self.macs = {name: macs.get(name) or segment_mac(segment) for name, segment in config.segments.items()}
         self.opened: dict[str, Port] = {}
         self.segments: dict[str, str] = {}  # of every port
+        self._mtus: dict[str, int] = {}  # of ports in use that are to have another
         self._in_use = in_use
         self._by_device = {(port.kind, port.device.netns, port.device.device): port for port in in_use.values()}
         self._twins = twins_of(config)
@@ -61,10 +62,7 @@ class Prepared:
 
     def devices(self) -> dict[str, Opened]:
         """What the workers are to read and write."""
-        return {
-            name: opened_as(port, mtu=port.state.mtu if self._mtu(name) == port.device.mtu else self._mtu(name))
-            for name, port in self.opened.items()
-        }
+        return {name: opened_as(port, self._mtus.get(name, port.state.mtu)) for name, port in self.opened.items()}
 
     def commit(self, built: Built, events: Events) -> None:
         """The next configuration is in force: what has left is closed, what stays is as it says, new ports listen.
@@ -107,6 +105,8 @@ class Prepared:
         if present is None:
             self._refuse_device_in_use(port)
         elif not _is_lost(present):
+            if port.mtu != present.device.mtu:
+                self._mtus[port.name] = port.mtu
             if port.mtu > present.device.mtu:
                 self._undo.callback(_regain, present, present.device.mtu)
                 set_mtu(present.device, port.mtu)
@@ -127,6 +127,8 @@ class Prepared:
             workers = self.config.workers
             return self._opened(lambda: open_twin_port(segment, device, twin, mac=mac, queues=workers), lost=present)
         if present.twin is not None and present.twin != twin:
+            if present.twin.mtu != twin.mtu:
+                self._mtus[host_port_name(segment)] = twin.mtu
             self._undo.callback(_withdraw, present, twin)
             extend(_tap(present), present.twin, twin)
         return present
@@ -155,11 +157,6 @@ class Prepared:
 
     # ---- what stays ----
 
-    def _mtu(self, name: str) -> int:
-        """The MTU that the port is to have."""
-        segment = self.segments[name]
-        return self._twins[segment].mtu if self.opened[name].kind == HOST else self.config.ports[name].mtu
-
     def _settle(self, name: str, port: Port) -> None:
         """The port is as the configuration says, and its device has no more than that."""
         port.segment = self.segments[name]
@@ -169,8 +166,8 @@ class Prepared:
         if port.twin is not None and port.twin != self._twins[port.segment]:
             before, port.twin = port.twin, self._twins[port.segment]
             reduce(_tap(port), before, port.twin)
-        elif self._mtu(name) < port.device.mtu:
-            set_mtu(port.device, self._mtu(name))
+        elif self._mtus.get(name, port.device.mtu) != port.device.mtu:
+            set_mtu(port.device, self._mtus[name])
 
 
 def _is_lost(port: Port) -> bool:
