@@ -38,7 +38,8 @@ class Ports:
     def __init__(self, opened: dict[str, Port], macs: Mapping[str, bytes] = NO_MACS) -> None:
         self.opened = opened
         self.macs = macs
-        self._roles: dict[bytes, int] = {}  # that frames are steered by
+        self._roles: dict[bytes, int] = {}  # that frames are steered by, and the key
+        self._key: int | None = None
         self._sees = True
 
     def devices(self) -> dict[str, Opened]:
@@ -76,11 +77,12 @@ class Ports:
         At a second call new ports listen, and all are steered to by the roles that addresses have now.
         """
         roles = roles_after(self._roles, config)
+        is_new = (roles, key) != (self._roles, self._key) or not all(port.steered for port in self.opened.values())
         try:
-            if config.workers > 1 and (roles != self._roles or not all(port.steered for port in self.opened.values())):
+            if config.workers > 1 and is_new:
                 with closing(Steering(roles, key=key, n=config.workers)) as steering:
                     self._steer(steering)
-                self._roles = roles
+                self._roles, self._key = roles, key
         except SteeringError as error:
             log.warning("frames are not steered to their workers (%s): workers hand them over, which costs time", error)
         for port in self.opened.values():

@@ -116,12 +116,19 @@ def test_a_twin_comes_with_the_first_address_and_goes_with_the_last(at):
 
 
 def test_the_segment_keeps_its_mac_though_its_addresses_change(at):
-    mac = at.ports.mac(at.parsed().segments["inside"])
-    for texts in (["10.0.2.7/24", "fd00:2::7/64"], []):
-        at.reload(addresses(*texts), routes(), without("services", "web"))
-        at.restore()
-    assert at.ports.mac(at.parsed().segments["inside"]) == mac
-    assert links(at.home)["swlb-inside"]["address"] == mac.hex(":")
+    mac = at.ports.macs["inside"]
+    for texts in (["10.0.2.7/24", "fd00:2::7/64"], [], ["10.0.2.1/24"]):
+        at.reload(addresses(*texts), routes(), set_to({}, "services"))
+        assert at.ports.macs["inside"] == mac
+        assert not texts or links(at.home)["swlb-inside"]["address"] == mac.hex(":")
+
+
+def test_a_segment_that_comes_again_has_the_mac_of_its_addresses(at):
+    mac = at.ports.macs["inside"]
+    at.reload(addresses("10.0.2.7/24"), routes(), set_to({}, "services"))
+    at.reload(without("segments", "inside"), members("outside", "client", "other", "web1", "web2"))
+    at.restore()
+    assert at.ports.macs["inside"] == mac
 
 
 def test_a_twin_keeps_its_name_though_a_new_one_would_have_another(at):
