@@ -2,12 +2,13 @@
 
 A reload takes three steps, of which the second is not taken here:
 
-    with ports.prepare(config) as prepared:
+    with ports.prepare(config) as prepared:     # in a thread: opening a device takes some 20 ms
         image = build(config, prepared.devices(), macs=prepared.macs, ...)
-        built = take_over(...)              # the workers read and write the new devices
+        built = take_over(...)                  # the workers read and write the new devices
         prepared.commit(built, events)
+        prepared.close()                        # in a thread; or at the end of the block
 
-What is left without `commit` is as it was before. What grows does so in `prepare`, and what shrinks in `commit`: a
+Without `commit` everything is as it was before. What grows does so in `prepare`, and what shrinks in `commit`: a
 worker never finds less than it was told of.
 """
 

@@ -23,7 +23,7 @@ log = logging.getLogger("swlb")
 
 
 class Prepared:
-    """What `Ports.prepare` returns; to be ended by `commit` or `abandon`. As a context manager it abandons at the end.
+    """What `Ports.prepare` returns; to be closed, with or without a `commit` before. A `with` block closes at its end.
 
     `macs` are those of the segments: the MAC of one that stays is what it was, though its addresses have changed.
     `opened` are the devices by port name, in the order of the configuration. What stays is the very Port in use, and
@@ -58,14 +58,14 @@ class Prepared:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  traceback: TracebackType | None) -> None:  # fmt: skip
-        self.abandon()
+        self.close()
 
     def devices(self) -> dict[str, Opened]:
         """What the workers are to read and write."""
         return {name: opened_as(port, self._mtus.get(name, port.state.mtu)) for name, port in self.opened.items()}
 
     def commit(self, built: Built, events: Events) -> None:
-        """The next configuration is in force: what has left is closed, what stays is as it says, new ports listen.
+        """The next configuration is in force: what stays is as it says, new ports listen, `close` closes what has left.
 
         To be called in the event loop's thread as soon as the workers have taken over, `built` being what they are
         now, and before anything else looks at the ports. Never raises PortError: there is no way back any more, so
@@ -79,10 +79,13 @@ class Prepared:
                 self._settle(name, port)
         self._take(self, built, events)
         for port in leaving:
-            port.device.close()
+            self._undo.callback(port.device.close)
 
-    def abandon(self) -> None:
-        """Everything is as it was before `prepare`. After `commit` or another `abandon` nothing happens."""
+    def close(self) -> None:
+        """After `commit` what has left is closed; without it, everything is as it was before `prepare`.
+
+        A device takes some 20 ms, so this may be called in a thread of its own. A second call does nothing.
+        """
         self._undo.close()
 
     def reached(self) -> list[str]:

@@ -43,7 +43,7 @@ def test_what_does_not_change_is_not_touched(at):
     assert at.everything() == before
 
 
-def test_what_is_prepared_and_abandoned_was_never_there(at):
+def test_what_is_prepared_and_closed_was_never_there(at):
     before = at.everything()
     changed = at.parsed(
         port(at, "web3", mtu=1300),
@@ -54,11 +54,11 @@ def test_what_is_prepared_and_abandoned_was_never_there(at):
         routes(("10.8.0.0/16", "10.0.2.254")),
         set_to(["10.0.1.101", "fd00:1::101"], "services", "web", "vip"),
     )
-    at.ports.prepare(changed).abandon()
+    at.ports.prepare(changed).close()
     assert at.everything() == before
 
 
-def test_a_block_that_is_left_without_a_commit_has_abandoned(at):
+def test_a_block_that_is_left_without_a_commit_was_never_there(at):
     before = at.everything()
     with at.ports.prepare(at.parsed(*with_web3(at))):
         assert "sw-web3" in at.ends_of_ports()
