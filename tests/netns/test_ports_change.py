@@ -236,6 +236,36 @@ def test_a_device_lost_with_its_namespace_is_made_where_the_new_one_is(at):
     assert at.ends_of_ports() == TAPS
 
 
+# ---- what is told ----
+
+
+def test_what_happens_to_a_device_is_told_under_the_port_s_present_name(at):
+    at.reload(without("ports", "web2"), port(at, "db", device="sw-web2"), members("inside", "web1", "db", "web3"),
+              port(at, "web3"))  # fmt: skip
+    for name in ("web2", "web3"):
+        ip(at.ends, f"link set sw-{name} down")
+    at.ports.look(at.built, at.events)
+    assert [event["text"] for event in at.events.rows()] == [
+        "port db: its device sw-web2 is down",
+        "port web3: its device sw-web3 is down",
+    ]
+    assert not at.built.workers.port(at.built.ports["web3"])["up"]
+
+
+def test_a_port_that_goes_and_one_that_comes_are_no_news_of_devices(at):
+    at.reload(*NO_WEB2, port(at, "web3"), members("inside", "web1", "web3"))
+    at.ports.look(at.built, at.events)
+    assert at.events.rows() == []
+
+
+def test_the_vips_of_a_segment_are_announced_where_a_port_has_come(at):
+    announced = []
+    for changes in ((), with_web3(at), (members("outside", "client"), members("inside", "web1", "web2", "other"))):
+        with at.ports.prepare(at.parsed(*changes)) as prepared:
+            announced.append(prepared.reached())
+    assert announced == [[], ["inside"], ["inside"]]
+
+
 # ---- all of it ----
 
 

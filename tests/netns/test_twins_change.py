@@ -13,7 +13,8 @@ import pytest
 from netns.changing import Changing, addresses, changing, links, members, routes, rows, set_to, without
 from netns.running import ip
 from swlb.devices import namespace
-from swlb.errors import PortError
+from swlb.errors import PortError, SwlbError
+from swlb.surroundings import check_surroundings
 from swlb.twins import Twin, extend, open_twin, reduce
 
 pytestmark = pytest.mark.root
@@ -218,6 +219,23 @@ def test_the_index_of_the_twin_stays(at):
     before = links(at.home)["swlb-inside"]["ifindex"]
     at.reload(addresses("10.0.2.7/24", "fd00:2::7/64"))
     assert links(at.home)["swlb-inside"]["ifindex"] == before
+
+
+# ---- the host ----
+
+
+def test_the_twins_addresses_are_not_the_host_s(at):
+    moved = addresses("10.0.2.1/24", "fd00:2::1/64", segment="outside"), addresses("10.0.1.1/24", "fd00:1::1/64")
+    for changes in ((), (*moved, routes(), set_to({}, "services"))):
+        assert check_surroundings(at.parsed(*changes), twins=at.ports.twins()) == []
+
+
+def test_the_host_s_own_address_is_in_the_way_as_before(at):
+    ip(at.home, "link add eth7 type veth")
+    ip(at.home, "address add 10.0.1.101/24 dev eth7")
+    with pytest.raises(SwlbError, match=r"10.0.1.101 of service web is this host's own already, on eth7"):
+        check_surroundings(at.parsed(set_to(["10.0.1.101", "fd00:1::100"], "services", "web", "vip")),
+                           twins=at.ports.twins())  # fmt: skip
 
 
 # ---- what others have done to it ----
