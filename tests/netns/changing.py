@@ -46,8 +46,13 @@ class Changing:
         """As swlb does; at the end of the stack all devices are closed."""
         config = self.parsed()
         self.ports = stack.enter_context(opened(config))
-        self.built = _built(config, self.ports)
+        self.built = build(config, self.ports.devices(), up_at_start=up_at_start(config), ring=False)
         self.ports.listen(config, self.built.key)
+
+    def build(self, prepared: Prepared) -> Built:
+        """Workers over the devices of the next configuration."""
+        config = prepared.config
+        return build(config, prepared.devices(), macs=prepared.macs, up_at_start=up_at_start(config), ring=False)
 
     def parsed(self, *changes: Change) -> Config:
         """The configuration as it would be after the changes."""
@@ -60,7 +65,7 @@ class Changing:
         """The changed configuration is in force."""
         config = self.parsed(*changes)
         with self.ports.prepare(config) as prepared:
-            self.built = _built(config, prepared)
+            self.built = self.build(prepared)
             prepared.commit(self.built, self.events)
         for change in changes:
             change(self.document)
@@ -122,10 +127,6 @@ def _document(ends: str, workers: int) -> dict[str, Any]:
             },
         },
     }
-
-
-def _built(config: Config, devices: Ports | Prepared) -> Built:
-    return build(config, devices.devices(), macs=devices.macs, up_at_start=up_at_start(config), ring=False)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """The devices of ports when the configuration changes: what comes, what goes, what stays, and what is refused."""
 
+import asyncio
 import subprocess
 
 import pytest
@@ -27,6 +28,10 @@ def port(at: Changing, name: str, kind: str = "tap", device: str | None = None, 
 
 def with_web3(at: Changing, **more: object):
     return port(at, "web3", **more), members("inside", "web1", "web2", "web3")
+
+
+def with_db(at: Changing):
+    return port(at, "db"), members("inside", "web1", "db")
 
 
 def wire(at: Changing, name: str = "wire") -> None:
@@ -234,6 +239,29 @@ def test_a_device_lost_with_its_namespace_is_made_where_the_new_one_is(at):
     subprocess.run(["ip", "netns", "add", at.ends], check=True)
     at.reload()
     assert at.ends_of_ports() == TAPS
+
+
+def test_devices_that_are_lost_before_the_commit_do_not_stop_it(at):
+    config = at.parsed(*(set_to(1300, "ports", name, "mtu") for name in PORTS), addresses("10.0.2.1/24", "10.0.2.2/24"),
+                       routes(), set_to({}, "services"))  # fmt: skip
+    with at.ports.prepare(config) as prepared:
+        ip(at.ends, "link delete sw-web1")
+        ip(at.home, "link delete swlb-outside")
+        prepared.commit(at.built, at.events)
+    assert {event["port"] for event in at.events.rows()} == {"web1", "outside/host"}
+    assert {links(at.ends)[f"sw-{name}"]["mtu"] for name in ("client", "other", "web2")} == {1300}
+    assert at.addresses() == {"10.0.2.1/24", "10.0.2.2/24"}
+
+
+def test_it_may_be_prepared_and_closed_in_threads_of_their_own(at):
+    async def reload() -> None:
+        with await asyncio.to_thread(at.ports.prepare, at.parsed(*NO_WEB2, *with_db(at))) as prepared:
+            at.ports.look(at.built, at.events)
+            prepared.commit(at.build(prepared), at.events)
+            await asyncio.to_thread(prepared.close)
+
+    asyncio.run(reload())
+    assert at.ends_of_ports() == TAPS - {"sw-web2"} | {"sw-db"}
 
 
 # ---- what is told ----
