@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from swlb.build import Opened
-from swlb.config import Config, Segment
+from swlb.config import Config
 from swlb.config import Port as PortConfig
 from swlb.config.ways import segment_towards
 from swlb.devices import Device, DeviceState, host_device_name, open_packet, open_tap, watch
-from swlb.paths import vips_probed_by
+from swlb.paths import vips_probed
 from swlb.twins import Twin, open_twin
 
 NONE_KEPT: Mapping[str, str] = MappingProxyType({})
@@ -59,18 +59,19 @@ def open_twin_port(segment: str, device: str, twin: Twin, *, mac: bytes, queues:
 
 def twins_of(config: Config) -> dict[str, Twin]:
     """What the kernel twin of each segment with addresses is to have."""
-    return {segment.name: _twin_of(config, segment) for segment in config.segments.values() if segment.addresses}
-
-
-def _twin_of(config: Config, segment: Segment) -> Twin:
-    ports = [config.ports[name] for name in segment.ports]
-    return Twin(
-        addresses=segment.addresses,
-        routes=tuple((route.to, route.via) for route in config.routes if segment_towards(config, route.via) is segment),
-        mtu=min(port.mtu for port in ports),
-        vips=vips_probed_by(config, segment),
-        arp=not any(port.tun for port in ports),
-    )
+    vips = vips_probed(config)
+    ways = [(segment_towards(config, route.via), (route.to, route.via)) for route in config.routes]
+    return {
+        segment.name: Twin(
+            addresses=segment.addresses,
+            routes=tuple(route for towards, route in ways if towards is segment),
+            mtu=min(config.ports[name].mtu for name in segment.ports),
+            vips=vips[segment.name],
+            arp=not any(config.ports[name].tun for name in segment.ports),
+        )
+        for segment in config.segments.values()
+        if segment.addresses
+    }
 
 
 def twin_devices(config: Config, kept: Mapping[str, str] = NONE_KEPT) -> dict[str, str]:

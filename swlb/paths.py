@@ -98,13 +98,14 @@ def way_out(config: Config, server: Server, vip: Address) -> Segment | None:
     return next((segment for segment in segments if _speaks(segment, vip.version)), None)
 
 
-def vips_probed_by(config: Config, segment: Segment) -> dict[Address, Network | None]:
-    """The VIPs to which probes leave by the segment, each with the network it is in; None: the segment's."""
-    return {
-        vip: None if segment_of_vip(config, vip) is segment else _network_of(config, vip)
-        for server, vip in _probed(config)
-        if way_out(config, server, vip) is segment
-    }
+def vips_probed(config: Config) -> dict[str, dict[Address, Network | None]]:
+    """The VIPs to which probes leave by each segment, each with the network it is in; None: the segment's."""
+    probed: dict[str, dict[Address, Network | None]] = {name: {} for name in config.segments}
+    for server, vip in _probed(config):
+        segment = way_out(config, server, vip)
+        if segment is not None and vip not in probed[segment.name]:
+            probed[segment.name][vip] = None if segment_of_vip(config, vip) is segment else _network_of(config, vip)
+    return probed
 
 
 def _probed(config: Config) -> Iterator[tuple[Server, Address]]:

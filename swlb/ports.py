@@ -2,12 +2,13 @@
 
 A reload takes three steps, of which the second is not taken here:
 
-    with ports.prepare(config) as prepared:
+    with ports.prepare(config) as prepared:     # in a thread: opening a device takes some 20 ms
         image = build(config, prepared.devices(), macs=prepared.macs, ...)
-        built = take_over(...)              # the workers read and write the new devices
+        built = take_over(...)                  # the workers read and write the new devices
         prepared.commit(built, events)
+        prepared.close()                        # in a thread; or at the end of the block
 
-What is left without `commit` is as it was before. What grows does so in `prepare`, and what shrinks in `commit`: a
+Without `commit` everything is as it was before. What grows does so in `prepare`, and what shrinks in `commit`: a
 worker never finds less than it was told of.
 """
 
@@ -38,7 +39,8 @@ class Ports:
     def __init__(self, opened: dict[str, Port], macs: Mapping[str, bytes] = NO_MACS) -> None:
         self.opened = opened
         self.macs = macs
-        self._roles: dict[bytes, int] = {}  # that frames are steered by
+        self._roles: dict[bytes, int] = {}  # that frames are steered by, and the key
+        self._key: int | None = None
         self._sees = True
 
     def devices(self) -> dict[str, Opened]:
@@ -76,11 +78,12 @@ class Ports:
         At a second call new ports listen, and all are steered to by the roles that addresses have now.
         """
         roles = roles_after(self._roles, config)
+        is_new = (roles, key) != (self._roles, self._key) or not all(port.steered for port in self.opened.values())
         try:
-            if config.workers > 1 and (roles != self._roles or not all(port.steered for port in self.opened.values())):
+            if config.workers > 1 and is_new:
                 with closing(Steering(roles, key=key, n=config.workers)) as steering:
                     self._steer(steering)
-                self._roles = roles
+                self._roles, self._key = roles, key
         except SteeringError as error:
             log.warning("frames are not steered to their workers (%s): workers hand them over, which costs time", error)
         for port in self.opened.values():

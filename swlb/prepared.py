@@ -23,7 +23,7 @@ log = logging.getLogger("swlb")
 
 
 class Prepared:
-    """What `Ports.prepare` returns; to be ended by `commit` or `abandon`. As a context manager it abandons at the end.
+    """What `Ports.prepare` returns; to be closed, with or without a `commit` before. A `with` block closes at its end.
 
     `macs` are those of the segments: the MAC of one that stays is what it was, though its addresses have changed.
     `opened` are the devices by port name, in the order of the configuration. What stays is the very Port in use, and
@@ -43,6 +43,7 @@ class Prepared:
         self.macs = {name: macs.get(name) or segment_mac(segment) for name, segment in config.segments.items()}
         self.opened: dict[str, Port] = {}
         self.segments: dict[str, str] = {}  # of every port
+        self._mtus: dict[str, int] = {}  # of ports in use that are to have another
         self._in_use = in_use
         self._by_device = {(port.kind, port.device.netns, port.device.device): port for port in in_use.values()}
         self._twins = twins_of(config)
@@ -57,17 +58,14 @@ class Prepared:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  traceback: TracebackType | None) -> None:  # fmt: skip
-        self.abandon()
+        self.close()
 
     def devices(self) -> dict[str, Opened]:
         """What the workers are to read and write."""
-        return {
-            name: opened_as(port, mtu=port.state.mtu if self._mtu(name) == port.device.mtu else self._mtu(name))
-            for name, port in self.opened.items()
-        }
+        return {name: opened_as(port, self._mtus.get(name, port.state.mtu)) for name, port in self.opened.items()}
 
     def commit(self, built: Built, events: Events) -> None:
-        """The next configuration is in force: what has left is closed, what stays is as it says, new ports listen.
+        """The next configuration is in force: what stays is as it says, new ports listen, `close` closes what has left.
 
         To be called in the event loop's thread as soon as the workers have taken over, `built` being what they are
         now, and before anything else looks at the ports. Never raises PortError: there is no way back any more, so
@@ -81,10 +79,13 @@ class Prepared:
                 self._settle(name, port)
         self._take(self, built, events)
         for port in leaving:
-            port.device.close()
+            self._undo.callback(port.device.close)
 
-    def abandon(self) -> None:
-        """Everything is as it was before `prepare`. After `commit` or another `abandon` nothing happens."""
+    def close(self) -> None:
+        """After `commit` what has left is closed; without it, everything is as it was before `prepare`.
+
+        A device takes some 20 ms, so this may be called in a thread of its own. A second call does nothing.
+        """
         self._undo.close()
 
     def reached(self) -> list[str]:
@@ -107,6 +108,8 @@ class Prepared:
         if present is None:
             self._refuse_device_in_use(port)
         elif not _is_lost(present):
+            if port.mtu != present.device.mtu:
+                self._mtus[port.name] = port.mtu
             if port.mtu > present.device.mtu:
                 self._undo.callback(_regain, present, present.device.mtu)
                 set_mtu(present.device, port.mtu)
@@ -127,6 +130,8 @@ class Prepared:
             workers = self.config.workers
             return self._opened(lambda: open_twin_port(segment, device, twin, mac=mac, queues=workers), lost=present)
         if present.twin is not None and present.twin != twin:
+            if present.twin.mtu != twin.mtu:
+                self._mtus[host_port_name(segment)] = twin.mtu
             self._undo.callback(_withdraw, present, twin)
             extend(_tap(present), present.twin, twin)
         return present
@@ -155,11 +160,6 @@ class Prepared:
 
     # ---- what stays ----
 
-    def _mtu(self, name: str) -> int:
-        """The MTU that the port is to have."""
-        segment = self.segments[name]
-        return self._twins[segment].mtu if self.opened[name].kind == HOST else self.config.ports[name].mtu
-
     def _settle(self, name: str, port: Port) -> None:
         """The port is as the configuration says, and its device has no more than that."""
         port.segment = self.segments[name]
@@ -169,8 +169,8 @@ class Prepared:
         if port.twin is not None and port.twin != self._twins[port.segment]:
             before, port.twin = port.twin, self._twins[port.segment]
             reduce(_tap(port), before, port.twin)
-        elif self._mtu(name) < port.device.mtu:
-            set_mtu(port.device, self._mtu(name))
+        elif self._mtus.get(name, port.device.mtu) != port.device.mtu:
+            set_mtu(port.device, self._mtus[name])
 
 
 def _is_lost(port: Port) -> bool:
