@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from swlb._worker import drop_reasons
 from swlb.addresses import endpoint_text, mac_text, unpacked
 from swlb.balancer import Balancer
-from swlb.build import Built, host_port_name, segment_mac
+from swlb.build import Built, host_port_name
 from swlb.clock import Clock
 from swlb.config import Config
 from swlb.config.values import ANY_PORT, PortRange
@@ -150,7 +150,7 @@ def fdb(run: Running) -> list[Row]:
     rows = []
     for segment in run.config.segments.values():
         if segment.addresses:
-            own = {"mac": mac_text(segment_mac(segment)), "vlan": 0, "port": host_port_name(segment.name)}
+            own = {"mac": mac_text(run.built.macs[segment.name]), "vlan": 0, "port": host_port_name(segment.name)}
             rows.append({"segment": segment.name, **own, "age_s": 0.0, "static": True})
         for mac, vlan, port, age_ms in run.built.workers.fdb(run.built.segments[segment.name]):
             found = {"mac": mac_text(mac), "vlan": vlan, "port": port_names[port]}
