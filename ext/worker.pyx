@@ -432,7 +432,7 @@ cdef class Worker:
         cdef uint32_t i, now_ms = to_ms(clock_ns() if now_ns is None else now_ns)
         cdef int family
         self._unsealed()
-        for i in range(services.n_services):
+        for i in range(services.services_room):
             for family in range(2):
                 if group_seal(&services.services[i].groups[family], services.services[i].scheduler) < 0:
                     raise MemoryError

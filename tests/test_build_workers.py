@@ -12,11 +12,11 @@ from swlb import build as building
 from swlb import ports
 from swlb._worker import Worker
 from swlb.addresses import packed
-from swlb.balancer import up_at_start
 from swlb.build import Built, Opened, build, segment_mac
 from swlb.config import parse
 from swlb.ports import Ports
 from swlb.steering import LINGERING, SERVER, VIP, SteeringError, roles_after, roles_of
+from swlb.succession import up_at_start
 
 MAC = bytes.fromhex("025e00000007")
 

@@ -21,7 +21,7 @@ from ext.tables.service cimport NO_SOURCE
 from ext.wire.ipv4 cimport PROTO_TCP, PROTO_UDP
 
 cdef enum:
-    SOURCES = 256          # addresses
+    SOURCES = 512          # addresses: twice as many as a configuration has, as those that left may still be in use
     POOL_ADDRESSES = 16
     KINDS = 3              # ports of TCP, ports of UDP, identifiers of echo
     PORT_NUMBERS = 65536

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from netns.running import ip
-from swlb.balancer import up_at_start
 from swlb.build import Built, build
 from swlb.config import Config, parse
 from swlb.devices import namespace
@@ -22,6 +21,7 @@ from swlb.errors import SwlbError
 from swlb.events import Events
 from swlb.ports import Ports, opened
 from swlb.prepared import Prepared
+from swlb.succession import up_at_start
 from swlb.twins import ADDR_GEN_MODE_NONE
 
 Change = Callable[[Any], None]

@@ -19,9 +19,9 @@ from scapy.packet import Packet
 
 from swlb._testing_sessions import audit
 from swlb._worker import drop_reasons
-from swlb.balancer import up_at_start
 from swlb.build import Opened, build, port_names, take_over
 from swlb.config import Config, parse
+from swlb.succession import up_at_start
 
 from .network import address16
 
@@ -32,7 +32,7 @@ SERVERS = {f"web{n}": f"10.0.2.{10 + n}" for n in range(1, 10)}
 
 
 def service(servers: Mapping[str, str] | list[str], *, vip: str = "10.0.1.100", port: int = 80, **more: Any) -> str:
-    """A service of the configuration: servers by name with their addresses, or names from SERVERS; port 8080 of each."""
+    """A service of the configuration: servers by name with their addresses, or names from SERVERS; each at port 8080."""
     addresses = servers if isinstance(servers, dict) else {name: SERVERS[name] for name in servers}
     listed = ", ".join(f"{name}: {{address: {address}, port: 8080}}" for name, address in addresses.items())
     keys = "".join(f", {key}: {value}" for key, value in more.items())
@@ -41,11 +41,11 @@ def service(servers: Mapping[str, str] | list[str], *, vip: str = "10.0.1.100", 
 
 def config(*, ports: str = "", segments: str = "", outside: str = "addresses: [10.0.1.1/24]", head: str = "",
            inside: str = "addresses: [10.0.2.1/24]", routes: str = "", **services: str) -> str:
-    """Two segments, "outside" with port client, "inside" with port servers, and what more is given, with these services."""
+    """Two segments, "outside" with port client and "inside" with port servers, what more is given, and these services."""
     listed = "".join(f"  {name}: {text}\n" for name, text in services.items())
     return (f"mode: routed\nlimits: {{sessions: 1000}}\n{head}"
-            f"ports: {{client: {{tap: tc}}, servers: {{tap: ts}}{ports}}}\n"
-            f"segments:\n  outside: {{ports: [client], {outside}}}\n  inside: {{ports: [servers], {inside}}}\n{segments}"
+            f"ports: {{client: {{tap: tc}}, servers: {{tap: ts}}{ports}}}\nsegments:\n"
+            f"  outside: {{ports: [client], {outside}}}\n  inside: {{ports: [servers], {inside}}}\n{segments}"
             f"{routes}services:\n{listed}")
 
 
@@ -150,7 +150,8 @@ class Host:
 
     def packet(self, to: str, *, protocol: str = "tcp", sport: int, dport: int = 80, flags: str = "S",
                payload: bytes = b"", **fields: Any) -> Packet:
-        l4 = TCP(sport=sport, dport=dport, flags=flags, **fields) if protocol == "tcp" else UDP(sport=sport, dport=dport)
+        ports = {"sport": sport, "dport": dport}
+        l4 = TCP(**ports, flags=flags, **fields) if protocol == "tcp" else UDP(**ports)
         return IP(src=self.address, dst=to) / l4 / payload
 
     def send(self, packet: Packet) -> None:
