@@ -7,6 +7,8 @@ nobody sees half of it.
 
 import asyncio
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -99,7 +101,8 @@ class Reloading:
         is_same = config == app.config and repr(config) == repr(app.config)
         if is_same and all(port.state.present for port in app.ports.opened.values()):
             return "nothing is different"
-        with await asyncio.to_thread(self._prepared, config) as prepared:
+        with await asyncio.to_thread(self._prepared, config) as prepared, _room():
+            app.hear()  # while names are what they were
             image = build(
                 config,
                 prepared.devices(),
@@ -110,7 +113,6 @@ class Reloading:
                 previous=app.built,
             )
             informed = inform(image, app.balancer.servers, config)
-            app.hear()  # while names are what they were
             told = changes(app.config, config).sentence()
             app.config, app.built = config, take_over(app.built, image)
             prepared.commit(app.built, app.events)
@@ -122,3 +124,13 @@ class Reloading:
         for sentence in check_surroundings(config, twins=self._app.ports.twins()):
             log.warning("%s", sentence)
         return self._app.ports.prepare(config)
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    """Within the block it is an SwlbError that workers have no room for what comes while sessions need what leaves."""
+    try:
+        yield
+    except ValueError as error:
+        advice = "reload in two steps, or once sessions with what leaves have ended"
+        raise SwlbError(f"the workers cannot take it over: {error}; {advice}") from error

@@ -2,24 +2,24 @@
 
 import asyncio
 import dataclasses
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 
 from control import Control, control
 from told import Told
 
-from swlb.build import Opened, build, host_port_name
-from swlb.config import Config, parse
+from swlb.build import Built, Opened, build, host_port_name, take_over
+from swlb.config import parse
 from swlb.probes import Way
 from swlb.succession import inform, up_in
 from swlb.workers import Workers
 
 
 class Informed(Workers):
-    """Workers that remember what they were told of each server, in the order in which it came."""
+    """Workers that write down what they are told of each server, in the order in which it comes."""
 
-    def __init__(self, workers: Sequence) -> None:
-        super().__init__(workers)
-        self.told: list[tuple[int, dict]] = []
+    def __init__(self, workers: Iterable, told: list[tuple[int, dict]]) -> None:
+        super().__init__(list(workers))
+        self.told = told
 
     def set_server(self, index: int, **said) -> None:
         """The server is so."""
@@ -28,31 +28,45 @@ class Informed(Workers):
 
 
 class Reforming:
-    """A balancer with the configuration of a text, and another one after `go_over`."""
+    """A balancer with the configuration of a text, and another one after `go_over`.
+
+    `said` is what workers, those of the image among them, were told of servers since.
+    """
 
     def __init__(self, text: str) -> None:
         self.told = Told()
+        self.said: list[tuple[int, dict]] = []
         self.control: Control = control(text, probe_of=self.told.probe_of)
         self.told.clock = self.clock = self.control.clock
         self.balancer = self.control.balancer
         self.meant: list[str] = []
-        self.image = self.control.built
+        self._take(self._spied(self.control.built))
 
     def go_over(self, text: str) -> None:
         """The configuration of the text is in force."""
+        self.said.clear()
         config = parse(text, file="test.yaml", running=self.balancer.config)
-        self.image = self._image(config)
-        informed = inform(self.image, self.balancer.servers, config)
-        ways = {(name, version): Way("lo") for name in config.segments for version in (4, 6)}
-        self.meant = self.balancer.reconfigure(config, self.image, ways, informed)
-        self.control.config, self.control.built = config, self.image
-
-    def _image(self, config: Config):
         names = [*config.ports, *map(host_port_name, config.segments)]
         up = up_in(self.balancer.servers, config)
-        built = build(config, {name: Opened((), 1500) for name in names}, up_at_start=up)
-        workers = Informed([built.workers[number] for number in range(len(built.workers))])
-        return dataclasses.replace(built, workers=workers, pins=self.control.built.pins)
+        devices = {name: Opened((), 1500) for name in names}
+        image = self._spied(build(config, devices, up_at_start=up, previous=self.control.built))
+        informed = inform(image, self.balancer.servers, config)
+        built = take_over(self.control.built, image)
+        ways = {(name, version): Way("lo") for name in config.segments for version in (4, 6)}
+        self.meant = self.balancer.reconfigure(config, built, ways, informed)
+        self.control.config = config
+        self._take(built)
+
+    def _spied(self, built: Built) -> Built:
+        return dataclasses.replace(built, workers=Informed(built.workers, self.said))
+
+    def _take(self, built: Built) -> None:
+        self.control.built = self.balancer.built = built
+
+    def last_said(self, word: str) -> dict[str, int]:
+        """What workers were told last in that word, by "SERVICE/SERVER"."""
+        last = {index: said[word] for index, said in self.said}
+        return {"/".join(key): last[index] for key, index in self.control.built.servers.items() if index in last}
 
     async def until(self, moment: float) -> None:
         await self.clock.advance_to(moment)

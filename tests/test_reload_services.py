@@ -20,12 +20,6 @@ def fallen(at: Reforming, *addresses: str) -> None:
         at.told.outcomes["tcp", address] = DOWN
 
 
-def ready_bits(at: Reforming) -> dict[str, int]:
-    """What the new workers were told last of each server, by its name."""
-    last = {index: said["ready"] for index, said in at.image.workers.told}
-    return {"/".join(key): last[index] for key, index in at.image.servers.items()}
-
-
 # ---- what workers know ----
 
 
@@ -35,8 +29,8 @@ def test_the_workers_never_hear_that_a_server_which_stays_up_is_not() -> None:
         at.balancer.order("web/web2", "weight=9")
         await at.until(105.0)
         at.go_over(BASE.replace("port: 80\n", "port: 80\n    scheduler: wrr\n"))
-        names = {index: "/".join(key) for key, index in at.image.servers.items()}
-        told = {(names[index], said["ready"], said["weight"]) for index, said in at.image.workers.told}
+        names = {index: "/".join(key) for key, index in at.control.built.servers.items()}
+        told = {(names[index], said["ready"], said["weight"]) for index, said in at.said}
         assert told == {("web/web1", 0, 4), ("web/web2", 1, 9), ("web/web1v6", 1, 1), ("dns/ns1", 1, 1)}
 
     reforming(BASE, scenario)
@@ -45,8 +39,7 @@ def test_the_workers_never_hear_that_a_server_which_stays_up_is_not() -> None:
 def test_the_workers_know_a_weight_of_the_file() -> None:
     async def scenario(at: Reforming) -> None:
         at.go_over(BASE.replace("weight: 4", "weight: 5"))
-        index = at.image.servers["web", "web1"]
-        assert [said["weight"] for of, said in at.image.workers.told if of == index][-1] == 5
+        assert at.last_said("weight")["web/web1"] == 5
 
     reforming(BASE, scenario)
 
@@ -101,10 +94,10 @@ def test_fail_open_takes_effect_and_ends_with_the_configuration() -> None:
         await at.until(105.0)
         at.go_over(BASE.replace(CHECK, CHECK + "    fail_open: 50%\n"))
         assert len(at.events("fail_open")) == 1
-        assert set(ready_bits(at).values()) == {1}
+        assert set(at.last_said("ready").values()) == {1}
         at.go_over(BASE)
         assert len(at.events("fail_open_over")) == 1
-        assert ready_bits(at) == {"web/web1": 0, "web/web2": 0, "web/web1v6": 1, "dns/ns1": 1}
+        assert at.last_said("ready") == {"web/web1": 0, "web/web2": 0, "web/web1v6": 1, "dns/ns1": 1}
 
     reforming(BASE, scenario)
 
@@ -114,7 +107,7 @@ def test_health_that_is_ignored_stays_ignored() -> None:
         fallen(at, WEB1, WEB2)
         await at.until(105.0)
         at.go_over(BASE.replace(CHECK, CHECK + "    fail_open: 50%\n    scheduler: wrr\n"))
-        assert {said["ready"] for _, said in at.image.workers.told} == {1}
+        assert {said["ready"] for _, said in at.said} == {1}
         assert len(at.events("fail_open")) == 1
 
     reforming(BASE.replace(CHECK, CHECK + "    fail_open: 50%\n"), scenario)
@@ -137,7 +130,7 @@ def test_a_server_that_is_held_stays_so_until_its_time_is_over() -> None:
         at.go_over(BASE.replace(CHECK, CHECK + PASSIVE.replace("failures: 3", "failures: 4")))
         await at.until(149.0)
         at.balancer.traffic.look()
-        assert (at.states()["web/web1"], ready_bits(at)["web/web1"]) == ("down", 0)
+        assert (at.states()["web/web1"], at.last_said("ready")["web/web1"]) == ("down", 0)
         await at.until(151.0)
         at.balancer.traffic.look()
         assert at.states()["web/web1"] == "up"
