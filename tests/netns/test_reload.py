@@ -3,14 +3,14 @@
 import signal
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from netns.running import Host, Site, cli, ip, made_namespaces, wait_until
-from netns.sites import WEB_PORT, Routed, config_of, serving, site
+from netns.sites import WEB_PORT, Routed, config_of, serving, site, unchanged
 from netns.streams import BLOCK_LEN, block, send_stream
 from netns.traffic import connect, get, http_server, listening, shares, udp_client
 from swlb.client import ask
@@ -34,7 +34,7 @@ def at(shared):
     for row in shared.swlb.show("servers"):
         if row["admin"] != "ready":
             shared.swlb.order(f"{row['service']}/{row['server']}", "ready")
-    reload(shared, lambda config: None)
+    reload(shared, unchanged)
     shared.swlb.wait_operational("up")
 
 
@@ -96,14 +96,14 @@ def test_a_reload_says_what_it_has_changed_and_does_it(at):
 
 
 def test_a_file_that_says_the_same_changes_nothing(at):
-    assert reload(at, lambda config: None) == "nothing is different"
+    assert reload(at, unchanged) == "nothing is different"
 
 
 def test_a_service_comes_and_goes(at):
     web = {"vip": VIP, "port": 81, "servers": {"web1": {"address": at["web1"].ipv4, "port": WEB_PORT}}}
     reload(at, service("more", **web))
     assert get(at.client, VIP, 81).server == "web1"
-    reload(at, lambda config: None)
+    reload(at, unchanged)
     with pytest.raises(ConnectionRefusedError):
         get(at.client, VIP, 81)
     assert get(at.client, VIP).server
@@ -142,7 +142,7 @@ def test_a_port_with_a_host_comes_and_goes(at, make_netns):
     with http_server(late, "10.0.3.9", WEB_PORT):
         at.swlb.wait_operational("up", "web/late")
         assert shares(at.client, VIP, 8) == {"web1": 2, "web2": 2, "web3": 2, "late": 2}
-        reload(at, lambda config: None)
+        reload(at, unchanged)
         assert shares(at.client, VIP, 9) == {"web1": 3, "web2": 3, "web3": 3}
     assert "sw-late" not in ip(netns, "link show")
 
@@ -183,7 +183,7 @@ def test_a_connection_of_what_left_goes_on_and_is_shown(at, name):
     ):
         sock.sendall(b"one")
         assert sock.recv(100) == b"one"
-        reload(at, lambda config: None)
+        reload(at, unchanged)
         row = at.swlb.row("sessions", vip=f"{VIP}:{port}", server=f"{host.ipv4}:7777")
         assert (row["service"], row["state"]) == (name, "ESTABLISHED")
         sock.sendall(b"two")
@@ -248,6 +248,29 @@ def test_udp_of_a_server_that_left_goes_to_another(at):
         reload(at, without("echo", name))
         sock.sendall(b"2")
         assert sock.recv(100).split()[0].decode() in {"web1", "web2", "web3"} - {name}
+
+
+def test_connections_of_two_workers_go_on(make_netns, tmp_path):
+    """Twenty of them, held open while a server leaves and comes back and the service gets another port."""
+
+    def echo(sock) -> None:
+        while data := sock.recv(100):
+            sock.sendall(data)
+
+    def two(config: dict[str, Any]) -> None:
+        config["workers"] = 2
+        config["services"]["web"]["check"]["initial"] = "up"
+
+    with site(Routed, make_netns, tmp_path, change=two) as at, ExitStack() as stack:
+        for host in at.servers:
+            stack.enter_context(listening(host, host.ipv4, WEB_PORT, echo))
+        at.swlb.wait_operational("up", "web/web1", "web/web2", "web/web3")
+        clients = [stack.enter_context(closing(connect(at.client, VIP, 80))) for _ in range(20)]
+        for change in (without("web", "web1"), service("web", port=81), unchanged):
+            reload(at, both(two, change))
+            for client in clients:
+                client.sendall(b"here")
+            assert [read(client, 4) for client in clients] == [b"here"] * len(clients)
 
 
 # ---- what is refused ----
