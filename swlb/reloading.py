@@ -116,8 +116,9 @@ class Reloading:
             told = changes(app.config, config).sentence()
             app.config, app.built = config, take_over(app.built, image)
             prepared.commit(app.built, app.events)
-        ways = ways_out(config, app.ports)
-        return told + "".join(app.balancer.reconfigure(config, app.built, ways, informed))
+            meant = app.balancer.reconfigure(config, app.built, ways_out(config, app.ports), informed)
+            await asyncio.to_thread(prepared.close)
+        return told + "".join(meant)
 
     def _prepared(self, config: Config) -> Prepared:
         """The devices of the configuration are open."""

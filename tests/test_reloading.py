@@ -43,6 +43,9 @@ class MemoryPorts(Ports):
         """The change is kept."""
         self.ended[-1] = "kept"
 
+    def close(self) -> None:
+        """What has left is closed."""
+
 
 class Bench:
     """A reloading of a balancer under test, whose file is at `file`."""
