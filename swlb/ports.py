@@ -64,6 +64,8 @@ class Ports:
         return Prepared(config, self.opened, self.macs, take=self._take)
 
     def _take(self, prepared: Prepared, built: Built, events: Events) -> None:
+        for name in self.opened.keys() & prepared.opened.keys():
+            _tell(events, name, self.opened[name].state, prepared.opened[name].state)
         self.opened, self.macs = prepared.opened, prepared.macs
         with told():
             self.listen(prepared.config, built.key)
