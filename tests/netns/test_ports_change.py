@@ -7,6 +7,7 @@ import pytest
 
 from netns.changing import Changing, addresses, changing, links, members, routes, set_to, without
 from netns.running import ip
+from swlb.errors import SwlbError
 
 pytestmark = pytest.mark.root
 
@@ -68,6 +69,17 @@ def test_a_block_that_is_left_without_a_commit_was_never_there(at):
     with at.ports.prepare(at.parsed(*with_web3(at))):
         assert "sw-web3" in at.ends_of_ports()
     assert at.everything() == before
+
+
+def test_what_is_prepared_when_swlb_ends_is_given_back_too(make_netns):
+    with changing(make_netns) as at:
+        wire(at)
+        at.ports.prepare(at.parsed(port(at, "web3", "packet", "wire"), members("inside", "web1", "web2", "web3")))
+        assert links(at.ends)["wire"]["mtu"] == 1500
+    assert links(at.home) == {}
+    assert {name: link["mtu"] for name, link in links(at.ends).items()} == {"wire": 2000, "wire-far": 1500}
+    with pytest.raises(SwlbError, match="swlb is ending"):
+        at.ports.prepare(at.parsed())
 
 
 # ---- ports come and go ----
