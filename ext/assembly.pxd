@@ -84,7 +84,7 @@ cdef inline worker_t *worker_new(const sizes_t *sizes) noexcept nogil:
 
 cdef inline int tables_init(tables_t *tables, const sizes_t *sizes) noexcept nogil:
     """Empty tables of these sizes; 0, or -1 when memory is out."""
-    tables.segments = <segment_t *>calloc(sizes.segments, sizeof(segment_t))
+    tables.segments = <segment_t *>calloc(sizes.segments + 1, sizeof(segment_t))
     tables.ports = <port_t *>calloc(PORTS, sizeof(port_t))
     tables.sessions_limit = sizes.sessions
     tables.opened = <uint32_t *>map_pages(SERVERS * sizeof(uint32_t))
@@ -93,7 +93,7 @@ cdef inline int tables_init(tables_t *tables, const sizes_t *sizes) noexcept nog
     tables.icmp_rate = sizes.icmp_rate
     tables.icmp_tokens = <uint64_t>sizes.icmp_rate * ERROR_COST
     tables.icmp_filled_ms = to_ms(clock_ns())
-    if (tables.segments is NULL or tables.ports is NULL or tables.opened is NULL
+    if (tables.segments is NULL or tables.ports is NULL or tables.opened is NULL or places_init(tables, sizes) < 0
             or routes_init(&tables.routes, sizes.addresses, sizes.addresses + sizes.routes) < 0
             or services_init(&tables.services, sizes.services, sizes.servers, SOURCES, sizes.key) < 0
             or neighbours_init(&tables.neighbours, sizes.neighbours, sizes.neighbour_ms, sizes.key) < 0
@@ -109,13 +109,30 @@ cdef inline int tables_init(tables_t *tables, const sizes_t *sizes) noexcept nog
     return 0
 
 
+cdef inline int places_init(tables_t *tables, const sizes_t *sizes) noexcept nogil:
+    """There is room for segments and ports, and nobody is there; 0, or -1 when memory is out."""
+    cdef uint32_t i
+    for i in range(<uint32_t>PORTS):
+        tables.ports[i].index = <uint16_t>i
+        tables.ports[i].fd = -1
+        tables.ports[i].lost = True
+    tables.segments_room = sizes.segments
+    for i in range(sizes.segments):
+        tables.segments[i].gone = True
+        tables.segments[i].host_port = NO_PORT
+        tables.segments[i].pool = tables.segments[i].exit_pool = NO_POOL
+        if fdb_init(&tables.segments[i].fdb, 1, 1, sizes.key) < 0:
+            return -1
+    return 0
+
+
 cdef inline void worker_free(worker_t *worker) noexcept nogil:
     """Nothing of the worker is left, the descriptors of its devices apart: they are their opener's."""
     cdef tables_t *tables = &worker.tables
     cdef uint32_t i
-    for i in range(tables.n_segments):
+    for i in range(tables.segments_room):
         fdb_free(&tables.segments[i].fdb)
-    for i in range(tables.n_ports):
+    for i in range(<uint32_t>PORTS if tables.ports is not NULL else 0):
         memory_close(&tables.ports[i])
     routes_free(&tables.routes)
     services_free(&tables.services)
@@ -138,25 +155,26 @@ cdef inline void worker_free(worker_t *worker) noexcept nogil:
     free(worker)
 
 
-cdef inline int segment_add(tables_t *tables, uint64_t mac, uint32_t fdb_limit, uint32_t ageing_ms,
+cdef inline int segment_add(tables_t *tables, uint16_t index, uint64_t mac, uint32_t fdb_limit, uint32_t ageing_ms,
                             key_t key) noexcept nogil:
-    """The index of a new segment with no ports and an empty FDB; -1 when memory is out."""
-    cdef segment_t *segment = &tables.segments[tables.n_segments]
+    """The segment of that index is there, with no ports and an empty FDB; 0, or -1 when memory is out."""
+    cdef segment_t *segment = &tables.segments[index]
+    fdb_free(&segment.fdb)
     if fdb_init(&segment.fdb, fdb_limit, ageing_ms, key) < 0:
         return -1
+    segment.gone = False
     segment.mac = mac
-    segment.host_port = NO_PORT
     segment.mtu = 65535
-    segment.pool = segment.exit_pool = NO_POOL
-    tables.n_segments += 1
-    return <int>tables.n_segments - 1
+    tables.n_segments = max(tables.n_segments, <uint32_t>index + 1)
+    return 0
 
 
-cdef inline int port_add(tables_t *tables, uint16_t segment_index, const plan_t *plan) noexcept nogil:
-    """The index of a new port of the segment; -1 when memory is out."""
+cdef inline int port_add(tables_t *tables, uint16_t index, uint16_t segment_index, const plan_t *plan) noexcept nogil:
+    """The port of that index is there, on the segment; 0, or -1 when memory is out."""
     cdef segment_t *segment = &tables.segments[segment_index]
-    cdef port_t *port = &tables.ports[tables.n_ports]
-    port.index = <uint16_t>tables.n_ports
+    cdef port_t *port = &tables.ports[index]
+    port.there = True
+    port.lost = False
     port.segment = segment_index
     port.segment_mac = segment.mac
     port.host = plan.host
@@ -166,15 +184,15 @@ cdef inline int port_add(tables_t *tables, uint16_t segment_index, const plan_t 
     port.mtu = plan.mtu
     if port_open(port, plan) < 0:
         return -1
-    segment.ports[segment.n_ports] = port.index
+    segment.ports[segment.n_ports] = index
     segment.n_ports += 1
     segment.mtu = min(segment.mtu, plan.mtu)
     if plan.host:
-        segment.host_port = port.index
+        segment.host_port = index
     if plan.kind == PORT_TUN:
         segment.station = STATION
-    tables.n_ports += 1
-    return port.index
+    tables.n_ports = max(tables.n_ports, <uint32_t>index + 1)
+    return 0
 
 
 cdef inline int port_open(port_t *port, const plan_t *plan) noexcept nogil:

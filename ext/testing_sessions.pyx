@@ -20,7 +20,7 @@ from ext.ports.port cimport BURST
 from ext.schedule.choose cimport schedule, scheduled
 from ext.tables.decision cimport choice_begin, choice_t
 from ext.tables.group cimport group_has_room, group_t, group_taker
-from ext.tables cimport audit, service, session, session_life
+from ext.tables cimport audit as audits, service, session, session_life
 from ext.tables.tables cimport tables_t
 
 
@@ -43,6 +43,11 @@ cdef object said(const char *wrong):
 cdef tables_t *tables_of(worker) except NULL:
     cdef uintptr_t address = worker.address
     return &(<worker_t *>address).tables
+
+
+def audit(worker):
+    """None, or the first thing that is wrong with any of the worker's tables."""
+    return said(audits.tables_audit(tables_of(worker)))
 
 
 cdef struct request_t:
@@ -205,7 +210,7 @@ cdef class Sessions:
             raise ValueError(f"{n_lookups - n_found} of {n_lookups} sessions were not found")
         return <double>(end_ns - begin_ns) / n_lookups
 
-    def audit(self): return said(audit.sessions_audit(self.table, self.services))
+    def audit(self): return said(audits.sessions_audit(self.table, self.services))
     def __len__(self): return self.table.n
 
     @property
@@ -268,4 +273,4 @@ cdef class Services:
         scheduled(group, i)
         return group_taker(group, self.table.servers, i) - self.table.servers
 
-    def audit(self): return said(audit.servers_audit(self.tables))
+    def audit(self): return said(audits.servers_audit(self.tables))

@@ -19,6 +19,7 @@ from posix.mman cimport munmap
 from posix.unistd cimport read, write
 
 from ext.address cimport ip_is_v4, ip_load, ip_store, ip_t
+from ext.adopt cimport adoption_t, call_adopt, call_may_adopt
 from ext.assembly cimport address_add, plan_t, port_add, segment_add, sizes_t, worker_free, worker_new
 from ext.calls cimport (ANY, call_announce, call_copy, call_find_neighbour, call_flush_fdb,
                         call_flush_neighbours, call_flush_sessions, call_set_port, call_set_server, call_set_table,
@@ -48,11 +49,12 @@ from ext.tables.neighbour cimport N_FREE, neighbour_t, neighbours_t
 from ext.tables.owners cimport TABLE_LEN
 from ext.tables.persist cimport (EVERY, LISTED, persist_is_over, persist_is_void, persist_t, persists_forget, persists_free,
                                  persists_init, persists_list, persists_t)
-from ext.tables.pin cimport pin_of, pins_t, service_double
+from ext.tables.pin cimport pin_of, pins_t, server_double, service_double
 from ext.tables.route cimport route_add, route_t
 from ext.tables.segment cimport segment_t
-from ext.tables.server cimport NO_PLACE, NO_POOL, SERVER_FULL, SHARE_FULL, V4, V6, evidence_t, server_t
-from ext.tables.service cimport (FORWARD_NAT, MSS_AUTO, MSS_OFF, NO_SOURCE, SERVICE_NONE, server_add,
+from ext.tables.server cimport (NO_PLACE, NO_POOL, SERVER_DRAIN, SERVER_FULL, SERVER_MAINT, SERVER_UP, SHARE_FULL, V4, V6,
+                                evidence_t, server_t)
+from ext.tables.service cimport (FORWARD_NAT, MSS_AUTO, MSS_OFF, NO_SOURCE, server_add,
                                  service_add_vip, service_recount, service_t, services_t, vip_add, vip_announce)
 from ext.tables.session cimport account_t, session_server_port, session_t
 from ext.tables.session_life cimport session_expired, session_timeout_ms
@@ -132,6 +134,14 @@ cdef int filter_set(filter_t *filter, client, service, server, state, protocol) 
     filter.state = S_NONE if state is None else session_states().index(state) + 1
     filter.protocol = protocol or 0
     return 0
+
+
+cdef int place_for(str what, index, uint32_t next, uint32_t room) except -1:
+    """The index, or the next when it is None; ValueError where there is no room."""
+    cdef uint32_t place = next if index is None else index
+    if place >= room:
+        raise ValueError(f"no room for {what} {place}: there is room for {room}")
+    return place
 
 
 cdef class Mailboxes:
@@ -327,20 +337,22 @@ cdef class Worker:
             raise RuntimeError("the worker is sealed")
         return 0
 
-    def add_segment(self, *, bytes mac, ageing_ns=300 * 10**9, fdb_limit=8192, vip_guard=False) -> int:
+    # What is added has the index that the caller chooses, or else the next.
+
+    def add_segment(self, *, bytes mac, ageing_ns=300 * 10**9, fdb_limit=8192, vip_guard=False, index=None) -> int:
         """A segment with that MAC of its own and an empty FDB; its index.
 
         With `vip_guard` ARP and neighbour discovery answers by which another station would take a VIP are dropped.
         """
         self._unsealed()
-        index = segment_add(&self.w.tables, mac_from(mac), fdb_limit, ageing_ns // 10**6, self.key)
-        if index < 0:
+        index = place_for("segment", index, self.w.tables.n_segments, self.w.tables.segments_room)
+        if segment_add(&self.w.tables, index, mac_from(mac), fdb_limit, ageing_ns // 10**6, self.key) < 0:
             raise MemoryError
         self.w.tables.segments[<int>index].vip_guard = vip_guard
         return index
 
     def add_port(self, segment, *, fd=None, kind="tap", mtu=1500, host=False, up=True, offloads=True,
-                 merges=False) -> int:
+                 merges=False, index=None) -> int:
         """A port of the segment: the device behind fd (which stays the caller's to close), or of memory; its index.
 
         `kind` is one of PORT_KINDS; with "tun" the segment is one without Ethernet. A port without `offloads` gets
@@ -349,12 +361,10 @@ cdef class Worker:
         """
         cdef plan_t plan
         self._unsealed()
-        if self.w.tables.n_ports >= PORTS:
-            raise ValueError(f"more than {PORTS} ports")
+        index = place_for("port", index, self.w.tables.n_ports, PORTS)
         plan.fd, plan.kind, plan.mtu = -1 if fd is None else fd, PORT_KINDS[kind], mtu
         plan.host, plan.up, plan.offloads, plan.merges = host, up, offloads, merges
-        index = port_add(&self.w.tables, segment, &plan)
-        if index < 0:
+        if port_add(&self.w.tables, index, segment, &plan) < 0:
             raise MemoryError
         return index
 
@@ -377,7 +387,7 @@ cdef class Worker:
 
     def add_service(self, *, vips, protocol, l4_first, l4_last, refuse, orphans, on_down, timeouts_ns,
                     source_nat="never", forward="nat", mss="off", gue_port=6080, scheduler="rr", hash_key="source",
-                    persistence_ns=None, persistence_masks=(128, 128)) -> int:
+                    persistence_ns=None, persistence_masks=(128, 128), index=None) -> int:
         """A service at `vips`: (address, segment or None) each; timeouts_ns by state, N_STATES of them; its index.
 
         `forward` is one of FORWARDS; `mss` is "off", "auto" (what fits the way to the server), or the most a SYN offers.
@@ -385,9 +395,12 @@ cdef class Worker:
         their addresses (of IPv4, of IPv6) come back to their server until they had no session for persistence_ns.
         """
         cdef services_t *services = &self.w.tables.services
-        cdef service_t *service = &services.services[services.n_services]
+        cdef service_t *service
         cdef int i
         self._unsealed()
+        index = place_for("service", index, services.n_services, services.services_room)
+        service = &services.services[<uint32_t>index]
+        service.gone = False
         service.protocol = protocol
         service.refuse = refuse
         service.orphans = orphans
@@ -402,14 +415,13 @@ cdef class Worker:
         service.persistence_ms = (persistence_ns or 0) // 10**6
         for i in range(2):
             service.persistence_mask[i] = prefix_mask(persistence_masks[i])
-        service.vip_index[V4] = service.vip_index[V6] = SERVICE_NONE
         for i, timeout in enumerate(timeouts_ns):
             service.timeout_ms[i] = timeout // 10**6
         for address, segment in vips:
             service_add_vip(services, service, V4 if ip_is_v4(ip_from(address)) else V6, ip_from(address),
                             NO_SEGMENT if segment is None else segment, l4_first, l4_last)
-        services.n_services += 1
-        return services.n_services - 1
+        services.n_services = max(services.n_services, <uint32_t>index + 1)
+        return index
 
     def add_pool(self, addresses, *, first, last, spare=None) -> int:
         """Addresses that may stand for clients, (address, segment or None) each, with the ports from first to last; its index.
@@ -458,7 +470,8 @@ cdef class Worker:
             self.w.tables.flows.timeout_ms[<int>i] = timeout // 10**6
         self.w.tables.flows.echo_ms = echo_ns // 10**6
 
-    def add_server(self, service, *, bytes ip, l4_port, weight, ready, pool=None, backup=False, limit=0, lower=0) -> int:
+    def add_server(self, service, *, bytes ip, l4_port, weight, ready, table_weight=None, share=SHARE_FULL, pool=None,
+                   backup=False, limit=0, lower=0, index=None) -> int:
         """A server of the service; l4_port 0 keeps the client's; its index.
 
         It has the family of the VIP whose clients it serves; at the end of a tunnel either, and serves clients of both.
@@ -472,28 +485,39 @@ cdef class Worker:
         cdef server_t *server
         cdef int family = V4 if ip_is_v4(ip_from(ip)) else V6
         self._unsealed()
-        server = server_add(services, of, family)
+        index = place_for("server", index, services.n_servers, services.servers_room)
+        server = server_add(services, of, index, family)
         if server is NULL:
             raise MemoryError
         server.ip = ip_from(ip)
         server.l4_port = htons(l4_port) if of.forward == FORWARD_NAT else 0
         for family in range(2):
             server.answers_as[family] = server.ip if of.forward == FORWARD_NAT else of.vip[family]
-        server.weight = server.table_weight = weight
+        server.weight = weight
+        server.table_weight = weight if table_weight is None else table_weight
+        server.share = share
         server.ready = ready
         server.backup = backup
         server.limit, server.lower = limit, lower
         server.pool = NO_POOL if pool is None else pool
-        return services.n_servers - 1
+        return index
 
-    def add_double(self, service, *, idle_ns) -> int:
+    def add_double(self, service, *, idle_ns, index=None, servers=None) -> int:
         """The service, which has all its servers, can be probed through its VIP: each has a double, in the same order.
 
         The index of the first. Sessions of probes end after idle_ns without a packet. Of `n_services` and `n_servers`
-        doubles are part.
+        doubles are part. `servers` has the index of each server's double, by the server's.
         """
+        cdef services_t *services = &self.w.tables.services
         self._unsealed()
-        return service_double(&self.w.tables.services, service, idle_ns // 10**6)
+        index = place_for("service", index, services.n_services, services.services_room)
+        if servers is None:
+            own = [i for i in range(services.n_servers) if services.servers[<uint32_t>i].service == service]
+            servers = {server: services.n_servers + number for number, server in enumerate(own)}
+        service_double(services, service, index, idle_ns // 10**6)
+        for server, double in servers.items():
+            server_double(services, server, index, place_for("server", double, double, services.servers_room))
+        return min(servers.values(), default=services.n_servers)
 
     def use_pins(self, Pins pins) -> None:
         """A session that a kernel twin begins from a port with a pin is with the server whose double that names."""
@@ -514,7 +538,7 @@ cdef class Worker:
         cdef uint32_t i, now_ms = to_ms(clock_ns() if now_ns is None else now_ns)
         cdef int family
         self._unsealed()
-        for i in range(services.n_services):
+        for i in range(services.services_room):
             if services.services[i].persistent and self.persists is None:
                 raise RuntimeError("a persistent service, and no Persists")
             for family in range(2):
@@ -530,6 +554,32 @@ cdef class Worker:
             vip_announce(&services.vips[i], now_ms)
         servers_ask(&self.w.tables, now_ms)
         self.sealed = True
+
+    # ---- another configuration ----
+
+    def may_adopt(self, Worker image) -> None:
+        """ValueError when `adopt` could not be done."""
+        cdef adoption_t adoption
+        if image is self or not (self.sealed and image.sealed) or image.running:
+            raise ValueError("expected another worker, sealed and not running")
+        adoption.image = image.w
+        self._call(call_may_adopt, &adoption)
+        if adoption.refused is not NULL:
+            raise ValueError(adoption.refused.decode())
+
+    def adopt(self, Worker image, *, now_ns=None) -> None:
+        """What there is, is as the image has it; whatever stays has the same index there, and goes on (ext/adopt.pxd).
+
+        Limits of sessions, fragments and neighbours stay what they were. A server that stays is as `set_server` said
+        last. Afterwards the image is good for nothing; ports that left are not read any more when this returns.
+        """
+        cdef adoption_t adoption
+        self.may_adopt(image)
+        adoption.image = image.w
+        adoption.now_ms = self._now_ms(now_ns)
+        self._call(call_adopt, &adoption)
+        if image.pins is not None:
+            self.pins = image.pins
 
     # ---- running ----
 
@@ -770,6 +820,12 @@ cdef class Worker:
     def service(self, index) -> dict[str, int]:
         """The service's own counters; `refused` are packets that would have begun a session, and nobody could have it."""
         return {"refused": self.w.tables.services.services[index].refused}
+
+    def wanted(self, index) -> dict[str, int]:
+        """What `set_server` said last of the server, or `add_server` if that was the last."""
+        cdef server_t *server = &self.w.tables.services.servers[index]
+        return {"ready": server.ready & (SERVER_UP | SERVER_DRAIN | SERVER_MAINT), "weight": server.weight,
+                "table_weight": server.table_weight, "share": server.share}
 
     def fdb(self, segment, *, now_ns=None) -> list[tuple[bytes, int, int, int]]:
         """(MAC, VLAN, port, age in ms) of every station known on the segment; VLAN 0 is none."""

@@ -7,8 +7,10 @@
     GET  /why/SERVICE/SERVER                          an object; "sentence" is for people
     POST /set/server  {"server": "S/S", "order": "drain"}
     POST /flush/TABLE {"segment": ..., "service": ..., "server": ...}
+    POST /reload      {"file": "/etc/swlb.yaml"}      null: the file of the last load
 
-An answer other than 200 is {"error": "a sentence"}: 400 for wrong words, 404 for what is not there.
+An answer other than 200 is {"error": "a sentence"}: 400 for wrong words and for a configuration that is refused, whose
+problems are a line each, 404 for what is not there or cannot be done.
 """
 
 import asyncio
@@ -48,6 +50,8 @@ class Controlled(Protocol):
     def order(self, server: str, order: str) -> str: ...
 
     def flush(self, what: str, *, segment: str | None, service: str | None, server: str | None) -> int: ...
+
+    async def reload(self, file: str | None) -> str: ...
 
 
 @contextmanager
@@ -105,11 +109,18 @@ def _routes(app: Controlled) -> list[web.RouteDef]:
         chosen = {key: None if name is None else str(name) for key, name in named.items()}
         return web.json_response({"flushed": app.flush(table, **chosen)})
 
+    async def reload(request: web.Request) -> web.Response:
+        file = (await _body(request)).get("file")
+        if file is not None and not (isinstance(file, str) and Path(file).is_absolute()):
+            raise ValueError("'file' must be an absolute path, or null for the file of the last load")
+        return web.json_response({"done": await app.reload(file)})
+
     return [
         web.get("/show/{noun}", show),
         web.get("/why/{server:.*}", why),
         web.post("/set/server", set_server),
         web.post("/flush/{table}", flush),
+        web.post("/reload", reload),
     ]
 
 
@@ -172,7 +183,7 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     except ValueError as error:
         return web.json_response({"error": str(error)}, status=400)
     except SwlbError as error:
-        return web.json_response({"error": str(error)}, status=404)
+        return web.json_response({"error": str(error)}, status=400 if error.exit_code == 2 else 404)
 
 
 def _make_room(path: Path) -> None:

@@ -14,19 +14,20 @@ from typing import Any
 from swlb import ports as devices
 from swlb.addresses import mac_text, unpacked
 from swlb.api import control_socket, serve
-from swlb.balancer import Balancer, up_at_start
-from swlb.build import Built, build, host_port_name
+from swlb.balancer import Balancer
+from swlb.build import Built, build
 from swlb.clock import Clock, SystemClock
 from swlb.config import Config
 from swlb.config.source import counted
 from swlb.events import Events
 from swlb.figures import Row, slices, total
 from swlb.own_tables import OwnTables
-from swlb.paths import Towards
 from swlb.ports import Ports
-from swlb.probes import Way
+from swlb.reloading import Reloading
 from swlb.session_filter import index_of
+from swlb.succession import up_at_start
 from swlb.surroundings import check_surroundings, kernel_ports
+from swlb.ways_out import ways_out
 
 log = logging.getLogger("swlb")
 
@@ -37,15 +38,19 @@ WATCH_GAP_S = 0.4  # between two looks at the devices; a change is followed with
 class App:
     """A running swlb, as the control socket sees it."""
 
-    def __init__(self, config: Config, built: Built, ports: Ports, clock: Clock) -> None:
+    def __init__(
+        self, config: Config, built: Built, ports: Ports, clock: Clock, *, file: Path, ring: bool = True
+    ) -> None:
+        """`file` is where the configuration is from; with `ring` workers use io_uring if the kernel lets them."""
         self.config = config
         self.built = built
         self.ports = ports
         self.clock = clock
         self.events = Events()
-        self.balancer = Balancer(config, built, _ways(config, ports), clock, self.events)
+        self.balancer = Balancer(config, built, ways_out(config, ports), clock, self.events)
         self.own_tables = OwnTables(self.balancer, clock)
-        self._names = _Names(built)
+        self.reloading = Reloading(self, file, ring=ring)
+        self._names = _Names()
 
     def show(self, noun: str, asked: Mapping[str, str]) -> Iterable[list[Row]]:
         """The rows of a noun of `swlb show`, those that are asked for, in slices; KeyError for an unknown noun."""
@@ -63,6 +68,10 @@ class App:
         """Why SERVICE/SERVER takes new sessions, or none; SwlbError for an unknown one."""
         return self.balancer.why(server)
 
+    async def reload(self, file: str | None) -> str:
+        """The configuration of the file, by default of the last one, is in force; a sentence of what has changed."""
+        return await self.reloading.reload(None if file is None else Path(file))
+
     def flush(self, what: str, *, segment: str | None, service: str | None, server: str | None) -> int:
         """The table is empty, or what of it belongs to the segment, service or server; how many entries went."""
         workers = self.built.workers
@@ -79,9 +88,14 @@ class App:
     async def listen_to_workers(self) -> None:
         """What the workers report becomes an event, for ever."""
         while True:
-            for event in self.built.workers.events():
-                self._hear(event)
+            self.hear()
             await asyncio.sleep(EVENT_GAP_S)
+
+    def hear(self) -> None:
+        """What the workers have had to report until now is an event."""
+        self._names.learn(self.built)
+        for event in self.built.workers.events():
+            self._hear(event)
 
     async def watch_devices(self) -> None:
         """The workers follow what happens to the devices, for ever."""
@@ -118,9 +132,10 @@ class App:
                 self.balancer.traffic.hear_of_loss(unpacked(event["ip"]))
 
 
-async def run(config: Config, control: Path, *, ring: bool = True) -> None:
+async def run(config: Config, control: Path, *, file: Path, ring: bool = True) -> None:
     """swlb runs until SIGTERM or SIGINT; prints "ready" once frames are forwarded. Everything is then as before.
 
+    At SIGHUP it reads again `file`, where the configuration is from, or what it was told to read since.
     With `ring` it uses io_uring if the kernel lets it.
     Raises SwlbError when a device cannot be made, the control socket is taken, or an address is the host's own.
     """
@@ -130,23 +145,29 @@ async def run(config: Config, control: Path, *, ring: bool = True) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _stop, stopping, number)
-    loop.add_signal_handler(signal.SIGHUP, log.warning, "SIGHUP: reload is not built yet; nothing has changed")
+    hung_up = asyncio.Event()
+    loop.add_signal_handler(signal.SIGHUP, hung_up.set)
     # The socket first: when another swlb has it, that is what the operator needs to hear.
     with control_socket(control) as sock, devices.opened(config) as ports:
         built = build(
             config, ports.devices(), up_at_start=up_at_start(config), kernel_ports=kernel_ports(), ring=ring
         )
         ports.listen(config, built.key)
-        app = App(config, built, ports, SystemClock())
+        app = App(config, built, ports, SystemClock(), file=file, ring=ring)
         with built.workers.running():
             async with serve(app, sock), _tasks(
-                app.listen_to_workers(), app.watch_devices(), app.balancer.traffic.watch(), app.own_tables.watch()
+                app.listen_to_workers(),
+                app.watch_devices(),
+                app.balancer.traffic.watch(),
+                app.own_tables.watch(),
+                app.reloading.at(hung_up),
             ):
                 app.balancer.start()
                 counts = f"{counted(len(config.ports), 'port')}, {counted(len(config.services), 'service')}"
-                app.events.add("config_loaded", f"forwarding: {counts}")
+                app.events.add("config_loaded", f"{file}: forwarding: {counts}", file=str(file))
                 print("ready", flush=True)
                 await stopping.wait()
+                await app.reloading.end()
                 await app.balancer.stop()
     log.info("stopped: devices are gone, the control socket too")
 
@@ -184,26 +205,19 @@ async def _tasks(*work: Any) -> AsyncIterator[None]:
 
 
 class _Names:
-    """The names behind the workers' indices."""
+    """The names behind the workers' indices, and of what has left those that it had."""
 
-    def __init__(self, built: Built) -> None:
-        self._ports = {index: name for name, index in built.ports.items()}
-        self._segments = {index: name for name, index in built.segments.items()}
+    def __init__(self) -> None:
+        self._ports: dict[int, str] = {}
+        self._segments: dict[int, str] = {}
+
+    def learn(self, built: Built) -> None:
+        """They are what the workers were built with."""
+        self._ports |= {index: name for name, index in built.ports.items()}
+        self._segments |= {index: name for name, index in built.segments.items()}
 
     def port(self, index: int | None) -> str | None:
         return None if index is None else self._ports[index]
 
     def segment(self, index: int | None) -> str | None:
         return None if index is None else self._segments[index]
-
-
-def _ways(config: Config, ports: Ports) -> dict[Towards, Way]:
-    """By which device and from which address probes leave, by segment and IP version."""
-    ways: dict[Towards, Way] = {}
-    for segment in config.segments.values():
-        if segment.addresses:
-            device = ports.opened[host_port_name(segment.name)].device.device
-            ways |= {(segment.name, version): Way(device) for version in (4, 6)}
-            # The first address of a family wins, as in a worker.
-            ways |= {(segment.name, own.version): Way(device, own.ip) for own in reversed(segment.addresses)}
-    return ways

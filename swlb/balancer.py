@@ -1,6 +1,6 @@
 """Services and servers while swlb runs: what checks and operators say goes to the workers, to events and to the log."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from swlb import fail_open
@@ -17,23 +17,17 @@ from swlb.events import Events
 from swlb.health import Transition
 from swlb.paths import Paths, Towards
 from swlb.probes import Outcome, Probe, Way, probe_of
+from swlb.reform import Reform
 from swlb.server_events import AGENT, OPERATOR, Change, ServerEvents
-from swlb.servers import Key, ServerState, Standing, initial_state, read_order
+from swlb.servers import Key, ServerState, Standing, read_order
 from swlb.service_state import ServiceState, tell_service
 from swlb.slow_starts import SlowStarts
+from swlb.succession import ByIndex, Departed, Informed, by_index, staying
 from swlb.traffic import Traffic
 from swlb.why import Known, why
 
 BYPASS_GAP_S = 60.0  # a client asks again and again
-
-
-def up_at_start(config: Config) -> dict[Key, bool]:
-    """Whether each server serves before its first probe: yes without a check, else as `initial` says."""
-    return {
-        (service.name, server.name): initial_state(service) == words.UP
-        for service in config.services.values()
-        for server in service.servers.values()
-    }
+RELOAD = "reload"  # the cause of what a change of the configuration has brought about
 
 
 class Balancer:
@@ -65,6 +59,7 @@ class Balancer:
             for server in service.servers.values():
                 key = (service.name, server.name)
                 self.servers[key] = ServerState.begun(service, server, built.servers[key], clock.now())
+        self.by_index: ByIndex = {state.index: state for state in self.servers.values()}
         self._slow_starts = SlowStarts(clock, on_share=self._tell_workers)
         self._service_is = {service.name: self._service_state(service) for service in config.services.values()}
         self.traffic = Traffic(self, built.workers.server, clock)
@@ -79,6 +74,38 @@ class Balancer:
         """Nothing is probed, every probe's socket is closed, and no share grows."""
         await self._checks.stop_all()
         await self._slow_starts.stop_all()
+
+    def reconfigure(self, config: Config, built: Built, ways: Mapping[Towards, Way], informed: Informed) -> list[str]:
+        """Everything is as the configuration says, now that the workers are; what that meant for services, in words.
+
+        Servers that stay are what they were, and checks that have not changed do not notice. `informed` is what the
+        workers know.
+        """
+        self._paths.follow(config, built, ways)
+        departed: ByIndex = {state.index: Departed(state.service, state.config) for state in self.servers.values()}
+        for key in self.servers.keys() - staying(self.servers, config).keys():
+            self._slow_starts.end(self.servers[key])
+        reform = Reform(self.servers, self._checks, self._paths, self._start_check, self._clock.now())
+        self.config, self.built, self.servers = config, built, reform.servers(config, built)
+        self.by_index = by_index(self.servers, self.by_index | departed, built)
+        self.traffic.follow()
+        # A worker takes its time to be told, and most is as it was.
+        self._tell_all(state for state in self.servers.values() if state.for_workers != informed.get(state.index))
+        return self._follow(reform.was)
+
+    def _follow(self, was: Mapping[Key, str]) -> list[str]:
+        """What has changed of servers, which were what `was` says, and of services is told; the latter in words."""
+        meant: list[str] = []
+        before, services = self._service_is, self.config.services.values()
+        self._service_is = {of.name: before.get(of.name) or self._service_state(of) for of in services}
+        for key, state in self.servers.items():
+            if state.operational != was[key]:
+                self.tell_change(state, Change(was[key], RELOAD))
+            elif state.held_until is not None:
+                self.traffic.spare_the_last(state)
+        for service in services:
+            self._tell_service(service, [], meant.append)
+        return list(filter(None, meant))
 
     def status(self, key: Key) -> CheckStatus | None:
         """What the server's check says, of several the one that decides; None when it has none or is in maintenance."""
@@ -146,7 +173,9 @@ class Balancer:
 
         Of one server at most once in BYPASS_GAP_S. Where servers answer clients themselves nothing else is expected.
         """
-        state = next(state for state in self.servers.values() if state.index == index)
+        state = self.by_index.get(index)
+        if not isinstance(state, ServerState):
+            return  # it has left meanwhile
         now = self._clock.now()
         told = self._bypass_told.get(state.key)
         if state.service.is_direct or not state.serves or (told is not None and now - told < BYPASS_GAP_S):
@@ -230,36 +259,39 @@ class Balancer:
         """
         # First of all, so that the service does not end in between.
         self.traffic.spare_the_last(state)
-        service = state.service
+        self._tell_service(state.service, [state], tell)
+
+    def _tell_service(self, service: Service, changed: list[ServerState], tell: Callable[[str], None]) -> None:
+        """The same, of a service some of whose servers have changed."""
         before = self._service_is[service.name]
-        now = self._service_is[service.name] = self._decide_fail_open(state, before)
+        now = self._service_is[service.name] = self._decide_fail_open(service, changed, before)
         gone_on = now.serves and before.serves and now.takes != before.takes
         what = "takes new sessions again" if now.takes else "takes no new sessions"
         tell(f"; service {service.name} {what}" if gone_on else "")
         tell_service(self.events, service, self._servers_of(service), before, now)
 
-    def _decide_fail_open(self, changed: ServerState, before: ServiceState) -> ServiceState:
-        """The service's state now that one server's has changed; the workers know all of it.
+    def _decide_fail_open(self, service: Service, changed: list[ServerState], before: ServiceState) -> ServiceState:
+        """The service's state now that some servers' have changed; the workers know all of it.
 
         They are told once all is decided, and first of servers that serve: no session ever sees its server down, or
         nobody to take it, for a state that is already past.
         """
-        service = changed.service
         servers = self._servers_of(service)
         ignored = fail_open.ignores_health(service.fail_open, servers, did=before.ignores_health)
-        told = [changed]
-        if ignored != before.ignores_health:
-            told = servers
-            for server in servers:
-                server.health_ignored = ignored
+        told = [*changed, *(server for server in servers if server.health_ignored != ignored)]
+        for server in servers:
+            server.health_ignored = ignored
         for server in told:
             self._slow_starts.follow(server)
-        for server in sorted(told, key=lambda server: not server.serves):
-            self._tell_workers(server)
+        self._tell_all(told)
         return self._service_state(service)
 
     def _service_state(self, service: Service) -> ServiceState:
         return ServiceState.of(self._servers_of(service))
+
+    def _tell_all(self, servers: Iterable[ServerState]) -> None:
+        for server in sorted(servers, key=lambda server: not server.serves):
+            self._tell_workers(server)
 
     def _tell_workers(self, state: ServerState) -> None:
         self.built.workers.set_server(state.index, **state.for_workers)

@@ -1,29 +1,33 @@
 """A configuration made into workers: who has which index, and whom a packet may go to.
 
-Nothing here touches the operating system; the devices are opened before (app.py) and handed in.
+Nothing here touches the operating system; the devices are opened before (app.py) and handed in. A reload builds workers
+again, which never run: those that do take them over (`take_over`).
 """
 
 import hashlib
 import secrets
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from swlb._worker import Persists, Worker, link
 from swlb._worker import Pins as PinTable
 from swlb.addresses import packed, prefix_of_128
-from swlb.build_service import NS, add_server, add_service, state_timeouts
+from swlb.build_service import NS, add_server, add_service, wanted_at_start
+from swlb.build_sources import add_pool, guard_segments
 from swlb.config import Config, Segment, Server, Service
 from swlb.config.check_models import PROBE_GRACE_S, PROBE_PORTS
-from swlb.config.service_models import SOURCE_PORTS
 from swlb.config.values import PortRange
-from swlb.config.ways import segment_of_vip, segment_towards
+from swlb.config.ways import segment_towards
+from swlb.indices import Indices
 from swlb.probes.pins import Pins
-from swlb.sources import Pool, Pools, pools_of
+from swlb.sources import Pools, pools_of
 from swlb.workers import Workers
 
-LEAST_PORTS = 8192  # with fewer to stand for clients, these would wait for each other
 KERNEL_PORTS = PortRange(32768, 60999)  # Documentation/networking/ip-sysctl.rst: ip_local_port_range
+
+NO_MACS: Mapping[str, bytes] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -47,13 +51,17 @@ class Built:
 
     An index means the same in every worker. `key` is the secret by which the owner of a session is found. `doubles` of
     servers stand for them in probes through VIPs, which leave by the ports of `pins`. `persists` has who comes back to
-    which server.
+    which server. `left` are servers, by index, that are not in the configuration any more and may have sessions.
     """
 
     workers: Workers
     key: int
     pins: Pins
     persists: Persists
+    pin_table: PinTable
+    indices: Indices
+    macs: dict[str, bytes] = field(default_factory=dict)  # of segments: those they had at first
+    left: dict[int, tuple[str, str]] = field(default_factory=dict)
     segments: dict[str, int] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
     services: dict[str, int] = field(default_factory=dict)
@@ -77,24 +85,29 @@ def build(
     devices: Mapping[str, Opened],
     *,
     up_at_start: Mapping[tuple[str, str], bool],
+    macs: Mapping[str, bytes] = NO_MACS,
     kernel_ports: PortRange = KERNEL_PORTS,
     ring: bool = True,
+    previous: Built | None = None,
 ) -> Built:
     """Sealed workers over the opened devices (by port name); servers are up as up_at_start says.
 
+    `macs` are those of segments that have one already; another's is its segment_mac.
     `kernel_ports` are those that the kernel of swlb's namespace gives to connections of its own.
+    With `previous` it is an image for its workers to take over: what stays has the index, and a segment the MAC, that
+    it had there, and a server that stays is as they were told last. ValueError when there is no room for what comes.
     """
     pools = pools_of(config)
-    workers = [_new_worker(config, len(pools.all()), ring=ring) for _ in range(config.workers)]
-    table = PinTable()
-    pins, persists = Pins(table, probe_ports(kernel_ports)), Persists(config.limits.sessions)
-    built = Built(Workers(workers), key=secrets.randbits(64), pins=pins, persists=persists)
+    built = _begin(config, kernel_ports, macs, previous)
+    workers = [_new_worker(config, built, len(pools.all()), ring, previous) for _ in range(config.workers)]
+    built.workers = Workers(workers)
+    wanted = _wanted(config, up_at_start, built, previous)
     for number, worker in enumerate(workers):
         _add_network(worker, number, config, devices, built)
-        _add_services(worker, config, pools, up_at_start, kernel_ports, built)
+        _add_services(worker, config, pools, wanted, kernel_ports, built)
         _add_doubles(worker, config, built)
-        worker.use_pins(table)
-        worker.use_persists(persists)
+        worker.use_pins(built.pin_table)
+        worker.use_persists(built.persists)
     if len(workers) > 1:
         link(workers, key=built.key)
     for worker in workers:
@@ -102,23 +115,87 @@ def build(
     return built
 
 
-def _new_worker(config: Config, n_pools: int, *, ring: bool) -> Worker:
+def take_over(previous: Built, image: Built) -> Built:
+    """The workers of `previous` have what the image has, each from between two of its turns on, and go on.
+
+    What stays is untouched; `image` must have been built with this `previous`, and is used up. Ports that are not in
+    it are not read any more afterwards. ValueError, before anything has changed, when the workers cannot take it over.
+    """
+    previous.workers.adopt(image.workers)
+    return replace(image, workers=previous.workers)
+
+
+def _begin(
+    config: Config, kernel_ports: PortRange, macs: Mapping[str, bytes], previous: Built | None
+) -> Built:
+    """Who has which index; as yet without workers."""
+    names = port_names(config)
+    if previous is None:
+        table = PinTable()
+        pins = Pins(table, probe_ports(kernel_ports))
+        indices = Indices().next(config, names, has_sessions=lambda _: False)
+        built = Built(Workers(()), secrets.randbits(64), pins, Persists(config.limits.sessions), table, indices)
+    else:
+        indices = previous.indices.next(config, names, has_sessions=previous.workers.has_sessions)
+        kept = (previous.key, previous.pins, previous.persists, previous.pin_table)
+        built = Built(Workers(()), *kept, indices)
+    known = {**(previous.macs if previous else {}), **macs}
+    built.macs |= {name: known.get(name) or segment_mac(segment) for name, segment in config.segments.items()}
+    built.left |= indices.left_servers()
+    built.segments |= indices.segments.present
+    built.ports |= indices.ports.present
+    for service in config.services.values():
+        built.services[service.name] = indices.service(service)
+        for server in service.servers.values():
+            built.servers[service.name, server.name] = indices.server(service, server)
+            if service.checks_through_vip:
+                built.doubles[service.name, server.name] = indices.server(service, server, double=True)
+    return built
+
+
+def port_names(config: Config) -> list[str]:
+    """Every port, by segment; of each last its kernel twin, if it has one."""
+    return [name for segment in config.segments.values() for name in ports_of(segment)]
+
+
+def ports_of(segment: Segment) -> list[str]:
+    """The segment's ports, and last its kernel twin, if it has one."""
+    return [*segment.ports, *([host_port_name(segment.name)] if segment.addresses else [])]
+
+
+def _wanted(
+    config: Config, up_at_start: Mapping[tuple[str, str], bool], built: Built, previous: Built | None
+) -> dict[tuple[str, str], dict[str, int]]:
+    """What is wanted of each server: what it is now, if it stays."""
+    staying = set(previous.indices.servers.present.values()) if previous else set()
+    wanted = {}
+    for (service, name), index in built.servers.items():
+        if previous and index in staying:
+            wanted[service, name] = previous.workers.wanted(index)
+        else:
+            server = config.services[service].servers[name]
+            wanted[service, name] = wanted_at_start(server, up=up_at_start[service, name])
+    return wanted
+
+
+def _new_worker(config: Config, built: Built, n_pools: int, ring: bool, previous: Built | None) -> Worker:
     """A worker with room for everything, as any session may come to it. What is a rate is shared out."""
+    indices = built.indices
+    # An image has no session, and the workers have what they need.
+    limits = config.limits if previous is None else replace(config.limits, sessions=1, fragments=1, neighbours=1)
     return Worker(
         ring=ring,
-        sessions=config.limits.sessions,
-        fragments=config.limits.fragments,
-        neighbours=config.limits.neighbours,
+        sessions=limits.sessions,
+        fragments=limits.fragments,
+        neighbours=limits.neighbours,
         icmp_errors=max(1, config.limits.icmp_errors // config.workers),
         neighbour_ns=int(config.timeouts.neighbour * NS),
         fragment_ns=int(config.timeouts.fragment * NS),
-        n_segments=len(config.segments),
+        n_segments=indices.segments.size,
         n_addresses=sum(len(segment.addresses) for segment in config.segments.values()),
         n_routes=len(config.routes),
-        n_services=len(config.services) + sum(bool(service.checks_through_vip) for service in config.services.values()),
-        n_servers=sum(
-            len(service.servers) * (1 + bool(service.checks_through_vip)) for service in config.services.values()
-        ),
+        n_services=indices.services.size,
+        n_servers=indices.servers.size,
         n_pools=n_pools,
     )
 
@@ -129,7 +206,7 @@ def _new_worker(config: Config, n_pools: int, *, ring: bool) -> Worker:
 def _add_network(worker: Worker, number: int, config: Config, devices: Mapping[str, Opened], built: Built) -> None:
     """The worker of that number has the segments with their ports, and the routes."""
     for segment in config.segments.values():
-        built.segments[segment.name] = _add_segment(worker, segment)
+        _add_segment(worker, segment, built)
         _add_ports(worker, number, segment, devices, built)
     _add_routes(worker, config, built)
 
@@ -138,19 +215,22 @@ def _add_services(
     worker: Worker,
     config: Config,
     pools: Pools,
-    up_at_start: Mapping[tuple[str, str], bool],
+    wanted: Mapping[tuple[str, str], Mapping[str, int]],
     kernel_ports: PortRange,
     built: Built,
 ) -> None:
     """The worker has the services with their servers, and who stands for clients and for hosts."""
-    pool_index = {pool: _add_pool(worker, config, pool, kernel_ports, built) for pool in pools.all()}
-    _guard_segments(worker, config, pools, pool_index, built)
+    pool_index = {
+        pool: add_pool(worker, config, pool, kernel_ports, built.segments) for pool in pools.all()
+    }
+    guard_segments(worker, config, pools, pool_index, built.segments)
     for service in config.services.values():
-        built.services[service.name] = add_service(worker, config, service, built.segments)
+        index = built.services[service.name]
+        add_service(worker, config, service, built.segments, index)
         for server in _in_order(service):
             key = (service.name, server.name)
             pool = pool_index[pools.servers[key]] if key in pools.servers else None
-            built.servers[key] = add_server(worker, built.services[service.name], server, pool, up=up_at_start[key])
+            add_server(worker, index, server, pool, wanted[key], built.servers[key])
 
 
 def _in_order(service: Service) -> list[Server]:
@@ -164,9 +244,13 @@ def _add_doubles(worker: Worker, config: Config, built: Built) -> None:
         if service.checks_through_vip:
             response = max(check.response for check in service.checks_through_vip)
             idle_ns = int((response + PROBE_GRACE_S) * NS)
-            first = worker.add_double(built.services[service.name], idle_ns=idle_ns)
-            for number, server in enumerate(_in_order(service)):
-                built.doubles[service.name, server.name] = first + number
+            keys = [(service.name, server.name) for server in service.servers.values()]
+            worker.add_double(
+                built.services[service.name],
+                idle_ns=idle_ns,
+                index=built.indices.service(service, double=True),
+                servers={built.servers[key]: built.doubles[key] for key in keys},
+            )
 
 
 def probe_ports(kernel_ports: PortRange) -> range:
@@ -177,29 +261,30 @@ def probe_ports(kernel_ports: PortRange) -> range:
     return range(max(kernel_ports.first, kernel_ports.last + 1 - PROBE_PORTS), kernel_ports.last + 1)
 
 
-def _add_segment(worker: Worker, segment: Segment) -> int:
-    index: int = worker.add_segment(
-        mac=segment_mac(segment),
+def _add_segment(worker: Worker, segment: Segment, built: Built) -> None:
+    index = built.segments[segment.name]
+    worker.add_segment(
+        index=index,
+        mac=built.macs[segment.name],
         ageing_ns=int(segment.ageing * NS),
         fdb_limit=segment.fdb_limit,
         vip_guard=segment.vip_guard,
     )
     for interface in segment.addresses:
         worker.add_address(index, packed(interface.ip), prefix_of_128(interface.network))
-    return index
 
 
 def _add_ports(worker: Worker, number: int, segment: Segment, devices: Mapping[str, Opened], built: Built) -> None:
     """The segment's ports, by their queues of that worker's number; last its kernel twin, if it has one."""
-    twins = [host_port_name(segment.name)] if segment.addresses else []
-    for name in [*segment.ports, *twins]:
+    for name in ports_of(segment):
         device = devices[name]
-        built.ports[name] = worker.add_port(
+        worker.add_port(
             built.segments[segment.name],
+            index=built.ports[name],
             fd=device.fd(number),
             kind=device.kind,
             mtu=device.mtu,
-            host=name in twins,
+            host=name not in segment.ports,
             up=device.up,
             merges=device.merges,
         )
@@ -211,38 +296,3 @@ def _add_routes(worker: Worker, config: Config, built: Built) -> None:
         assert towards is not None, "the configuration's check has let a route through that leads nowhere"
         index = built.segments[towards.name]
         worker.add_route(packed(route.to.network_address), prefix_of_128(route.to), packed(route.via), index)
-
-
-def _add_pool(worker: Worker, config: Config, pool: Pool, kernel_ports: PortRange, built: Built) -> int:
-    """swlb answers for the pool's addresses on the segments they are on; for the segments' own the kernel twins do.
-
-    Of these the kernel keeps the ports that it gives to connections of swlb's own, unless others are configured.
-    """
-    own = {interface.ip for segment in config.segments.values() for interface in segment.addresses}
-    homes = [(ip, None if ip in own else segment_of_vip(config, ip)) for ip in pool.addresses]
-    addresses = [(packed(ip), None if home is None else built.segments[home.name]) for ip, home in homes]
-    spare = kernel_share(kernel_ports) if pool.l4_ports == SOURCE_PORTS else None
-    index: int = worker.add_pool(addresses, first=pool.l4_ports.first, last=pool.l4_ports.last, spare=spare)
-    return index
-
-
-def kernel_share(kernel_ports: PortRange) -> tuple[int, int] | None:
-    """What the kernel keeps of SOURCE_PORTS; None where it would leave too few, its range being widened."""
-    first, last = max(kernel_ports.first, SOURCE_PORTS.first), min(kernel_ports.last, SOURCE_PORTS.last)
-    left = SOURCE_PORTS.last - SOURCE_PORTS.first - (last - first)
-    return (first, last) if first <= last and left >= LEAST_PORTS else None
-
-
-def _guard_segments(worker: Worker, config: Config, pools: Pools, pool_index: Mapping[Pool, int], built: Built) -> None:
-    """What is routed over the segments' borders is let through or not, and in whose name, as they say."""
-    for segment in config.segments.values():
-        hosts = pools.hosts.get(segment.name)
-        worker.guard_segment(
-            built.segments[segment.name],
-            private=segment.access == "private",
-            masquerade=segment.masquerade != "off",
-            pool=None if hosts is None else pool_index[hosts],
-        )
-    for name, pool in pools.exits.items():
-        worker.set_exit_pool(built.segments[name], pool_index[pool])
-    worker.set_flow_timeouts(timeouts_ns=state_timeouts(config.timeouts), echo_ns=int(config.timeouts.icmp * NS))

@@ -17,10 +17,11 @@ ANSWERS = {"reset": 0, "drop": 1, "unreachable": 2}
 ON_DOWN = {None: 0, "keep": 1, "reschedule": 2, "reset": 3, "drop": 4}
 
 
-def add_service(worker: Worker, config: Config, service: Service, segments: Mapping[str, int]) -> int:
-    """The service, still without servers; its index. `segments` are their indices."""
+def add_service(worker: Worker, config: Config, service: Service, segments: Mapping[str, int], index: int) -> None:
+    """The service of that index is there, still without servers. `segments` are their indices."""
     homes = [(vip, segment_of_vip(config, vip)) for vip in service.vips]
-    index: int = worker.add_service(
+    worker.add_service(
+        index=index,
         vips=[(packed(vip), None if home is None else segments[home.name]) for vip, home in homes],
         protocol=PROTOCOLS[service.protocol],
         l4_first=service.port_first,
@@ -35,7 +36,6 @@ def add_service(worker: Worker, config: Config, service: Service, segments: Mapp
         gue_port=service.gue.port,
         **_schedule(service),
     )
-    return index
 
 
 def _schedule(service: Service) -> dict[str, Any]:
@@ -48,20 +48,26 @@ def _schedule(service: Service) -> dict[str, Any]:
     return chosen
 
 
-def add_server(worker: Worker, service: int, server: Server, pool: int | None, *, up: bool) -> int:
-    """The server of the service of that index; its own index. `pool` may stand for clients there."""
-    index: int = worker.add_server(
+def wanted_at_start(server: Server, *, up: bool) -> dict[str, int]:
+    """What is wanted of a server that is new."""
+    return {"weight": server.weight, "ready": READY_UP if up else 0}
+
+
+def add_server(
+    worker: Worker, service: int, server: Server, pool: int | None, wanted: Mapping[str, int], index: int
+) -> None:
+    """The server of that index is there, of the service of that index. `pool` may stand for clients there."""
+    worker.add_server(
         service,
+        index=index,
         ip=packed(server.address),
         l4_port=server.port or 0,
-        weight=server.weight,
-        ready=READY_UP if up else 0,
         pool=pool,
+        **wanted,
         backup=server.backup,
         limit=server.max_connections.upper if server.max_connections else 0,
         lower=server.max_connections.lower if server.max_connections else 0,
     )
-    return index
 
 
 def state_timeouts(timeouts: Timeouts) -> list[int]:

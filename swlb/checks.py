@@ -9,7 +9,8 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -143,8 +144,11 @@ class Checks:
     def stop(self, key: CheckKey) -> None:
         """The server is checked no more, and nothing is reported of it; a probe in flight for it alone is cancelled."""
         server = self._servers.pop(key, None)
-        if server is None:
-            return
+        if server is not None:
+            self._drop(server, key)
+
+    def _drop(self, server: _Server, key: CheckKey) -> None:
+        """Nothing is reported of the server under that key; under no other, either, it is checked no more."""
         server.keys.remove(key)
         if server.keys:
             return
@@ -152,6 +156,31 @@ class Checks:
             del self._shared[server.subject]
         if server in self._tasks:
             self._tasks[server].cancel()
+
+    def asks(self, key: CheckKey, check: Check, target: Target, way: Way) -> bool:
+        """Whether the check of that key runs and is this one: asked afresh, it would ask the same in the same way."""
+        server = self._servers.get(key)
+        if server is None or server.check != check or server.way != way:
+            return False
+        return server.target == target or server.subject == subject_of(check, target, way)
+
+    @contextmanager
+    def going_on(self, keys: Mapping[CheckKey, CheckKey]) -> Iterator[None]:
+        """Only these checks go on, untouched and each under its new key; the others have stopped after the block.
+
+        Not before it, so that what is started in it may share those that have a name.
+        """
+        before = self._servers
+        self._servers = {new: before[old] for old, new in keys.items()}
+        for old, new in keys.items():
+            server = before[old]
+            server.keys[server.keys.index(old)] = new
+            server.label = _text(server.keys[0])
+        try:
+            yield
+        finally:
+            for key in before.keys() - keys.keys():
+                self._drop(before[key], key)
 
     def probe_by(self, key: CheckKey, moment: float) -> None:
         """The server's next probe begins by that moment, unless one is in flight: never two at once."""

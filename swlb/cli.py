@@ -1,4 +1,4 @@
-"""The command line: `swlb check|doctor|run|show|why|set|flush|lab|bench|decap`.
+"""The command line: `swlb check|doctor|run|show|why|set|flush|reload|lab|bench|decap`.
 
 Exit codes: 0 done, 1 not done, 2 wrong words, 3 not running.
 """
@@ -113,7 +113,8 @@ def doctor(file: Path, as_json: bool) -> None:
 def run(file: Path, control: Path, verbose: bool, io: str) -> None:
     """Run in the foreground until SIGTERM or Ctrl-C; devices are then as before.
 
-    Prints "ready" on a line of its own once frames are forwarded. The log goes to stderr.
+    Prints "ready" on a line of its own once frames are forwarded. The log goes to stderr. SIGHUP does what
+    `swlb reload` does.
     """
     import asyncio
 
@@ -126,7 +127,7 @@ def run(file: Path, control: Path, verbose: bool, io: str) -> None:
         format="%(asctime)s %(levelname)-7s %(message)s",
     )
     logging.getLogger("asyncio").setLevel(logging.WARNING)
-    asyncio.run(run_app(load(file), control, ring=io == "auto"))
+    asyncio.run(run_app(load(file), control, file=file.absolute(), ring=io == "auto"))
 
 
 @cli.command()
@@ -256,6 +257,26 @@ def flush(table: str, segment: str | None, service: str | None, server: str | No
     chosen: dict[str, Any] = {"segment": segment, "service": service, "server": server}
     flushed = ask(control, "POST", f"/flush/{table}", chosen)["flushed"]
     click.echo(f"{flushed} {'clients' if table == 'persistence' else table} flushed")
+
+
+@cli.command(short_help="Have a running swlb go over to FILE, or read its file again.")
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@control_option
+def reload(file: Path | None, control: Path) -> None:
+    """Have a running swlb go over to FILE; without FILE, read the file of the last load again.
+
+    Back when the new configuration is in force, with a sentence of what has changed. Sessions, counters and health of
+    servers that stay go on, and what has not changed does not notice. A configuration with an error changes nothing:
+    its problems are printed, as by `swlb check`, and the exit code is 2.
+
+    \b
+    Fixed at the start, so a reload refuses to change them:
+      workers; limits of sessions, fragments and neighbours; the device of a port that stays
+    """
+    from swlb.client import ask
+
+    path = None if file is None else str(file.absolute())
+    click.echo(f"reloaded: {ask(control, 'POST', '/reload', {'file': path})['done']}")
 
 
 cli.add_command(lab)

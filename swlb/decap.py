@@ -20,10 +20,10 @@ from typing import Any
 
 from swlb.addresses import Address
 from swlb.decap_device import address_news, doing, own_addresses, tun_device
-from swlb.devices import SYSCTL_DIR
 from swlb.errors import SwlbError
 from swlb.tables import print_table
 from swlb.tunnel import DROPS, IPV4, IPV6, VNET_HDR, Gate, Outer, Span, carried_by_gue, offload_header
+from swlb.twins import SYSCTL_DIR
 
 # linux/in.h and asm-generic/socket.h; Python 3.11 does not know them all.
 IP_TOS, IP_PKTINFO, IP_RECVTOS = 1, 8, 13

@@ -17,9 +17,9 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from swlb.addresses import Address
-from swlb.devices import IFA_F_NODAD, SYSCTL_DIR
 from swlb.errors import SwlbError
 from swlb.taps import IFNAMSIZ, NO_ADVICE, NO_DESCRIPTOR, NO_TUN, TUN_PATH, name_is_taken
+from swlb.twins import IFA_F_NODAD, SYSCTL_DIR
 
 NO_RIGHT = "run as root or with CAP_NET_ADMIN and CAP_NET_RAW (a container needs '--cap-add' for both)"
 ADVICE = {errno.EPERM: NO_RIGHT, errno.EACCES: NO_RIGHT, errno.EMFILE: NO_DESCRIPTOR}

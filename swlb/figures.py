@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from swlb._worker import drop_reasons
 from swlb.addresses import V4_MAPPED, Address, mac_text, raw_endpoint_text, unpacked
 from swlb.balancer import Balancer
-from swlb.build import Built, host_port_name, segment_mac
+from swlb.build import Built, host_port_name
 from swlb.clock import Clock
 from swlb.config import Config
 from swlb.config.values import ANY_PORT, PortRange
@@ -21,6 +21,7 @@ from swlb.persistence_row import persistence, persistence_slices
 from swlb.ports import Ports
 from swlb.servers import ServerState
 from swlb.session_filter import SessionFilter, index_of, read_filter
+from swlb.succession import Departed
 
 Row = dict[str, Any]
 ALL = SessionFilter()
@@ -111,8 +112,11 @@ def session_slices(run: Running, wanted: SessionFilter = ALL) -> Iterator[list[R
 
 
 def _all_slices(run: Running, chosen: dict[str, Any]) -> Iterator[list[Row]]:
-    served = {state.index: _Served(state) for state in run.balancer.servers.values()}
+    states: Mapping[int, ServerState | Departed] = {}
     for rows in run.built.workers.session_slices(**chosen):
+        if states is not run.balancer.by_index:
+            states = run.balancer.by_index
+            served = {index: _Served(state) for index, state in states.items()}
         # The others are of probes through VIPs, with the doubles of servers.
         yield [_session(row, served[row[4]]) for row in rows if row[4] in served]
     for rows in run.built.workers.flow_slices(**chosen):
@@ -122,7 +126,7 @@ def _all_slices(run: Running, chosen: dict[str, Any]) -> Iterator[list[Row]]:
 class _Served:
     """What all sessions with a server have alike, made once."""
 
-    def __init__(self, state: ServerState) -> None:
+    def __init__(self, state: ServerState | Departed) -> None:
         self.service = state.service.name
         self.forward = state.service.forward
         self.address = _before_port(state.config.address)
@@ -176,8 +180,7 @@ def _before_port(address: Address) -> str:
 def decisions(run: Running, service: str | None = None) -> list[Row]:
     """One row a new session, of the service or of all, oldest first: why it was given to its server."""
     index_of("service", service, run.built.services)
-    states = {state.index: state for state in run.balancer.servers.values()}
-    rows = [decision_row(decision, states) for decision in run.built.workers.decisions()]
+    rows = [decision_row(decision, run.balancer.by_index) for decision in run.built.workers.decisions()]
     return [row for row in rows if service in (None, row["service"])]
 
 
@@ -187,7 +190,7 @@ def fdb(run: Running) -> list[Row]:
     rows = []
     for segment in run.config.segments.values():
         if segment.addresses:
-            own = {"mac": mac_text(segment_mac(segment)), "vlan": 0, "port": host_port_name(segment.name)}
+            own = {"mac": mac_text(run.ports.mac(segment)), "vlan": 0, "port": host_port_name(segment.name)}
             rows.append({"segment": segment.name, **own, "age_s": 0.0, "static": True})
         for mac, vlan, port, age_ms in run.built.workers.fdb(run.built.segments[segment.name]):
             found = {"mac": mac_text(mac), "vlan": vlan, "port": port_names[port]}

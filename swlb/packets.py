@@ -45,6 +45,7 @@ USO = ("USO4", "USO6")
 USO_SINCE = (6, 2)  # Linux whose virtio-net header has a word for super-frames of datagrams
 
 NO_DEVICE = "there is no interface of that name: 'ip link' lists them, and a namespace has its own"
+NO_SUCH_MTU = "the interface takes no such mtu"
 OLD_KERNEL = "a port on an existing interface needs Linux 6.6 or newer"
 
 
@@ -52,8 +53,8 @@ OLD_KERNEL = "a port on an existing interface needs Linux 6.6 or newer"
 class Packet:
     """One interface that is held: `fds` are its packet sockets, one a worker, deaf until `listen`.
 
-    `fence_fd` keeps the kernel of the namespace from hearing what the interface receives. All fields are as they
-    were at opening; `watch` tells what they are now. There are no fds once it is closed.
+    `fence_fd` keeps the kernel of the namespace from hearing what the interface receives. All fields are as swlb
+    found or set them; `watch` tells what they are now. There are no fds once it is closed.
     """
 
     fds: tuple[int, ...]
@@ -106,7 +107,7 @@ def hold(port_name: str, device: str, *, netns: str | None, mtu: int, queues: in
         undo.callback(os.close, fence_fd)
         packet = Packet((), port_name, device, _offloads(), netns, mtu, index, fence_fd, found_up, found_mtu)
         undo.callback(_put_back, fd, packet)
-        with calling(port_name, device, f"SIOCSIFMTU {mtu}", {errno.EINVAL: "the interface takes no such mtu"}):
+        with calling(port_name, device, f"SIOCSIFMTU {mtu}", {errno.EINVAL: NO_SUCH_MTU}):
             _set_mtu(fd, index, mtu)
         with calling(port_name, device, "SIOCSIFFLAGS"):
             _set_up(fd, index, up=True)
@@ -130,6 +131,19 @@ def listen(packet: Packet, program_fd: int | None) -> None:
     finally:
         for sock in sockets:
             sock.close()
+
+
+def steer(packet: Packet, program_fd: int) -> None:
+    """The sockets, which share the frames, do so by another program from the next frame on."""
+    with socket.socket(fileno=os.dup(packet.fd)) as sock, calling(packet.port_name, packet.device, "PACKET_FANOUT"):
+        sock.setsockopt(SOL_PACKET, PACKET_FANOUT_DATA, program_fd)
+
+
+def set_mtu(packet: Packet, mtu: int) -> None:
+    """The interface has that MTU."""
+    with calling(packet.port_name, packet.device, f"SIOCSIFMTU {mtu}", {errno.EINVAL: NO_SUCH_MTU}):
+        _set_mtu(packet.fd, packet.index, mtu)
+        packet.mtu = mtu
 
 
 def watch(packet: Packet) -> DeviceState:

@@ -92,6 +92,11 @@ class Passive:
         self._eased_at = now  # when the back-off was last halved, or could have been
         self._failures: deque[tuple[float, int, int]] = deque()  # moment, silent, refused
 
+    def follow(self, rules: Rules, *, late_after: float) -> None:
+        """The rules are others from now on; what was seen stays seen."""
+        self._rules, self._late_after = rules, late_after
+        self.back_off = min(max(self.back_off, rules.back_off), rules.back_off_max)
+
     def tick(self, now: float) -> bool:
         """True when the back-off has just been over: the server is on trial."""
         if self.held_until is None or now < self.held_until:

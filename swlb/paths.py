@@ -5,14 +5,12 @@ answers as the VIP reaches swlb as its neighbour. Nothing here touches the opera
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 
 from swlb.addresses import Address, Network, packed
 from swlb.build import Built
 from swlb.config import Check, Config, Segment, Server, Service
 from swlb.config.check_models import KEYS_OF_TYPE, PROBE_GRACE_S
-from swlb.config.ways import Way as Route
 from swlb.config.ways import segment_of_vip, segment_towards, vips_of, way_to
 from swlb.probes import Target, Way
 from swlb.probes.pins import Pin
@@ -31,6 +29,10 @@ class Paths:
     """The ways of probes, for a configuration and its workers. `ways` are those out of this host."""
 
     def __init__(self, config: Config, built: Built, ways: Mapping[Towards, Way]) -> None:
+        self.follow(config, built, ways)
+
+    def follow(self, config: Config, built: Built, ways: Mapping[Towards, Way]) -> None:
+        """They are those of that configuration. Ways of probes that have not changed are equal before and after."""
         self._config = config
         self._built = built
         self._ways = ways
@@ -54,17 +56,28 @@ class Paths:
             self._built.pins,
             self._built.doubles[service.name, server.name],
             idle_s=check.response + PROBE_GRACE_S,
-            lost_hop=partial(self._lost_hop, route, server),
+            lost_hop=Hop(self, route.segment.name, route.router or server.address),
         )
         names = {"service": service.name, "server": server.name}
         l4_port, advice = service.vip_port(check), ADVICE[service.forward]
         target = Target(vip, l4_port, forced_to=server.address, advice=advice, **names)
         return target, replace(self._ways[segment.name, vip.version], pin=pin)
 
-    def _lost_hop(self, route: Route, server: Server) -> Address | None:
-        hop = route.router or server.address
-        state = self._built.workers.neighbour_state(self._built.segments[route.segment.name], packed(hop))
-        return hop if state in UNRESOLVED else None
+    def is_lost(self, segment: str, hop: Address) -> bool:
+        """Whether swlb has asked for that neighbour in vain."""
+        return self._built.workers.neighbour_state(self._built.segments[segment], packed(hop)) in UNRESOLVED
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """The neighbour on the way to a server; called, it says who that is where it does not answer swlb."""
+
+    paths: Paths
+    segment: str
+    address: Address
+
+    def __call__(self) -> Address | None:
+        return self.address if self.paths.is_lost(self.segment, self.address) else None
 
 
 def _l4_port(service: Service, server: Server, check: Check) -> int | None:
@@ -85,13 +98,14 @@ def way_out(config: Config, server: Server, vip: Address) -> Segment | None:
     return next((segment for segment in segments if _speaks(segment, vip.version)), None)
 
 
-def vips_probed_by(config: Config, segment: Segment) -> dict[Address, Network | None]:
-    """The VIPs to which probes leave by the segment, each with the network it is in; None: the segment's."""
-    return {
-        vip: None if segment_of_vip(config, vip) is segment else _network_of(config, vip)
-        for server, vip in _probed(config)
-        if way_out(config, server, vip) is segment
-    }
+def vips_probed(config: Config) -> dict[str, dict[Address, Network | None]]:
+    """The VIPs to which probes leave by each segment, each with the network it is in; None: the segment's."""
+    probed: dict[str, dict[Address, Network | None]] = {name: {} for name in config.segments}
+    for server, vip in _probed(config):
+        segment = way_out(config, server, vip)
+        if segment is not None and vip not in probed[segment.name]:
+            probed[segment.name][vip] = None if segment_of_vip(config, vip) is segment else _network_of(config, vip)
+    return probed
 
 
 def _probed(config: Config) -> Iterator[tuple[Server, Address]]:

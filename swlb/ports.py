@@ -1,30 +1,32 @@
-"""The ports' devices while swlb runs: opened at start, watched, closed at the end."""
+"""The ports' devices while swlb runs: opened at start, watched, exchanged when the configuration is, closed at the end.
+
+A reload takes three steps, of which the second is not taken here:
+
+    with ports.prepare(config) as prepared:     # in a thread: opening a device takes some 20 ms
+        image = build(config, prepared.devices(), macs=prepared.macs, ...)
+        built = take_over(...)                  # the workers read and write the new devices
+        prepared.commit(built, events)
+        prepared.close()                        # in a thread; or at the end of the block
+
+Without `commit` everything is as it was before. What grows does so in `prepare`, and what shrinks in `commit`: a
+worker never finds less than it was told of.
+"""
 
 import errno
 import logging
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 
-from swlb.build import Built, Opened, host_port_name, segment_mac
+from swlb.build import NO_MACS, Built, Opened, segment_mac
 from swlb.config import Config, Segment
-from swlb.config import Port as PortConfig
-from swlb.config.ways import segment_towards
-from swlb.devices import (
-    Device,
-    DeviceState,
-    Packet,
-    host_device_name,
-    open_host,
-    open_packet,
-    open_tap,
-    watch,
-)
-from swlb.errors import PortError
+from swlb.devices import DeviceState, Packet, watch
+from swlb.errors import PortError, SwlbError
 from swlb.events import Events
-from swlb.packets import listen
-from swlb.paths import vips_probed_by
-from swlb.steering import Steering, SteeringError, roles_of
+from swlb.opening import HOST, Port, opened_as
+from swlb.packets import listen, steer
+from swlb.prepared import Prepared, told
+from swlb.steering import Steering, SteeringError, roles_after
 
 log = logging.getLogger("swlb")
 
@@ -32,56 +34,93 @@ log = logging.getLogger("swlb")
 SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
 
 
-@dataclass
-class Port:
-    """An open device and what was last seen of it."""
-
-    device: Device
-    kind: str  # tap, packet, tun, or host for the kernel twin of a segment
-    segment: str
-    state: DeviceState
-
-
 class Ports:
-    """All devices, by port name; a kernel twin's is "SEGMENT/host"."""
+    """All devices, by port name; a kernel twin's is "SEGMENT/host". `macs` are those of the segments."""
 
-    def __init__(self, opened: dict[str, Port]) -> None:
+    def __init__(self, opened: dict[str, Port], macs: Mapping[str, bytes] = NO_MACS) -> None:
         self.opened = opened
+        self.macs = macs
+        self._roles: dict[bytes, int] = {}  # that frames are steered by, and the key
+        self._key: int | None = None
         self._sees = True
+        self._preparing = threading.Lock()
+        self._prepared: Prepared | None = None
+        self._ended = False
 
     def devices(self) -> dict[str, Opened]:
         """What the workers read and write."""
-        return {
-            name: Opened(
-                port.device.fds,
-                port.state.mtu,
-                kind="tap" if port.kind == "host" else port.kind,
-                up=port.state.up,
-                merges="USO4" in port.device.offloads,
-            )
-            for name, port in self.opened.items()
-        }
+        return {name: opened_as(port, port.state.mtu) for name, port in self.opened.items()}
+
+    def mac(self, segment: Segment) -> bytes:
+        """The MAC of swlb on the segment: while it runs, that with which the segment came."""
+        return self.macs.get(segment.name) or segment_mac(segment)
+
+    def twins(self) -> set[str]:
+        """What the kernel twins are called now."""
+        return {port.state.device for port in self.opened.values() if port.kind == HOST}
+
+    def prepare(self, config: Config) -> Prepared:
+        """The devices of the configuration are there, new ones too; those in use have lost nothing.
+
+        May be called in a thread of its own, while swlb goes on with what it has.
+        Raises PortError or SwlbError, and leaves everything as it was.
+        """
+        with self._preparing:
+            if self._ended:
+                raise SwlbError("swlb is ending")
+            self._prepared = Prepared(config, self.opened, self.macs, take=self._take)
+            return self._prepared
+
+    def close(self) -> None:
+        """No device is open, nor any that another thread was about to prepare."""
+        with self._preparing:
+            self._ended = True
+            if self._prepared is not None:
+                self._prepared.close()
+            for port in self.opened.values():
+                port.device.close()
+
+    def _take(self, prepared: Prepared, built: Built, events: Events) -> None:
+        for name in self.opened.keys() & prepared.opened.keys():
+            _tell(events, name, self.opened[name].state, prepared.opened[name].state)
+        self.opened, self.macs = prepared.opened, prepared.macs
+        with told():
+            self.listen(prepared.config, built.key)
+        for segment in prepared.reached():
+            built.workers.announce(built.segments[segment])
+        with told():
+            self.look(built, events)
 
     def listen(self, config: Config, key: int) -> None:
-        """Frames come in, and the kernel puts those of a session into one worker's queue, if it lets us say so."""
-        steered: set[str] = set()
+        """Frames come in, and the kernel puts those of a session into one worker's queue, if it lets us say so.
+
+        At a second call new ports listen, and all are steered to by the roles that addresses have now.
+        """
+        roles = roles_after(self._roles, config)
+        is_new = (roles, key) != (self._roles, self._key) or not all(port.steered for port in self.opened.values())
         try:
-            if config.workers > 1:
-                with closing(Steering(roles_of(config), key=key, n=config.workers)) as steering:
-                    for name, port in self.opened.items():
-                        self._steer(port, steering)
-                        steered.add(name)
+            if config.workers > 1 and is_new:
+                with closing(Steering(roles, key=key, n=config.workers)) as steering:
+                    self._steer(steering)
+                self._roles, self._key = roles, key
         except SteeringError as error:
             log.warning("frames are not steered to their workers (%s): workers hand them over, which costs time", error)
-        for name, port in self.opened.items():
-            if isinstance(port.device, Packet) and name not in steered:
+        for port in self.opened.values():
+            if isinstance(port.device, Packet) and not port.listens:
                 listen(port.device, None)
+                port.listens = True
 
-    def _steer(self, port: Port, steering: Steering) -> None:
-        if isinstance(port.device, Packet):
-            listen(port.device, steering.program_fd(ethernet=False))
-        else:
-            steering.attach(port.device.fd, ethernet=port.kind != "tun")
+    def _steer(self, steering: Steering) -> None:
+        """Every port there is asks the program, even where one cannot be made to."""
+        failures = []
+        for port in self.opened.values():
+            try:
+                if port.state.present:
+                    _attach(port, steering)
+            except SteeringError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
 
     def look(self, built: Built, events: Events) -> None:
         """The workers know the present state and MTU of every device; changes are told.
@@ -117,53 +156,25 @@ class Ports:
 @contextmanager
 def opened(config: Config) -> Iterator[Ports]:
     """Within the block every device of the configuration is there; afterwards none is, whatever happens."""
-    ports: dict[str, Port] = {}
+    ports = Ports({})
+    prepared = ports.prepare(config)
+    ports.opened, ports.macs = prepared.opened, prepared.macs
     try:
-        for segment in config.segments.values():
-            for name in segment.ports:
-                port = config.ports[name]
-                ports[name] = _port(_open(port, queues=config.workers), port.kind, segment.name)
-        for name, twin in twin_devices(config).items():
-            ports[host_port_name(name)] = _port(_open_twin(config, config.segments[name], twin), "host", name)
-        yield Ports(ports)
+        yield ports
     finally:
-        for opened_port in ports.values():
-            opened_port.device.close()
+        ports.close()
 
 
-def _port(device: Device, kind: str, segment: str) -> Port:
-    return Port(device, kind, segment, watch(device))
-
-
-def _open(port: PortConfig, *, queues: int) -> Device:
-    if port.kind == "packet":
-        return open_packet(port.name, port.device, netns=port.netns, mtu=port.mtu, queues=queues)
-    ethernet = port.kind != "tun"
-    return open_tap(port.name, port.device, netns=port.netns, mtu=port.mtu, queues=queues, ethernet=ethernet)
-
-
-def twin_devices(config: Config) -> dict[str, str]:
-    """What the kernel twin of each segment with addresses is called in swlb's own namespace."""
-    taken = {port.device for port in config.ports.values() if port.netns is None}
-    names: dict[str, str] = {}
-    for segment in config.segments.values():
-        if segment.addresses:
-            names[segment.name] = host_device_name(segment.name, taken | set(names.values()))
-    return names
-
-
-def _open_twin(config: Config, segment: Segment, device: str) -> Device:
-    return open_host(
-        segment.name,
-        device,
-        mac=segment_mac(segment),
-        addresses=segment.addresses,
-        routes=[(route.to, route.via) for route in config.routes if segment_towards(config, route.via) is segment],
-        vips=vips_probed_by(config, segment),
-        mtu=min(config.ports[name].mtu for name in segment.ports),
-        queues=config.workers,
-        arp=not any(config.ports[name].tun for name in segment.ports),
-    )
+def _attach(port: Port, steering: Steering) -> None:
+    if not isinstance(port.device, Packet):
+        steering.attach(port.device.fd, ethernet=port.kind != "tun")
+    elif port.steered:
+        steer(port.device, steering.program_fd(ethernet=False))
+    elif not port.listens:
+        listen(port.device, steering.program_fd(ethernet=False))
+    else:
+        return
+    port.listens = port.steered = True
 
 
 def _tell(events: Events, name: str, before: DeviceState, now: DeviceState) -> None:

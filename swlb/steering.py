@@ -42,6 +42,7 @@ from swlb.config import Config
 TUNSETSTEERINGEBPF = 0x800454E0  # linux/if_tun.h: _IOR('T', 224, int)
 
 VIP, SERVER = 1, 2  # roles of an address
+LINGERING = 4096  # addresses that have left the configuration and keep their roles
 
 GOLDEN = 0x9E3779B97F4A7C15  # 2**64 over the golden ratio: its multiples are spread evenly
 MASK_64 = 2**64 - 1
@@ -105,6 +106,16 @@ def roles_of(config: Config) -> dict[bytes, int]:
     services = config.services.values()
     servers = {packed(server.address): SERVER for service in services for server in service.servers.values()}
     return servers | {packed(vip): VIP for service in services for vip in service.vips}
+
+
+def roles_after(before: Mapping[bytes, int], config: Config) -> dict[bytes, int]:
+    """The roles in the configuration, first, and those that others had before: sessions of theirs may go on.
+
+    Of these only the LINGERING that left last. A role that is out of date chooses a queue and harms nobody.
+    """
+    roles = roles_of(config)
+    gone = [(ip16, role) for ip16, role in before.items() if ip16 not in roles]
+    return roles | dict(gone[:LINGERING])
 
 
 def owner(ip16: bytes, port: int, key: int, n: int) -> int:

@@ -1,6 +1,6 @@
 """What the host has already, and what of it the segments' networks would get in the way of. Creates nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -42,12 +42,13 @@ def host_addresses() -> Iterator[HostAddress]:
                     yield HostAddress(device, address, ip_network(f"{address}/{prefix}", strict=False))
 
 
-def check_surroundings(config: Config) -> list[str]:
+def check_surroundings(config: Config, *, twins: Collection[str] = ()) -> list[str]:
     """Sentences about segments whose network the host is in already: it may not be reached as before.
 
+    Kernel twins that are there are swlb's, and not the host's.
     Raises SwlbError when an address that swlb would take or answer for is the host's own.
     """
-    host = list(host_addresses())
+    host = [theirs for theirs in host_addresses() if theirs.device not in twins]
     wanted = {ip: f"service {service.name}" for service in config.services.values() for ip in service.source_pool}
     wanted |= {interface.ip: f"segment {segment.name}" for segment in config.segments.values()
                for interface in segment.addresses}

@@ -17,7 +17,7 @@ import pytun
 from pyroute2.netlink.exceptions import NetlinkError
 
 from swlb.errors import PortError
-from swlb.namespaces import entered
+from swlb.namespaces import THREAD_NETNS, entered
 
 TUN_PATH = "/dev/net/tun"
 
@@ -28,7 +28,7 @@ TUNGETVNETHDRSZ = 0x800454D7
 TUNGETDEVNETNS = 0x54E3
 SIOCGIFFLAGS = 0x8913
 SIOCSIFFLAGS = 0x8914
-SIOCGIFMTU = 0x8921
+SIOCGIFMTU, SIOCSIFMTU = 0x8921, 0x8922
 IFF_UP, IFF_NOARP = 0x1, 0x80
 IFNAMSIZ = 16  # with the final zero
 IFREQ_NAME = struct.Struct("16s24x")
@@ -63,7 +63,7 @@ class Tap:
     None for `netns`: where swlb runs.
 
     Each of the fds is a queue: a frame that the kernel sends waits in one of them, and any may be written.
-    All fields are as they were at opening; `watch` tells what they are now. There are no fds once it is closed.
+    All fields are as swlb has set them; `watch` tells what they are now. There are no fds once it is closed.
     """
 
     fds: tuple[int, ...]
@@ -155,6 +155,21 @@ def set_up(tap: Tap, *, arp: bool = True) -> None:
         fcntl.ioctl(control, SIOCSIFFLAGS, IFREQ_FLAGS.pack(name, flags | more))
 
 
+def set_arp(tap: Tap, *, arp: bool) -> None:
+    """The kernel asks for MACs on the device, or no longer, wherever the device is now; what it knew is forgotten."""
+    with calling(tap.port_name, tap.device, "SIOCSIFFLAGS"), beside(tap) as name, _control_socket() as control:
+        flags = IFREQ_FLAGS.unpack(fcntl.ioctl(control, SIOCGIFFLAGS, IFREQ_FLAGS.pack(name.encode(), 0)))[1]
+        flags = flags & ~IFF_NOARP if arp else flags | IFF_NOARP
+        fcntl.ioctl(control, SIOCSIFFLAGS, IFREQ_FLAGS.pack(name.encode(), flags))
+
+
+def set_mtu(tap: Tap, mtu: int) -> None:
+    """The device has that MTU, wherever it is now."""
+    with calling(tap.port_name, tap.device, f"SIOCSIFMTU {mtu}"), beside(tap) as name, _control_socket() as control:
+        fcntl.ioctl(control, SIOCSIFMTU, IFREQ_MTU.pack(name.encode(), mtu))
+        tap.mtu = mtu
+
+
 def present_name(fd: int) -> bytes:
     """What the device is called at this moment, padded with zeros."""
     return IFREQ_NAME.unpack(fcntl.ioctl(fd, TUNGETIFF, bytes(IFREQ_NAME.size)))[0]
@@ -169,7 +184,7 @@ def watch(tap: Tap) -> DeviceState:
     with calling(tap.port_name, tap.device, "watch"):
         for _ in range(3 if tap.fd >= 0 else 0):
             try:
-                return _look(tap.fd)
+                return _look(tap)
             except OSError as error:
                 if error.errno in GONE:
                     break
@@ -199,17 +214,27 @@ def calling(port_name: str, device: str, call: str, advice: Mapping[int, str] | 
         raise PortError(port=port_name, device=device, call=call, error=error, advice=todo) from failure
 
 
-def _look(fd: int) -> DeviceState:
-    netns_fd = fcntl.ioctl(fd, TUNGETDEVNETNS)
+@contextmanager
+def beside(tap: Tap) -> Iterator[str]:
+    """Within the block the calling thread is in the namespace where the device is now; its present name.
+
+    OSError with one of GONE: the device is lost.
+    """
+    netns_fd = fcntl.ioctl(tap.fd, TUNGETDEVNETNS)
     try:
-        name = present_name(fd)
-        with entered(netns_fd), _control_socket() as control:
-            flags = IFREQ_FLAGS.unpack(fcntl.ioctl(control, SIOCGIFFLAGS, IFREQ_FLAGS.pack(name, 0)))[1]
-            mtu = IFREQ_MTU.unpack(fcntl.ioctl(control, SIOCGIFMTU, IFREQ_MTU.pack(name, 0)))[1]
-        netns = os.fstat(netns_fd)
+        name = present_name(tap.fd).rstrip(b"\0").decode()
+        with entered(netns_fd):
+            yield name
     finally:
         os.close(netns_fd)
-    return DeviceState(True, bool(flags & IFF_UP), mtu, name.rstrip(b"\0").decode(), (netns.st_dev, netns.st_ino))
+
+
+def _look(tap: Tap) -> DeviceState:
+    with beside(tap) as name, _control_socket() as control:
+        flags = IFREQ_FLAGS.unpack(fcntl.ioctl(control, SIOCGIFFLAGS, IFREQ_FLAGS.pack(name.encode(), 0)))[1]
+        mtu = IFREQ_MTU.unpack(fcntl.ioctl(control, SIOCGIFMTU, IFREQ_MTU.pack(name.encode(), 0)))[1]
+        netns = os.stat(THREAD_NETNS)
+    return DeviceState(True, bool(flags & IFF_UP), mtu, name, (netns.st_dev, netns.st_ino))
 
 
 def _control_socket() -> socket.socket:

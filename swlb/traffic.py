@@ -50,9 +50,13 @@ class Servers(Protocol):
 
 @dataclass(slots=True)
 class _Watched:
-    """A server, what is thought of it, the figures that were seen last, and when it was last told to be suspect."""
+    """A server, what is thought of it, the figures that were seen last, and when it was last told to be suspect.
+
+    `index` is that under which the workers have counted these figures.
+    """
 
     state: ServerState
+    index: int
     rules: Rules
     passive: Passive
     figures: Figures
@@ -68,14 +72,29 @@ class Traffic:
         self._figures_of = figures_of
         self._clock = clock
         self._watched: dict[Key, _Watched] = {}
-        for key, state in balancer.servers.items():
-            if (rules := state.service.passive) is not None:
-                passive = _blank(state.service, rules, clock.now())
-                self._watched[key] = _Watched(state, rules, passive, figures_of(state.index))
+        self.follow()
+
+    def follow(self) -> None:
+        """Watched are the balancer's servers whose services want it now; those that were go on, by their new rules."""
+        before, self._watched = self._watched, {}
+        for key, state in self._balancer.servers.items():
+            if (rules := state.service.passive) is None:
+                if state.held_until is not None:
+                    state.release(self._clock.now())
+                continue
+            watched = before.get(key)
+            if watched is None or watched.state is not state:
+                passive = _blank(state.service, rules, self._clock.now())
+                watched = _Watched(state, state.index, rules, passive, self._figures_of(state.index))
+            elif watched.index != state.index:
+                watched.index, watched.figures = state.index, self._figures_of(state.index)
+            watched.passive.follow(rules, late_after=_late_after(state.service))
+            watched.rules = rules
+            self._watched[key] = watched
 
     async def watch(self) -> None:
-        """Looks for ever; at once back where no service wants it."""
-        while self._watched:
+        """Looks for ever."""
+        while True:
             await self._clock.sleep_until(self._clock.now() + LOOK_GAP_S)
             self.look()
 
@@ -198,9 +217,13 @@ def _back_off(passive: Passive) -> str:
 
 def _blank(service: Service, rules: Rules, now: float) -> Passive:
     """What is thought of a server of which nothing was seen yet."""
-    # A session that ended unanswered was last asked for at most so long before it was found.
+    return Passive(rules, late_after=_late_after(service), now=now)
+
+
+def _late_after(service: Service) -> float:
+    """A session that ended unanswered was last asked for at most so long before it was found."""
     idle = service.timeouts.tcp_syn if service.protocol == "tcp" else service.timeouts.udp
-    return Passive(rules, late_after=idle + FOUND_S, now=now)
+    return idle + FOUND_S
 
 
 def _seen(watched: _Watched, figures: Figures) -> Seen:

@@ -36,6 +36,9 @@ class Workers:
     def __getitem__(self, number: int) -> Worker:
         return self._workers[number]
 
+    def __iter__(self) -> Iterator[Worker]:
+        return iter(self._workers)
+
     @contextmanager
     def running(self) -> Iterator[None]:
         """Within the block every worker forwards in a thread of its own."""
@@ -53,6 +56,14 @@ class Workers:
                 thread.join()
 
     # ---- changing ----
+
+    def adopt(self, image: "Workers", *, now_ns: int | None = None) -> None:
+        """Every worker has taken over one of the image's, in turn. ValueError before any has, when one cannot."""
+        pairs = list(zip(self._workers, image, strict=True))
+        for worker, other in pairs:
+            worker.may_adopt(other)
+        for worker, other in pairs:
+            worker.adopt(other, now_ns=now_ns)
 
     def set_server(
         self, index: int, *, ready: int, weight: int, share: int = SHARE_FULL, limit: int = 0, lower: int = 0,
@@ -121,6 +132,16 @@ class Workers:
     def service(self, index: int) -> dict[str, int]:
         """The service's own counters."""
         return _sums([worker.service(index) for worker in self._workers])
+
+    def has_sessions(self, index: int) -> bool:
+        """Whether the server of that index has any session, open or closed."""
+        figures = self.server(index)
+        return figures["sessions_active"] + figures["sessions_inactive"] > 0
+
+    def wanted(self, index: int) -> dict[str, int]:
+        """What was said last of the server to all workers: ready bits, weights and share."""
+        wanted: dict[str, int] = self._workers[0].wanted(index)
+        return wanted
 
     def fdb(self, segment: int, *, now_ns: int | None = None) -> list[Station]:
         """(MAC, VLAN, port, age in ms) of every station known on the segment; who heard it last knows best."""

@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 
 from manual_clock import ManualClock
 
-from swlb.balancer import Balancer, up_at_start
+from swlb.balancer import Balancer
 from swlb.build import Built, Opened, build, host_port_name
 from swlb.config import Config, parse
 from swlb.events import Events
 from swlb.ports import Ports
 from swlb.probes import Probe, Way, probe_of
+from swlb.succession import up_at_start
 
 CONFIG = """\
 mode: routed

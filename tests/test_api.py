@@ -13,7 +13,7 @@ import pytest
 
 from swlb.api import control_socket, serve
 from swlb.client import ask, listen
-from swlb.errors import NotRunning, SwlbError, WrongWords
+from swlb.errors import ConfigError, NotRunning, Problem, SwlbError, WrongWords
 
 
 class Recorder:
@@ -59,6 +59,14 @@ class Recorder:
         if segment == "nosuch":
             raise SwlbError("no segment")
         return 3
+
+    async def reload(self, file):
+        self.asked.append(("reload", file))
+        if file == "/bad.yaml":
+            raise ConfigError(Problem(file, 3, "mode", "a", "b"), Problem(file, 4, "ports", "c", "d"))
+        if file == "/taken.yaml":
+            raise SwlbError("port web1 (sws1): a reason; an advice")
+        return "1 server added"
 
 
 @contextmanager
@@ -222,6 +230,33 @@ def test_flush_answers_how_many_went(app, path):
     chosen = {"segment": None, "service": "web", "server": None}
     assert ask(path, "POST", "/flush/sessions", chosen) == {"flushed": 3}
     assert app.asked == [("sessions", None, "web", None)]
+
+
+@pytest.mark.parametrize("file", [None, "/etc/swlb.yaml"])
+def test_reload_answers_what_has_changed(app, path, file):
+    assert ask(path, "POST", "/reload", {"file": file}) == {"done": "1 server added"}
+    assert app.asked == [("reload", file)]
+
+
+def test_a_configuration_that_is_refused_is_wrong_words_with_a_line_for_each_problem(app, path):
+    with pytest.raises(WrongWords) as refusal:
+        ask(path, "POST", "/reload", {"file": "/bad.yaml"})
+    assert str(refusal.value).splitlines() == [
+        "/bad.yaml:3: mode: found a; expected b", "/bad.yaml:4: ports: found c; expected d"
+    ]  # fmt: skip
+
+
+def test_a_device_that_cannot_be_had_is_no_wrong_configuration(app, path):
+    with pytest.raises(SwlbError, match="an advice") as refusal:
+        ask(path, "POST", "/reload", {"file": "/taken.yaml"})
+    assert refusal.value.exit_code == 1
+
+
+@pytest.mark.parametrize("file", ["swlb.yaml", "", 3, []])
+def test_a_file_is_named_by_its_absolute_path(app, path, file):
+    with pytest.raises(WrongWords, match="absolute"):
+        ask(path, "POST", "/reload", {"file": file})
+    assert app.asked == []
 
 
 def test_wrong_words_are_wrong_words_at_the_other_end(app, path):

@@ -6,11 +6,11 @@ from ipaddress import ip_address
 import pytest
 from control import CONFIG, Control, control
 
-from swlb.balancer import up_at_start
 from swlb.bypass import notice
 from swlb.config import parse
 from swlb.errors import SwlbError
 from swlb.health import Transition
+from swlb.succession import up_at_start
 
 
 def fall(balanced: Control, *servers: str) -> None:

@@ -7,10 +7,10 @@ import pytest
 from control import CONFIG, Control, control
 from told import DOWN, UP, Told, on_clock
 
-from swlb.balancer import up_at_start
 from swlb.config import parse
 from swlb.figures import health, servers
 from swlb.health import Transition
+from swlb.succession import up_at_start
 
 TIMERS = "interval: 2s, retries: 2, dead_interval: 2s, rise: 2"
 PLACE = "check: {type: tcp, initial: up}"

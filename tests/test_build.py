@@ -28,7 +28,7 @@ LAYERS = (
     ("mail",),
     ("turn",),
     ("loop",),
-    ("assembly", "calls", "listing"),
+    ("assembly", "calls", "listing", "adopt"),
     ("worker", "testing"),      # the doors
 )
 # Where the loop spends its life.

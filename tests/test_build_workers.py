@@ -6,15 +6,19 @@ from ipaddress import ip_address
 
 import pytest
 from control import CONFIG, control
+from scapy.layers.l2 import ARP, Ether
 
 from swlb import build as building
 from swlb import ports
 from swlb._worker import Worker
 from swlb.addresses import packed
-from swlb.build import Opened, build
+from swlb.build import Built, Opened, build, segment_mac
 from swlb.config import parse
 from swlb.ports import Ports
-from swlb.steering import SERVER, VIP, SteeringError, roles_of
+from swlb.steering import LINGERING, SERVER, VIP, SteeringError, roles_after, roles_of
+from swlb.succession import up_at_start
+
+MAC = bytes.fromhex("025e00000007")
 
 
 def ip16(text: str) -> bytes:
@@ -65,6 +69,44 @@ def test_every_vip_and_server_has_its_role():
         ip16("10.0.1.100"), ip16("fd00:1::100")}  # fmt: skip
     assert {address: role for address, role in roles.items() if role == SERVER}.keys() == {
         ip16("10.0.2.11"), ip16("10.0.2.12"), ip16("fd00:2::11")}  # fmt: skip
+
+
+def test_addresses_that_have_left_keep_their_roles_behind_those_in_the_configuration():
+    before = {ip16("192.0.2.1"): VIP, ip16("10.0.2.11"): VIP, ip16("192.0.2.2"): SERVER}
+    config = parse(CONFIG, file="test.yaml")
+    roles = roles_after(before, config)
+    assert list(roles.items()) == [*roles_of(config).items(), (ip16("192.0.2.1"), VIP), (ip16("192.0.2.2"), SERVER)]
+
+
+def test_of_many_that_have_left_those_that_left_last_keep_their_roles():
+    config = parse(CONFIG, file="test.yaml")
+    roles: dict[bytes, int] = {}
+    for net in range(LINGERING // 250 + 2):
+        now = {ip16(f"192.0.{net}.{n}"): SERVER for n in range(250)}
+        roles = roles_after({**now, **roles}, config)
+    gone = [address for address in roles if address not in roles_of(config)]
+    assert len(gone) == LINGERING
+    assert gone[:250] == list(now)
+
+
+def test_a_segment_has_the_mac_it_is_given_and_else_its_own():
+    config = parse(CONFIG, file="test.yaml")
+    names = [*config.ports, "outside/host", "inside/host"]
+    built = build(config, dict.fromkeys(names, Opened((), 1500)), macs={"inside": MAC}, up_at_start=up_at_start(config))
+    assert mac_of(built, "web1", "10.0.2.1") == MAC.hex(":")
+    assert mac_of(built, "client", "10.0.1.1") == segment_mac(config.segments["outside"]).hex(":")
+
+
+def mac_of(built: Built, port: str, ip: str) -> str:
+    """Who says that he has the address, asked by way of the port."""
+    worker, index = built.workers[0], built.ports[port]
+    question = ARP(op=1, hwsrc="02:aa:00:00:00:01", psrc=str(ip_address(ip) + 9), pdst=ip)
+    worker.put(index, bytes(Ether(src="02:aa:00:00:00:01", dst="ff:ff:ff:ff:ff:ff") / question))
+    while worker.turn(10**12):
+        pass
+    frames = [Ether(frame) for _, frame in worker.take(index)]
+    (answer,) = (frame[ARP] for frame in frames if ARP in frame and (frame[ARP].op, frame[ARP].psrc) == (2, ip))
+    return answer.hwsrc
 
 
 def test_a_kernel_that_refuses_the_program_is_a_line_in_the_log_and_nothing_else(monkeypatch, caplog):

@@ -6,7 +6,7 @@ import pytest
 
 from swlb.check_status import KEPT
 from swlb.probes import Target, Way
-from tests.checks_bench import REFUSED, UP, WEB1, check, on_bench
+from tests.checks_bench import REFUSED, UP, WEB1, WEB2, check, on_bench
 
 # History
 
@@ -136,5 +136,67 @@ def test_only_of_programs_the_names_count(kind, probes):
         await bench.clock.advance_to(1.0)
         assert len(bench.asked_with) == probes
         assert [key for _, key, _ in bench.heard] == [WEB1, API1]
+
+    on_bench(scenario)
+
+
+# Checks that go on under other keys
+
+
+def test_a_check_that_goes_on_under_another_key_does_not_notice():
+    async def scenario(bench):
+        target = bench.start(interval=2.0, retries=2)
+        bench.answers[target] = [UP, UP, REFUSED]
+        await bench.clock.advance_to(3.0)
+        with bench.checks.going_on({WEB1: ("web", "web1", 1)}):
+            pass
+        await bench.clock.advance_to(6.0)
+        assert bench.starts[target] == [0.0, 2.0, 4.0, 6.0]
+        assert WEB1 not in bench.checks
+        assert bench.heard == [(0.0, WEB1, "up"), (6.0, ("web", "web1", 1), "down")]
+        history = bench.checks.status(("web", "web1", 1)).history
+        assert [past.outcome.ok for past in history] == [True, True, False, False]
+
+    on_bench(scenario)
+
+
+def test_two_checks_change_their_keys_and_nothing_else():
+    async def scenario(bench):
+        second = ("web", "web1", 1)
+        targets = [bench.start(key, interval=2.0) for key in (WEB1, second)]
+        bench.answers[targets[1]] = [REFUSED]
+        await bench.clock.advance_to(1.0)
+        with bench.checks.going_on({WEB1: second, second: WEB1}):
+            pass
+        assert [bench.checks.status(key).operational for key in (WEB1, second)] == ["down", "up"]
+        await bench.clock.advance_to(2.0)
+        assert [len(bench.starts[target]) for target in targets] == [2, 1]
+
+    on_bench(scenario)
+
+
+def test_a_check_that_does_not_go_on_has_stopped():
+    async def scenario(bench):
+        bench.start(WEB2)
+        target = bench.start(interval=2.0)
+        await bench.clock.advance_to(1.0)
+        with bench.checks.going_on({WEB2: WEB2}):
+            pass
+        await bench.clock.advance_to(9.0)
+        assert (bench.starts[target], WEB1 in bench.checks, WEB2 in bench.checks) == ([0.0], False, True)
+
+    on_bench(scenario)
+
+
+def test_what_starts_meanwhile_shares_what_is_about_to_stop():
+    async def scenario(bench):
+        target = share(bench, WEB1)
+        bench.answers[target] = [REFUSED]
+        await bench.clock.advance_to(1.0)
+        with bench.checks.going_on({}):
+            share(bench, API1)
+        assert bench.checks.status(API1).operational == "down"
+        await bench.clock.advance_to(3.0)
+        assert (WEB1 in bench.checks, bench.starts[target]) == (False, [0.0, 2.0])
 
     on_bench(scenario)

@@ -80,3 +80,20 @@ def test_why_prints_the_sentence_or_all_of_it(monkeypatch, capsys):
 def test_help_exits_0(monkeypatch, capsys, words):
     assert run(monkeypatch, *words) in (0, None)
     assert "swlb" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "file"), [(["lab.yaml"], "{here}/lab.yaml"), (["/etc/a.yaml"], "/etc/a.yaml"), ([], None)]
+)
+def test_reload_names_the_file_as_it_is_called_from_everywhere(monkeypatch, capsys, tmp_path, words, file):
+    asked = []
+
+    def ask(control, method, target, body):
+        asked.append((method, target, body))
+        return {"done": "1 server added"}
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("swlb.client.ask", ask)
+    assert run(monkeypatch, "reload", *words) == 0
+    assert asked == [("POST", "/reload", {"file": file and file.format(here=tmp_path)})]
+    assert capsys.readouterr().out == "reloaded: 1 server added\n"

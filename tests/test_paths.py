@@ -6,7 +6,7 @@ import pytest
 from control import CONFIG, control
 
 from swlb.config import parse
-from swlb.paths import Paths, vips_probed_by, way_out
+from swlb.paths import Paths, vips_probed, way_out
 from swlb.probes import Target, Way
 
 SOURCES = {("outside", 4): "10.0.1.1", ("outside", 6): "fd00:1::1",
@@ -92,8 +92,8 @@ def test_without_an_address_of_the_vip_s_family_on_its_way_it_leaves_by_another_
 
 def test_the_twin_of_the_servers_segment_is_told_where_vips_are():
     config = parse(VIA_VIP, file="test.yaml")
-    assert vips_probed_by(config, config.segments["outside"]) == {}
-    assert vips_probed_by(config, config.segments["inside"]) == {
+    assert vips_probed(config)["outside"] == {}
+    assert vips_probed(config)["inside"] == {
         ip_address("10.0.1.100"): ip_network("10.0.1.0/24"),
         ip_address("fd00:1::100"): ip_network("fd00:1::/64"),
     }
@@ -102,7 +102,7 @@ def test_the_twin_of_the_servers_segment_is_told_where_vips_are():
 def test_of_a_vip_of_its_own_network_it_needs_no_way():
     text = VIA_VIP.replace("10.0.1.100", "10.0.2.100").replace("fd00:1::100", "fd00:2::100")
     config = parse(text, file="test.yaml")
-    assert set(vips_probed_by(config, config.segments["inside"]).values()) == {None}
+    assert set(vips_probed(config)["inside"].values()) == {None}
 
 
 def test_a_vip_behind_a_route_is_in_the_route_s_prefix():
@@ -110,10 +110,10 @@ def test_a_vip_behind_a_route_is_in_the_route_s_prefix():
         "services:", "routes: [{to: 192.0.2.0/24, via: 10.0.1.9}, {to: default, via: 10.0.1.8}]\nservices:").replace(
         '      web1v6: {address: "fd00:2::11", port: 8080}\n', "")  # fmt: skip
     config = parse(text, file="test.yaml")
-    assert vips_probed_by(config, config.segments["inside"]) == {ip_address("192.0.2.9"): ip_network("192.0.2.0/24")}
+    assert vips_probed(config)["inside"] == {ip_address("192.0.2.9"): ip_network("192.0.2.0/24")}
 
 
 def test_without_checks_through_vips_nobody_is_told_anything():
     config = parse(CONFIG, file="test.yaml")
-    assert [vips_probed_by(config, segment) for segment in config.segments.values()] == [{}, {}]
+    assert vips_probed(config) == {"outside": {}, "inside": {}}
     assert control().built.doubles == {}

@@ -5,7 +5,7 @@ from ipaddress import ip_address
 import pytest
 from control import CONFIG, control
 
-from swlb.build import kernel_share
+from swlb.build_sources import kernel_share
 from swlb.config import parse
 from swlb.config.values import PortRange
 from swlb.sources import Pool, Pools, pools_of

@@ -28,7 +28,7 @@ from ext.tables.persist cimport persist_hold, persist_key, persist_t
 from ext.tables.pin cimport is_double
 from ext.tables.route cimport is_directed_broadcast, route_lookup, route_t
 from ext.tables.segment cimport segment_t
-from ext.tables.server cimport V4, V6, server_serves, server_t
+from ext.tables.server cimport SERVER_GONE, V4, V6, server_serves, server_t
 from ext.tables.service cimport ANSWER_RESET, DOWN_KEEP, FORWARD_NAT, NO_SOURCE, service_find, service_t, vip_t
 from ext.tables.session cimport session_of_request, session_t, sessions_t
 from ext.tables.session_life cimport (session_crowded, session_expired, session_give_way, session_hold,
@@ -96,6 +96,10 @@ cdef inline bint session_goes_on(tables_t *tables, session_t *session, const fra
     if unlikely(session_expired(&tables.services, session, now_ms)):
         return False
     if unlikely(frame.protocol == PROTO_TCP and is_new_connection(frame.tcp_flags) and is_closing(session.state)):
+        return False
+    # A server that has left the configuration keeps the connections it has, and nothing else.
+    if unlikely(server.ready & SERVER_GONE) and (
+            frame.protocol != PROTO_TCP or is_new_connection(frame.tcp_flags)):
         return False
     return (server_serves(server)
             or tables.services.services[server.service].on_down == DOWN_KEEP)

@@ -16,7 +16,7 @@ from ext.order cimport be16, load16, ntohs, store16
 from ext.tables.evidence cimport evidence_of_refusal
 from ext.tables.route cimport address_find
 from ext.tables.segment cimport segment_t
-from ext.tables.server cimport V4, V6, server_t
+from ext.tables.server cimport SERVER_GONE, V4, V6, server_t
 from ext.tables.service cimport FORWARD_NAT, SERVICE_NONE, service_find, service_t, services_t, vip_find
 from ext.tables.session cimport (account_t, session_account, session_client, session_hash, session_of_reply,
                                  session_of_request, session_of_source, session_server_port, session_t)
@@ -186,6 +186,8 @@ cdef inline bint is_balanced(const services_t *services, uint8_t protocol, ip_t 
     if vip_find(services, ip) is not NULL:
         return True
     for i in range(services.n_servers):
+        if services.servers[i].ready & SERVER_GONE:
+            continue
         if ip_equal(services.servers[i].ip, ip) and is_called_at(services, &services.servers[i], protocol, l4_port):
             return True
     return False

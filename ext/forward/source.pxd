@@ -15,7 +15,7 @@ from ext.tables.fdb cimport fdb_lookup
 from ext.tables.neighbour cimport neighbour_create, neighbour_find, neighbour_t
 from ext.tables.route cimport route_lookup, route_t
 from ext.tables.segment cimport segment_t
-from ext.tables.server cimport V4, server_t
+from ext.tables.server cimport SERVER_GONE, V4, server_t
 from ext.tables.service cimport SOURCE_ALWAYS, SOURCE_AUTO, service_t, services_t
 from ext.tables.session cimport session_at, session_t, sessions_t
 from ext.tables.session_life cimport session_remove
@@ -69,6 +69,8 @@ cdef inline void servers_ask(tables_t *tables, uint32_t now_ms) noexcept nogil:
     cdef uint32_t i
     cdef ip_t hop
     for i in range(services.n_servers):
+        if services.servers[i].ready & SERVER_GONE:
+            continue
         route = route_lookup(&tables.routes, services.servers[i].ip)
         if services.services[services.servers[i].service].source_nat != SOURCE_AUTO or route is NULL:
             continue

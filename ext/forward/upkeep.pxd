@@ -14,13 +14,14 @@ from ext.frame cimport NO_PORT, NO_SEGMENT, frame_t
 from ext.tables.event cimport EVENT_NEIGHBOUR_LOST
 from ext.tables.fdb cimport fdb_age
 from ext.tables.flow cimport flows_sweep
-from ext.tables.neighbour cimport (FAILED, FORGET_MS, INCOMPLETE, LOSS_DUE, LOSS_NONE, LOSS_TOLD, LOSSES_A_TICK, N_FREE,
-                                   PAUSE_MS, PROBE, REACHABLE, REQUESTS, REQUESTS_A_TICK, STALE, neighbour_release,
-                                   neighbour_remove, neighbour_t, neighbours_t)
 from ext.tables.load cimport limits_review
+from ext.tables.neighbour cimport (FAILED, FORGET_MS, INCOMPLETE, LOSSES_A_TICK, LOSS_DUE, LOSS_NONE, LOSS_TOLD,
+                                   N_FREE, PAUSE_MS, PROBE, REACHABLE, REQUESTS, REQUESTS_A_TICK, STALE,
+                                   neighbour_release, neighbour_remove, neighbour_t, neighbours_t)
 from ext.tables.persist cimport persists_sweep
-from ext.tables.service cimport DEFEND_MS, PATH_MS, services_t, vip_t
+from ext.tables.service cimport DEFEND_MS, NO_SOURCE, PATH_MS, services_t, vip_forget, vip_t
 from ext.tables.session_life cimport sessions_sweep
+from ext.tables.source cimport sources_t
 from ext.tables.tables cimport report, tables_t
 from ext.verdict cimport TAKEN, verdict_t
 
@@ -50,14 +51,22 @@ cdef inline void upkeep_tick(tables_t *tables, uint32_t elapsed_ms, uint32_t now
 
 
 cdef inline void conflicts_age(tables_t *tables, uint32_t now_ms) noexcept nogil:
-    """A conflict that was told DEFEND_MS ago is one to be told again."""
+    """A conflict that was told DEFEND_MS ago is one to be told again; what has left and is done with is nobody's."""
     cdef uint32_t i
     for i in range(tables.services.n_vips):
+        if is_done_with(&tables.sources, &tables.services.vips[i]):
+            vip_forget(&tables.services, &tables.services.vips[i])
         if now_ms - tables.services.vips[i].defended_ms >= DEFEND_MS:
             tables.services.vips[i].defended = False
     for i in range(tables.routes.n_addresses):
         if now_ms - tables.routes.addresses[i].disputed_ms >= DEFEND_MS:
             tables.routes.addresses[i].disputed = False
+
+
+cdef inline bint is_done_with(const sources_t *sources, const vip_t *vip) noexcept nogil:
+    """Whether it is an address that stood for clients, has left, and is needed no longer."""
+    return (vip.source != NO_SOURCE and sources.sources[vip.source].left
+            and sources.sources[vip.source].n_held == 0)
 
 
 cdef inline void paths_age(services_t *services, uint32_t now_ms) noexcept nogil:

@@ -16,27 +16,54 @@ from ext.frame cimport HEAD_LEN, SLOT_LEN, VNET_LEN, frame_t, frame_vnet, slot_v
 from ext.ports.port cimport PORT_TAP, port_count_tx, port_learn_want, port_t, room_t
 from ext.ports.ring cimport (BANK, IORING_OP_READ, IORING_OP_READ_FIXED, IORING_OP_WRITE, IORING_OP_WRITE_FIXED,
                              IOSQE_CQE_SKIP_SUCCESS, IOSQE_FIXED_FILE, IS_WRITE, PINNED, io_uring_sqe, ring_close,
-                             ring_enter, ring_next, ring_open, ring_t)
+                             ring_enter, ring_next, ring_open, ring_replace, ring_t)
 from ext.ports.tap cimport tap_is_gone, tap_open
 
 
 cdef inline int batch_open(ring_t *ring, port_t *ports, uint32_t n_ports, uint64_t *failed) noexcept nogil:
     """Every TAP among the ports is read and written through the ring; 0. Or -errno, and nothing has changed."""
     cdef uint32_t i
-    cdef int error = ring_open(ring, ports, n_ports, failed)
+    cdef int error = ring_open(ring, ports, failed)
     if error < 0:
         return error
     for i in range(n_ports):
-        if ports[i].kind == PORT_TAP and not batch_may_read(ring, &ports[i]):
+        if is_batched(&ports[i]) and not batch_may_read(ring, &ports[i]):
             ring_close(ring)
             return -EOPNOTSUPP
     for i in range(n_ports):
-        if ports[i].kind == PORT_TAP:
-            ports[i].ring = ring
-            ports[i].want = 1
-            ports[i].rx_burst = batch_rx
-            ports[i].tx_burst = batch_tx
+        if is_batched(&ports[i]):
+            batch_use(ring, &ports[i])
     return 0
+
+
+cdef inline bint is_batched(const port_t *port) noexcept nogil:
+    """Whether it is a kind of port that the ring reads and writes."""
+    return port.there and port.kind == PORT_TAP
+
+
+cdef inline void batch_use(ring_t *ring, port_t *port) noexcept nogil:
+    """The port is read and written through the ring."""
+    port.ring = ring
+    port.want = 1
+    port.rx_burst = batch_rx
+    port.tx_burst = batch_tx
+
+
+cdef inline void batch_settle(ring_t *ring) noexcept nogil:
+    """What was queued has left: ports may change."""
+    if ring.fd >= 0:
+        ring_enter(ring)
+
+
+cdef inline void batch_put(ring_t *ring, port_t *port) noexcept nogil:
+    """The port, with another device than before or with none, is read and written through the ring as others are.
+
+    Where the kernel does not let it be, it reads and writes by itself. `batch_settle` was before.
+    """
+    if ring.fd < 0:
+        return
+    if ring_replace(ring, port.index, port.fd) and is_batched(port) and batch_may_read(ring, port):
+        batch_use(ring, port)
 
 
 cdef inline bint batch_may_read(ring_t *ring, port_t *port) noexcept nogil:

@@ -47,6 +47,7 @@ cdef struct port_t:
     uint16_t index
     uint16_t segment
     uint64_t segment_mac   # its own
+    bint there             # it is in the configuration; one that is not has no device, and counts as lost
     bint host              # the kernel twin of its segment
     bint up                # its device is there and up
     bint offloads          # it takes super-frames and partial checksums

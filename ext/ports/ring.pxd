@@ -6,7 +6,7 @@ The ring belongs to the thread that opened it.
 """
 
 from libc.errno cimport EAGAIN, EBUSY, EINTR, errno
-from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memset
 from posix.mman cimport MAP_FAILED, MAP_POPULATE, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, munmap
 from posix.unistd cimport close
@@ -46,6 +46,10 @@ cdef extern from "ext/ports/ring.h" nogil:
     struct io_uring_cqe:
         uint64_t user_data
         int32_t res
+    struct io_uring_files_update:
+        uint32_t offset
+        uint32_t resv
+        uint64_t fds
     struct iovec:
         void *iov_base
         size_t iov_len
@@ -54,6 +58,7 @@ cdef extern from "ext/ports/ring.h" nogil:
         IORING_SETUP_DEFER_TASKRUN
         IORING_REGISTER_FILES
         IORING_REGISTER_BUFFERS
+        IORING_REGISTER_FILES_UPDATE
         IORING_UNREGISTER_FILES
         IORING_OFF_SQ_RING
         IORING_OFF_SQES
@@ -98,7 +103,7 @@ cdef struct ring_t:
     uint64_t *failed       # counts writes the kernel refused
 
 
-cdef inline int ring_open(ring_t *ring, port_t *ports, uint32_t n_ports, uint64_t *failed) noexcept nogil:
+cdef inline int ring_open(ring_t *ring, port_t *ports, uint64_t *failed) noexcept nogil:
     """The ring is there, and knows the ports' descriptors and its slots; 0. Or -errno, and nothing is left of it."""
     cdef io_uring_params params
     cdef iovec pinned[2]
@@ -111,14 +116,14 @@ cdef inline int ring_open(ring_t *ring, port_t *ports, uint32_t n_ports, uint64_
     ring.fd = ring_setup(ENTRIES, &params)
     if ring.fd < 0:
         return -errno
-    for i in range(n_ports):
+    for i in range(<uint32_t>PORTS):
         fds[i] = ports[i].fd
     ring.slots = <uint8_t *>map_pages(2 * BANK * <size_t>SLOT_LEN)
     for i in range(<uint32_t>2):
         pinned[i].iov_base = ring.slots + i * BANK * <size_t>SLOT_LEN
         pinned[i].iov_len = PINNED * <size_t>SLOT_LEN
     if (ring.slots is NULL or not ring_map(ring, &params)
-            or ring_register(ring.fd, IORING_REGISTER_FILES, fds, n_ports) < 0
+            or ring_register(ring.fd, IORING_REGISTER_FILES, fds, PORTS) < 0
             or ring_register(ring.fd, IORING_REGISTER_BUFFERS, pinned, 2) < 0):
         error = errno
         ring_close(ring)
@@ -126,6 +131,15 @@ cdef inline int ring_open(ring_t *ring, port_t *ports, uint32_t n_ports, uint64_
     ring.ports = ports
     ring.failed = failed
     return 0
+
+
+cdef inline bint ring_replace(ring_t *ring, uint32_t index, int fd) noexcept nogil:
+    """The descriptor of port `index` is fd, or with -1 it has none, and its device is held no longer; False: it may not be."""
+    cdef io_uring_files_update update
+    memset(&update, 0, sizeof(update))
+    update.offset = index
+    update.fds = <uintptr_t>&fd
+    return ring_register(ring.fd, IORING_REGISTER_FILES_UPDATE, &update, 1) >= 0
 
 
 cdef inline bint ring_map(ring_t *ring, const io_uring_params *params) noexcept nogil:

@@ -8,14 +8,12 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from ext.frame cimport NO_PORT
 from ext.hash cimport hash_word
-from ext.tables.contest cimport contest_winner
+from ext.tables.audit_places cimport groups_audit, segments_audit
 from ext.tables.fdb cimport FDB_NONE, FDB_PORTS, fdb_t
 from ext.tables.flow cimport flow_t
-from ext.tables.group cimport group_t, has_contest, load_of
-from ext.tables.neighbour cimport (FAILED, INCOMPLETE, N_FREE, WAIT_PER_NEIGHBOUR, WAITING, neighbour_bucket,
+from ext.tables.neighbour cimport (FAILED, INCOMPLETE, N_FREE, WAITING, WAIT_PER_NEIGHBOUR, neighbour_bucket,
                                    neighbour_t, neighbours_t)
 from ext.tables.pin cimport is_double
-from ext.tables.server cimport server_t, server_takes
 from ext.tables.service cimport services_t
 from ext.tables.session cimport (IN_BUCKET, PROBES_ROOM, account_at, account_t, bucket_after, session_account,
                                  session_at, session_client, session_hash, session_home, session_t, sessions_t)
@@ -142,6 +140,8 @@ cdef inline const char *sources_audit(const tables_t *tables) noexcept nogil:
             holding += source_holder(&tables.sources, flow.source - 1, kind_of(flow.ends.protocol), flow.source_port) == (
                 (i + 1) | <uint32_t>FLOW)
             held += 1
+    if tables.sources.n_sources != 0 and sources_hold(tables) != held:
+        return "sources: they do not hold as many ports as they count"
     if holding != held:
         return "sources: a session or a flow does not hold its port"
     for i in range(tables.sources.n_sources):
@@ -155,35 +155,12 @@ cdef inline const char *sources_audit(const tables_t *tables) noexcept nogil:
     return NULL
 
 
-cdef inline const char *groups_audit(const services_t *services) noexcept nogil:
-    """Who takes and whom a scheduler that looks at load would name are what the servers say."""
-    cdef const group_t *group
-    cdef uint32_t i, k, taker
-    for i in range(2 * services.n_services):
-        group = &services.services[i // 2].groups[i % 2]
-        taker = 0
-        for k in range(group.n_members):
-            if server_takes(&services.servers[group.members[k]]) and (
-                    services.servers[group.members[k]].backup == group.on_backups):
-                if taker >= group.n_takers or group.takers[taker] != k or group.numbers[k] != taker:
-                    return "groups: a server that takes sessions is none of the takers"
-                taker += 1
-        if taker != group.n_takers:
-            return "groups: a server that takes no sessions is one of the takers"
-        if has_contest(group.kind) and group.n_takers and not is_won(group, services.servers):
-            return "groups: the contest was won by somebody else"
-    return NULL
-
-
-cdef inline bint is_won(const group_t *group, const server_t *servers) noexcept nogil:
-    """Whether the contest knows every load, and nobody has less for its weight than the winner, nor as little before it."""
-    cdef uint32_t i, winner = contest_winner(&group.contest)
-    cdef uint64_t load, least = load_of(group, &servers[group.members[group.takers[winner]]])
-    for i in range(group.n_takers):
-        load = load_of(group, &servers[group.members[group.takers[i]]])
-        if group.contest.loads[i] != load or load * group.weights[winner] < least * group.weights[i] + (i < winner):
-            return False
-    return True
+cdef inline uint32_t sources_hold(const tables_t *tables) noexcept nogil:
+    """How many ports all addresses together say that they hold."""
+    cdef uint32_t i, n = 0
+    for i in range(tables.sources.n_sources):
+        n += tables.sources.sources[i].n_held
+    return n
 
 
 cdef inline const char *servers_audit(const tables_t *tables) noexcept nogil:
@@ -272,6 +249,12 @@ cdef inline const char *tables_audit(const tables_t *tables) noexcept nogil:
         if wrong is not NULL:
             return wrong
     wrong = sources_audit(tables)
+    if wrong is not NULL:
+        return wrong
+    wrong = segments_audit(tables)
+    if wrong is not NULL:
+        return wrong
+    wrong = groups_audit(&tables.services)
     if wrong is not NULL:
         return wrong
     wrong = servers_audit(tables)

@@ -8,6 +8,7 @@ its own. Ageing: an entry is gone `ageing_ms` after its last frame. Owner: the w
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
 
 from ext.frame cimport NO_PORT
 from ext.hash cimport hash_word, key_t, power_of_two
@@ -16,6 +17,7 @@ cdef enum:
     FDB_NONE = 0xFFFFFFFF
     FDB_PORTS = 256
     FRESH_MS = 1024        # a power of two
+    MAC_BITS = 0xFFFFFFFFFFFF
 
 # What learning did
 cdef enum:
@@ -202,6 +204,27 @@ cdef inline void fdb_age(fdb_t *fdb, uint32_t now_ms) noexcept nogil:
     for port in range(<uint32_t>FDB_PORTS):
         while fdb.n_of[port] and now_ms - fdb.entries[fdb.oldest[port]].seen_ms >= fdb.ageing_ms:
             fdb_remove(fdb, fdb.oldest[port])
+
+
+cdef inline void fdb_inherit(fdb_t *heir, fdb_t *before) noexcept nogil:
+    """The heir, which is empty, knows what the table before did, as far as it has room, and ages as it was made to."""
+    cdef fdb_t made
+    cdef uint32_t port, i
+    if heir.limit == before.limit:
+        memcpy(&made, heir, sizeof(fdb_t))
+        memcpy(heir, before, sizeof(fdb_t))
+        memcpy(before, &made, sizeof(fdb_t))
+        heir.ageing_ms = made.ageing_ms
+        return
+    for port in range(<uint32_t>FDB_PORTS):
+        i = before.oldest[port]
+        while i != FDB_NONE:
+            fdb_learn(heir, before.entries[i].key & MAC_BITS, <uint16_t>(before.entries[i].key >> 48), <uint16_t>port,
+                      before.entries[i].seen_ms)
+            i = before.entries[i].newer
+    heir.evictions = before.evictions
+    for port in range(<uint32_t>FDB_PORTS):
+        heir.moves[port] = before.moves[port]
 
 
 cdef inline void fdb_forget_port(fdb_t *fdb, uint16_t port) noexcept nogil:

@@ -17,7 +17,7 @@ from libc.string cimport memset
 from ext.order cimport be16, ntohs
 from ext.sync cimport load_acquire
 from ext.tables.group cimport group_t
-from ext.tables.server cimport NO_PLACE, SERVER_UP, V4, V6, server_t
+from ext.tables.server cimport NO_PLACE, SERVER_GONE, SERVER_UP, V4, V6, server_t
 from ext.tables.service cimport DOWN_KEEP, SERVICE_NONE, is_tunnel, service_t, services_t
 from ext.wire.ipv4 cimport PROTO_UDP
 
@@ -44,16 +44,17 @@ cdef inline server_t *server_pinned(pins_t *pins, const services_t *services, co
     if pin == 0 or pin > services.n_servers:
         return NULL
     server = &services.servers[pin - 1]
+    if server.ready & SERVER_GONE:
+        return NULL
     if services.services[server.service].probes_of != service - services.services + 1:
         return NULL
     return server if server.family == family or is_tunnel(service) else NULL
 
 
-cdef inline uint32_t service_double(services_t *table, uint16_t index, uint32_t idle_ms) noexcept nogil:
-    """The service and its servers have doubles, in the same order; the index of the first server's. There is room."""
-    cdef service_t *made = &table.services[table.n_services]
-    cdef uint32_t i, first = table.n_servers
-    cdef int family
+cdef inline void service_double(services_t *table, uint16_t index, uint16_t double, uint32_t idle_ms) noexcept nogil:
+    """The service `double` is the double of service `index`, still without servers. There is room."""
+    cdef service_t *made = &table.services[double]
+    cdef int i, family
     made[0] = table.services[index]
     made.probes_of = index + 1
     made.on_down = DOWN_KEEP
@@ -64,16 +65,18 @@ cdef inline uint32_t service_double(services_t *table, uint16_t index, uint32_t 
         memset(&made.groups[family], 0, sizeof(group_t))
     for i in range(16):
         made.timeout_ms[i] = idle_ms
-    for i in range(first):
-        if table.servers[i].service == index:
-            table.servers[table.n_servers] = table.servers[i]
-            table.servers[table.n_servers].service = <uint16_t>table.n_services
-            table.servers[table.n_servers].ready = SERVER_UP
-            table.servers[table.n_servers].limit = 0
-            table.servers[table.n_servers].place[V4] = table.servers[table.n_servers].place[V6] = NO_PLACE
-            table.n_servers += 1
-    table.n_services += 1
-    return first
+    table.n_services = max(table.n_services, <uint32_t>double + 1)
+
+
+cdef inline void server_double(services_t *table, uint16_t index, uint16_t service, uint16_t double) noexcept nogil:
+    """The server `double` of that service is the double of server `index`. There is room."""
+    cdef server_t *made = &table.servers[double]
+    made[0] = table.servers[index]
+    made.service = service
+    made.ready = SERVER_UP
+    made.limit = 0
+    made.place[V4] = made.place[V6] = NO_PLACE
+    table.n_servers = max(table.n_servers, <uint32_t>double + 1)
 
 
 cdef inline bint is_double(const services_t *table, const server_t *server) noexcept nogil:

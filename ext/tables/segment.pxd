@@ -7,6 +7,7 @@ from ext.tables.fdb cimport fdb_t
 
 cdef struct segment_t:
     fdb_t fdb
+    bint gone              # it is not in the configuration; then it has room for one station, and no ports
     uint64_t mac           # the segment's own, when it has addresses
     uint64_t station       # on a segment without Ethernet: whoever is not swlb has this MAC; 0 where there is Ethernet
     bint routed            # it has addresses: swlb is a router and balancer on it

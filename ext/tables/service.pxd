@@ -2,7 +2,8 @@
 
 Structure: flat arrays of fixed size, filled by the control plane before the worker starts. A VIP is found by
 a hash, a service by a short chain of matches at its VIP, its servers by its groups (group.pxd), one for each family of
-clients. Afterwards the control plane changes only what it wants of a server, between two turns of the worker.
+clients. Afterwards the control plane changes only what it wants of a server, between two turns of the worker; or it
+puts another such table in the place of this one (inherit.pxd), in which whatever stays has the same index.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -13,7 +14,7 @@ from ext.frame cimport NO_VIP
 from ext.hash cimport hash_ip, key_t
 from ext.order cimport be16, ntohs
 from ext.tables.group cimport group_add, group_free, group_refresh, group_t
-from ext.tables.server cimport NO_PLACE, NO_POOL, SHARE_FULL, V4, V6, evidence_t, server_t
+from ext.tables.server cimport NO_PLACE, NO_POOL, SERVER_GONE, SHARE_FULL, V4, V6, evidence_t, server_t
 
 cdef enum:
     VIP_BUCKETS = 1024
@@ -63,6 +64,7 @@ cdef struct service_t:
     uint8_t forward
     uint16_t mss           # largest MSS a SYN may offer: MSS_OFF, MSS_AUTO, or the number
     be16 gue_port
+    bint gone              # it is not in the configuration: it has left, or was never there
     uint16_t probes_of     # index + 1 of the service that this is the double of (pin.pxd); 0: a service for clients
     uint8_t scheduler      # SCHEDULE_RR ... of group.pxd
     uint8_t hash_key       # what is hashed, for schedulers that hash
@@ -100,8 +102,10 @@ cdef struct services_t:
     uint32_t *opened       # by server: sessions open in all workers, if it has a limit; they share it
     uint32_t n_vips
     uint32_t n_matches
-    uint32_t n_services
+    uint32_t n_services    # indices in use, with holes where one has left
     uint32_t n_servers
+    uint32_t services_room
+    uint32_t servers_room
     key_t key
     uint16_t buckets[VIP_BUCKETS]
 
@@ -111,6 +115,8 @@ cdef inline int services_init(services_t *table, uint32_t n_services, uint32_t n
     """Room for so many, each service with up to two VIPs; 0, or -1 when memory is out."""
     cdef uint32_t i
     table.n_vips = table.n_matches = table.n_services = table.n_servers = 0
+    table.services_room = n_services
+    table.servers_room = n_servers
     table.key = key
     for i in range(<uint32_t>VIP_BUCKETS):
         table.buckets[i] = NO_VIP
@@ -123,13 +129,20 @@ cdef inline int services_init(services_t *table, uint32_t n_services, uint32_t n
             or table.evidence is NULL):
         services_free(table)
         return -1
+    for i in range(n_services):
+        table.services[i].gone = True
+        table.services[i].vip_index[V4] = table.services[i].vip_index[V6] = SERVICE_NONE
+    for i in range(n_servers):
+        table.servers[i].ready = SERVER_GONE
+        table.servers[i].pool = NO_POOL
+        table.servers[i].place[V4] = table.servers[i].place[V6] = NO_PLACE
     return 0
 
 
 cdef inline void services_free(services_t *table) noexcept nogil:
     cdef uint32_t i
     if table.services is not NULL:
-        for i in range(table.n_services):
+        for i in range(table.services_room):
             group_free(&table.services[i].groups[V4])
             group_free(&table.services[i].groups[V6])
     free(table.vips)
@@ -188,6 +201,18 @@ cdef inline vip_t *vip_add(services_t *table, ip_t ip, uint16_t segment) noexcep
     return vip
 
 
+cdef inline void vip_forget(services_t *table, vip_t *vip) noexcept nogil:
+    """Nobody finds it any more, and it is not announced; its place is used again with the next table."""
+    cdef uint16_t i = <uint16_t>(vip - table.vips)
+    cdef uint16_t *link = &table.buckets[hash_ip(table.key, vip.ip, 0) & (VIP_BUCKETS - 1)]
+    while link[0] != NO_VIP and link[0] != i:
+        link = &table.vips[link[0]].next
+    if link[0] == i:
+        link[0] = vip.next
+    vip.source = NO_SOURCE
+    vip.announcements = 0
+
+
 cdef inline void service_add_vip(services_t *table, service_t *service, int family, ip_t ip, uint16_t segment,
                                  uint16_t l4_first, uint16_t l4_last) noexcept nogil:
     """Those ports of the VIP are the service's."""
@@ -204,22 +229,19 @@ cdef inline void service_add_vip(services_t *table, service_t *service, int fami
     table.n_matches += 1
 
 
-cdef inline server_t *server_add(services_t *table, service_t *service, int family) noexcept nogil:
-    """A new server of the service; NULL when memory is out.
+cdef inline server_t *server_add(services_t *table, service_t *service, uint16_t index, int family) noexcept nogil:
+    """The server of that index, which is the service's; NULL when memory is out.
 
     It serves clients of its own family; at the end of a tunnel, which carries either, those of both.
     """
-    cdef uint16_t index = <uint16_t>table.n_servers
     cdef server_t *server = &table.servers[index]
     server.family = family
     server.service = <uint16_t>(service - table.services)
-    server.pool = NO_POOL
     server.share = SHARE_FULL
-    server.place[V4] = server.place[V6] = NO_PLACE
     if (group_add(&service.groups[family], table.servers, index, family) < 0
             or (is_tunnel(service) and group_add(&service.groups[1 - family], table.servers, index, 1 - family) < 0)):
         return NULL
-    table.n_servers += 1
+    table.n_servers = max(table.n_servers, <uint32_t>index + 1)
     return server
 
 

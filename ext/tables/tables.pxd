@@ -26,8 +26,9 @@ cdef enum:
 cdef struct tables_t:
     segment_t *segments
     port_t *ports
-    uint32_t n_segments
+    uint32_t n_segments        # indices in use, with holes where one has left
     uint32_t n_ports
+    uint32_t segments_room
     routes_t routes
     services_t services
     pins_t *pins               # all workers'; NULL when there are none

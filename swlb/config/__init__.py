@@ -4,6 +4,7 @@
     refuse_gaps (gaps)               what is not built yet
     refuse_unknown_keys, config      data -> Config (draft, models, values)
     broken_rules, namespaces_exist   between the values (rules, and the files of rules it names)
+    what_is_fixed (reload_rules)     between them and those that swlb runs with
 
 All problems of a file are raised together, as one ConfigError.
 """
@@ -16,6 +17,7 @@ from pathlib import Path
 from swlb.config.check_models import Check
 from swlb.config.draft import Draft
 from swlb.config.models import Config, Gue, Limits, Port, Route, Segment, Server, Service, Timeouts
+from swlb.config.reload_rules import what_is_fixed
 from swlb.config.rules import broken_rules, namespaces_exist
 from swlb.config.schedule_rules import own_schedulers_can_be_loaded
 from swlb.config.source import Source, read_yaml
@@ -44,10 +46,11 @@ __all__ = [
 NAMESPACES = Path("/run/netns")  # where iproute2 keeps them
 
 
-def load(path: str | Path, *, namespaces: Collection[str] | None = None) -> Config:
+def load(path: str | Path, *, namespaces: Collection[str] | None = None, running: Config | None = None) -> Config:
     """The configuration in the file. ConfigError names everything that is wrong with it.
 
-    Its namespaces must be among those given; without any given, among those of this host.
+    Its namespaces must be among those given; without any given, among those of this host. With `running` it must be
+    one that a swlb which runs with that can take over.
     """
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
@@ -57,19 +60,22 @@ def load(path: str | Path, *, namespaces: Collection[str] | None = None) -> Conf
     except UnicodeDecodeError as error:
         found = f"a byte that is no UTF-8, at offset {error.start}"
         raise ConfigError(Problem(str(path), 0, "", found, "a configuration in YAML, written in UTF-8")) from None
-    return parse(text, file=str(path), namespaces=existing_namespaces() if namespaces is None else namespaces)
+    namespaces = existing_namespaces() if namespaces is None else namespaces
+    return parse(text, file=str(path), namespaces=namespaces, running=running)
 
 
-def parse(text: str, *, file: str, namespaces: Collection[str] | None = None) -> Config:
+def parse(
+    text: str, *, file: str, namespaces: Collection[str] | None = None, running: Config | None = None
+) -> Config:
     """The configuration in the text. ConfigError names everything that is wrong with it.
 
     `file` is what the messages call it. Without `namespaces`, those of the ports are not looked for.
     """
     with _without_collections():
-        return _parsed(text, file, namespaces)
+        return _parsed(text, file, namespaces, running)
 
 
-def _parsed(text: str, file: str, namespaces: Collection[str] | None) -> Config:
+def _parsed(text: str, file: str, namespaces: Collection[str] | None, running: Config | None) -> Config:
     source = read_yaml(text, file=file)
     draft = Draft(source.data, source.findings)
     draft.refuse_gaps()
@@ -82,6 +88,7 @@ def _parsed(text: str, file: str, namespaces: Collection[str] | None) -> Config:
         draft.findings += list(broken_rules(config, draft.is_sound))
         draft.findings += list(namespaces_exist(config, namespaces)) if namespaces is not None else []
         draft.findings += list(own_schedulers_can_be_loaded(config, file))
+        draft.findings += list(what_is_fixed(config, running, draft.is_sound)) if running is not None else []
     if draft.findings or config is None:
         raise ConfigError(*_in_order(source))
     return config

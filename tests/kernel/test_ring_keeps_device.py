@@ -39,3 +39,21 @@ def test_a_registered_file_keeps_the_device_until_it_is_unregistered(device, net
     assert exists(name, netns)
     ring.unregister()
     assert not exists(name, netns)
+
+
+def test_a_registered_file_that_is_taken_out_keeps_nothing(device, netns, ring):
+    name = device.name
+    ring.register(-1, device.fileno())
+    ring.replace(1, -1)
+    device.close()
+    assert not exists(name, netns)
+
+
+def test_a_file_may_be_put_where_none_was_registered(device, netns, ring):
+    name = device.name
+    ring.register(-1, -1)
+    ring.replace(1, device.fileno())
+    device.close()
+    assert exists(name, netns)
+    ring.replace(1, -1)
+    assert not exists(name, netns)

@@ -11,7 +11,7 @@ from types import TracebackType
 
 SETUP, ENTER, REGISTER = 425, 426, 427              # system calls, the same on every architecture
 SINGLE_ISSUER, DEFER_TASKRUN = 1 << 12, 1 << 13     # what swlb sets its ring up with
-REGISTER_FILES, UNREGISTER_FILES = 2, 3
+REGISTER_FILES, UNREGISTER_FILES, REGISTER_FILES_UPDATE = 2, 3, 6
 OFF_SQES = 0x1000_0000
 GETEVENTS = 1
 READ, WRITE = 22, 23
@@ -95,3 +95,9 @@ class Ring:
 
     def unregister(self) -> None:
         call(REGISTER, self.fd, UNREGISTER_FILES, None, 0)
+
+    def replace(self, place: int, file: int) -> None:
+        """The file at that place is this one from now on; with -1 there is none."""
+        files = (ctypes.c_int * 1)(file)
+        update = ctypes.create_string_buffer(struct.pack("<IIQ", place, 0, ctypes.addressof(files)))
+        assert call(REGISTER, self.fd, REGISTER_FILES_UPDATE, update, 1) == 1

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from swlb.devices import namespace, open_host
+from swlb.devices import namespace
 from swlb.errors import PortError
+from swlb.twins import Twin, open_twin
 
 pytestmark = pytest.mark.root
 
@@ -46,7 +47,7 @@ def home(netns):
 
 
 def opened(addresses=(IPV4, IPV6), routes=ROUTES):
-    return open_host("inside", "swlb-inside", mac=MAC, addresses=addresses, routes=routes, mtu=1400)
+    return open_twin("inside", "swlb-inside", Twin(tuple(addresses), tuple(routes), mtu=1400), mac=MAC)
 
 
 @pytest.fixture

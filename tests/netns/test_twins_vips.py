@@ -10,7 +10,8 @@ from ipaddress import ip_address, ip_interface, ip_network
 import dpkt
 import pytest
 
-from swlb.devices import namespace, open_host
+from swlb.devices import namespace
+from swlb.twins import Twin, open_twin
 
 pytestmark = pytest.mark.root
 
@@ -23,8 +24,8 @@ FAMILIES = pytest.mark.parametrize("family", [4, 6])
 
 
 def opened(segment, vips):
-    addresses = [ip_interface(f"{own}/{24 if family == 4 else 64}") for family, own in OWN[segment].items()]
-    return open_host(segment, f"swlb-{segment}", mac=MACS[segment], addresses=addresses, routes=(), mtu=1500, vips=vips)
+    addresses = tuple(ip_interface(f"{own}/{24 if family == 4 else 64}") for family, own in OWN[segment].items())
+    return open_twin(segment, f"swlb-{segment}", Twin(addresses, vips=vips), mac=MACS[segment])
 
 
 @pytest.fixture
