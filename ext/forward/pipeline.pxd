@@ -27,6 +27,7 @@ from ext.forward.output cimport leave, route_out, to_host
 from ext.forward.quote cimport quote_to_client
 from ext.forward.quote_tunnel cimport quote_of_tunnel
 from ext.forward.request cimport is_translated, later_fragment, reply_heard
+from ext.forward.resume cimport session_resume
 from ext.frame cimport FOUND_L3, FOUND_L4, FOUND_LATER, NO_VIP, frame_t
 from ext.tables.crew cimport crew_tell
 from ext.tables.route cimport address_find, is_directed_broadcast
@@ -138,6 +139,8 @@ cdef inline verdict_t of_session(tables_t *tables, segment_t *segment, frame_t *
                                    frame.protocol, frame.src, frame.sport)
         if unlikely(session is NULL) and is_reply_of_another(tables, frame, frame.src, frame.dst, frame.dport):
             return hand_over(tables, frame, now_ms)
+        if unlikely(session is NULL):
+            session = session_resume(tables, frame, family, now_ms)
         if (session is NULL or frame.flaw != N_DROPS
                 or session_expired(&tables.services, session, now_ms)):
             return GO_ON
