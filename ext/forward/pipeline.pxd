@@ -6,6 +6,7 @@
       balance      a VIP: session, or a server for a new one, or no; then request, where the ways to forward part
       answer       an address that stands for others: a server or a peer answers it
       reply        a session's server answering its client (nat; down, when the server is)
+      resume       the same after a restart, when nobody remembers the session, where it can be nobody else's
       quote        an ICMP error about a session; quote_tunnel: about a packet that swlb itself sent to a server
       gateway      to the segment's MAC: for the kernel twin, or routed on, unless a border (masquerade) says otherwise
       to_station   out of the kernel twin of a segment without Ethernet
