@@ -42,7 +42,7 @@ from ext.tables.decision cimport DECISIONS, NOBODY, decision_t, decisions_t
 from ext.tables.event cimport event_t, event_take
 from ext.tables.fdb cimport fdb_entry_t
 from ext.tables.flow cimport flow_expired, flow_t, flow_timeout_ms, flows_t
-from ext.tables.group cimport SCHEDULE_MAGLEV, SCHEDULE_TABLE, group_seal, group_t
+from ext.tables.group cimport SCHEDULE_MAGLEV, SCHEDULE_TABLE, group_seal, group_t, has_owners
 from ext.tables.load cimport server_watch
 from ext.tables.mailbox cimport mailbox_t
 from ext.tables.neighbour cimport N_FREE, neighbour_t, neighbours_t
@@ -55,7 +55,7 @@ from ext.tables.segment cimport segment_t
 from ext.tables.server cimport (NO_PLACE, NO_POOL, SERVER_DRAIN, SERVER_FULL, SERVER_MAINT, SERVER_UP, SHARE_FULL, V4, V6,
                                 evidence_t, server_t)
 from ext.tables.service cimport (FORWARD_NAT, MSS_AUTO, MSS_OFF, NO_SOURCE, server_add,
-                                 service_add_vip, service_recount, service_t, services_t, vip_add, vip_announce)
+                                 service_add_vip, service_note_ports, service_recount, service_t, services_t, vip_add, vip_announce)
 from ext.tables.session cimport account_t, session_server_port, session_t
 from ext.tables.session_life cimport session_expired, session_timeout_ms
 from ext.tables.source cimport KINDS, POOL_ADDRESSES, pool_t, source_add, source_leave_to_others, source_spare, sources_t
@@ -550,6 +550,9 @@ cdef class Worker:
                 self._make_table(i, family)
         for i in range(services.n_servers):
             server_watch(services, &services.servers[i])
+        for i in range(services.n_matches):
+            if has_owners(services.services[services.matches[i].service].scheduler):
+                service_note_ports(services, <uint16_t>i)
         for i in range(services.n_vips):
             vip_announce(&services.vips[i], now_ms)
         servers_ask(&self.w.tables, now_ms)

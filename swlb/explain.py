@@ -8,7 +8,7 @@ from swlb.asks import asks, hears_silence
 from swlb.config.models import Check, Config, Port, Segment, Server, Service
 from swlb.config.source import counted
 from swlb.config.values import ANY_PORT, Address, PortRange
-from swlb.config.ways import is_one_arm, segment_of_vip
+from swlb.config.ways import is_one_arm, segment_of_vip, segment_towards
 from swlb.durations import duration_text
 from swlb.effect import WORDS, fates_of
 from swlb.journey import journey
@@ -135,7 +135,7 @@ def _service(config: Config, service: Service) -> list[str]:
         lines += _wrapped(words, INDENT)
     lines += _wrapped(_fail_open(service), INDENT)
     lines += _wrapped(_passive(service), INDENT)
-    lines += _wrapped(_under_way(service), INDENT)
+    lines += _wrapped(_under_way(config, service), INDENT)
     return lines + _wrapped(_on_down(service), INDENT)
 
 
@@ -254,12 +254,15 @@ def _passive(service: Service) -> str:
     )
 
 
-def _under_way(service: Service) -> str:
+def _under_way(config: Config, service: Service) -> str:
     """What becomes of connections that swlb has never seen begin, where that is not the end of them."""
     if service.protocol != "tcp" or not service.hash_key or not service.servers or service.source_nat == "always":
         return ""
+    ways = [segment_towards(config, server.address) for server in service.servers.values()]
+    closed = service.forward != "nat" or all(way and way.access == "private" for way in ways)
+    speaks = "when either end speaks" if closed else "when its client speaks (with access private: either end)"
     but = ", unless its source is rewritten" if service.source_nat == "auto" else ""
-    return f"a connection that is under way and unknown, as after a restart, goes on with whom the hash names{but}."
+    return f"a connection that is under way and unknown, as after a restart, goes on {speaks}{but}."
 
 
 def _on_down(service: Service) -> str:

@@ -163,8 +163,8 @@ def test_a_check_says_what_it_asks(check: str, question: str) -> None:
 @pytest.mark.parametrize(("scheduler", "words"), [
     ("scheduler: maglev", "the hash of both addresses, both ports and the protocol names the server, by a table"),
     ("scheduler: hash", "scheduler hash: the hash of the client's address names the server, modulo the sum of weights"),
-    ("scheduler: hash", "as after a restart, goes on with whom the hash names, unless its source is rewritten."),
-    ("scheduler: hash\n    source_nat: never", "as after a restart, goes on with whom the hash names."),
+    ("scheduler: hash", "goes on when its client speaks (with access private: either end), unless its source is"),
+    ("scheduler: hash\n    source_nat: never", "when its client speaks (with access private: either end)."),
     ("scheduler: python:tests.schedulers.First", "your own fills a table of servers, and they take turns as it says"),
     ("scheduler: python:tests.schedulers.First\n    hash_key: source_port",
      "a class of your own fills a table of servers, and the hash of the client's address and port names a place of it"),
@@ -173,6 +173,12 @@ def test_a_scheduler_that_hashes_or_is_somebodys_own_is_explained(scheduler: str
     text = BASE.replace("    port: 80\n", f"    port: 80\n    {scheduler}\n", 1)
     assert text != BASE
     assert words in " ".join(explained(text).split())
+
+
+def test_on_a_private_segment_either_end_may_go_on_with_a_connection() -> None:
+    text = BASE.replace("    port: 80\n", "    port: 80\n    scheduler: maglev\n", 1)
+    text = text.replace("addresses: [10.0.2.1/24]", "addresses: [10.0.2.1/24], access: private")
+    assert "as after a restart, goes on when either end speaks, unless" in " ".join(explained(text).split())
 
 
 @pytest.mark.parametrize("scheduler", ["rr", "maglev\n    source_nat: always", "hash\n    protocol: udp"])

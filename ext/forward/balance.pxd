@@ -15,6 +15,7 @@ from ext.forward.nat cimport account_of
 from ext.forward.quote cimport quote_to_server
 from ext.forward.refuse cimport refuse
 from ext.forward.request cimport is_translated, later_fragment, request
+from ext.forward.resume cimport is_midstream
 from ext.forward.source cimport source_find
 from ext.frame cimport FOUND_FRAGMENT, FOUND_L4, FOUND_LATER, frame_t
 from ext.order cimport be16
@@ -41,7 +42,7 @@ from ext.verdict cimport (DROP_BAD_ADDRESS, DROP_ECHO_SILENT, DROP_FRAGMENT, DRO
 from ext.wire.icmp cimport is_echo_request, is_icmp_error
 from ext.wire.ipv4 cimport PROTO_TCP
 from ext.wire.rewrite cimport ttl_of
-from ext.wire.tcp cimport TCP_ACK, TCP_RST, TCP_SYN, is_new_connection
+from ext.wire.tcp cimport is_new_connection
 
 
 cdef inline verdict_t balance(tables_t *tables, segment_t *segment, frame_t *frame, vip_t *vip,
@@ -145,7 +146,7 @@ cdef inline verdict_t begin_counted(tables_t *tables, frame_t *frame, const choi
 
 cdef inline verdict_t balance_midstream(tables_t *tables, frame_t *frame, service_t *service, int family,
                                         uint32_t now_ms) noexcept nogil:
-    """A TCP segment of no session that opens none: after a restart, or from another machine that had it.
+    """A client's TCP segment of no session that opens none: after a restart, or from another machine that had it.
 
     Whom a hash names is named again: the session goes on with that server. Where another server would have had it, or
     another address stood for the client, which nobody remembers, the segment is an orphan.
@@ -169,7 +170,7 @@ cdef inline bint may_go_on(const tables_t *tables, const frame_t *frame, const s
     Not from swlb's own kernel, whose probes know themselves whom they ask.
     """
     return (names_again(service, family) and group_has_room(&service.groups[family])
-            and (frame.tcp_flags & (TCP_ACK | TCP_SYN | TCP_RST)) == TCP_ACK
+            and is_midstream(frame.tcp_flags)
             and frame.port != tables.segments[frame.segment].host_port)
 
 

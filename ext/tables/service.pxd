@@ -8,6 +8,7 @@ puts another such table in the place of this one (inherit.pxd), in which whateve
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
+from libc.string cimport memset
 
 from ext.address cimport ip_equal, ip_t
 from ext.frame cimport NO_VIP
@@ -108,6 +109,7 @@ cdef struct services_t:
     uint32_t servers_room
     key_t key
     uint16_t buckets[VIP_BUCKETS]
+    uint64_t answered_from[1024]     # a bit for each l4_port from which servers of services that hash answer
 
 
 cdef inline int services_init(services_t *table, uint32_t n_services, uint32_t n_servers, uint32_t n_sources,
@@ -118,6 +120,7 @@ cdef inline int services_init(services_t *table, uint32_t n_services, uint32_t n
     table.services_room = n_services
     table.servers_room = n_servers
     table.key = key
+    memset(table.answered_from, 0, sizeof(table.answered_from))
     for i in range(<uint32_t>VIP_BUCKETS):
         table.buckets[i] = NO_VIP
     table.vips = <vip_t *>calloc(2 * n_services + n_sources + 1, sizeof(vip_t))
@@ -243,6 +246,27 @@ cdef inline server_t *server_add(services_t *table, service_t *service, uint16_t
         return NULL
     table.n_servers = max(table.n_servers, <uint32_t>index + 1)
     return server
+
+
+cdef inline void service_note_ports(services_t *table, uint16_t match) noexcept nogil:
+    """The ports from which servers of the match's service answer are noted."""
+    cdef const match_t *of = &table.matches[match]
+    cdef const group_t *group
+    cdef uint32_t i, port
+    cdef int family
+    for port in range(of.l4_first, of.l4_last + <uint32_t>1):
+        table.answered_from[port >> 6] |= <uint64_t>1 << (port & 63)
+    for family in range(2):
+        group = &table.services[of.service].groups[family]
+        for i in range(group.n_members):
+            port = ntohs(table.servers[group.members[i]].l4_port)
+            table.answered_from[port >> 6] |= <uint64_t>1 << (port & 63)
+
+
+cdef inline bint is_answered_from(const services_t *table, be16 l4_port) noexcept nogil:
+    """Whether the port is one of those; it may be all the same that nobody answers from it."""
+    cdef uint32_t port = ntohs(l4_port)
+    return table.answered_from[port >> 6] >> (port & 63) & 1
 
 
 cdef inline bint is_tunnel(const service_t *service) noexcept nogil:

@@ -1,5 +1,6 @@
 """Schedulers that hash, and one of somebody's own, with real clients: shares, and connections after a restart."""
 
+import queue
 import signal
 import socket
 from collections import Counter
@@ -78,6 +79,29 @@ def test_connections_outlive_a_swlb_that_is_killed(scheduler, family, tmp_path):
         assert [asked(connection, "after") for connection in near] == before
         states = Counter(row["state"] for row in again.show("sessions"))
         assert states == {"ESTABLISHED": CONNECTIONS}
+
+
+def test_a_download_goes_on_where_nothing_but_services_leads_to_the_servers(tmp_path):
+    def change(config: dict[str, Any]) -> None:
+        scheduled("maglev")(config)
+        config["segments"]["inside"]["access"] = "private"
+
+    accepted: queue.Queue[socket.socket] = queue.Queue()
+    with ExitStack() as stack:
+        make = stack.enter_context(made_namespaces())
+        at = stack.enter_context(wired(Routed, make, tmp_path, change=change))
+        for host in at.servers:
+            stack.enter_context(listening(host, host.ipv4, WEB_PORT, lambda sock: accepted.put(sock.dup())))
+        pairs = []
+        for _ in range(CONNECTIONS):
+            near = stack.enter_context(connect(at.client, Routed.vips[4], 80))
+            near.settimeout(PATIENCE_S)
+            pairs.append((near, stack.enter_context(accepted.get(timeout=PATIENCE_S))))
+        restarted(at, stack, tmp_path)
+        # The client has nothing to say.
+        for number, (near, far) in enumerate(pairs):
+            far.sendall(f"block {number}".encode())
+            assert near.recv(4096) == f"block {number}".encode()
 
 
 def test_under_other_schedulers_they_are_reset(tmp_path):

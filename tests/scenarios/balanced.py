@@ -186,8 +186,11 @@ def scene_of(family: int, *, near: bool, protocol: str = "tcp", n_servers: int =
              session_limits: tuple[tuple[int, int], ...] = (),
              limits: dict[str, int] | None = None, greet: bool = True,
              routes: Sequence[tuple[str, str]] = (), start_s: float = 1000.0, merges: bool = False,
-             host: bool = False, **service: Any) -> Scene:
-    """The scene; service takes refuse, orphans, on_down and timeouts. With `host` segments have kernel twins."""
+             host: bool = False, private: bool = False, **service: Any) -> Scene:
+    """The scene; service takes refuse, orphans, on_down and timeouts. With `host` segments have kernel twins.
+
+    With `private` nothing but the service leads to the servers' segment, where that is another than the client's.
+    """
     pattern, vip = (NEAR_SERVER, NEAR_VIP) if near else (SERVER, VIP)
     addresses = [pattern[family].format(11 + i) for i in range(n_servers)]
     servers = tuple(Server(address, server_port, weights[i] if weights else 1, ready[i] if ready else UP, i in backups)
@@ -197,7 +200,8 @@ def scene_of(family: int, *, near: bool, protocol: str = "tcp", n_servers: int =
                         for server, (limit, lower) in zip(servers, session_limits, strict=True))
     names = tuple(f"server{i}" for i in range(n_servers))
     segments = ({"near": Segment(("client", *names, "router"), NEAR, host)} if near
-                else {"outside": Segment(("client",), OUTSIDE, host), "inside": Segment(names, INSIDE, host)})
+                else {"outside": Segment(("client",), OUTSIDE, host),
+                      "inside": Segment(names, INSIDE, host, private=private)})
     net = Network(segments, services=[Service((vip[family],), servers, port, protocol, **service)], routes=routes,
                   start_s=start_s, merges=merges, **(limits or {}))
     scene = Scene(net, family, protocol, net.station("client", (NEAR_CLIENT if near else CLIENT)[family]),

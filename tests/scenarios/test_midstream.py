@@ -123,6 +123,77 @@ def test_a_segment_that_has_no_hop_left_is_told_so() -> None:
     assert of.sessions() == []
 
 
+# ---- the server speaks first ----
+
+
+@BOTH
+@HASHED
+@pytest.mark.parametrize("ports", [{}, {"port": (80, 81), "server_port": 0}])
+def test_a_server_on_a_private_segment_may_speak_first(family: int, scheduler: str, ports: dict[str, object]) -> None:
+    first, second = (scene(family, scheduler=scheduler, private=True, **ports) for _ in range(2))
+    for sport in SPORTS:
+        server = first.open(sport=sport)
+        second.answer(server, "PA", dport=sport, payload=b"more")
+        assert second.state(sport) == "ESTABLISHED"
+        assert second.call("A", sport=sport) == server
+    assert second.net.drops() == {}
+    assert sum(second.counters(n)["sessions_total"] for n in range(4)) == len(SPORTS)
+
+
+def routed_on(of: Scene, server: int, flags: str = "PA", **fields: object) -> bool:
+    """Whether the server's segment reached the client as the server's own, and no session began."""
+    n = len(of.sessions())
+    of.send_reply(server, flags, **fields)
+    frames = of.net.take("client")
+    assert len(of.sessions()) == n
+    return [frame.payload.src for frame in frames] == [of.servers[server].addresses[0]]
+
+
+def test_where_clients_may_have_connections_with_the_server_itself_it_is_routed_as_one() -> None:
+    of = scene()
+    assert all(routed_on(of, server) for server in range(4))
+
+
+def test_who_is_not_named_by_the_hash_is_routed_on() -> None:
+    of = scene(private=True)
+    named = owner(of, "hash", 40000)
+    assert all(routed_on(of, server) for server in range(4) if server != named)
+    of.answer(named, "A")
+
+
+@pytest.mark.parametrize("flags", ["R", "RA", "S", "SA", "", "F"])
+def test_what_opens_or_ends_a_connection_of_the_servers_begins_no_session(flags: str) -> None:
+    of = scene(private=True)
+    assert routed_on(of, owner(of, "hash", 40000), flags)
+
+
+@pytest.mark.parametrize("given", [{"scheduler": "rr"}, {"source_nat": "always", "source_pool": ("10.0.2.200",)}])
+def test_where_no_hash_tells_whose_a_connection_was_it_is_routed_on(given: dict[str, object]) -> None:
+    of = scene(private=True, **given)
+    assert all(routed_on(of, server) for server in range(4))
+
+
+def test_what_does_not_come_from_a_port_of_the_service_is_routed_on() -> None:
+    of = scene(private=True)
+    named = owner(of, "hash", 40000)
+    packet = of.reply(named, "PA")
+    packet.payload.sport = 8081
+    del packet.payload.chksum
+    of.servers[named].send(packet)
+    assert [frame.payload.src for frame in of.net.take("client")] == [of.servers[named].addresses[0]]
+    assert of.sessions() == []
+
+
+def test_a_client_that_has_its_session_with_another_server_keeps_it() -> None:
+    of = scene(private=True)
+    named = owner(of, "hash", 40000)
+    of.net.set_server(named, ready=UP | DRAIN)
+    other = of.open()
+    of.net.set_server(named, ready=UP)
+    assert routed_on(of, named)
+    assert of.call("A") == other
+
+
 @pytest.mark.parametrize("forward", ["dsr", "ipip"])
 def test_servers_that_answer_past_swlb_keep_their_connections_too(forward: str) -> None:
     if forward == "dsr":
