@@ -40,8 +40,8 @@ from ext.tables.flow cimport flow_expired, flow_t, flow_timeout_ms, flows_t
 from ext.tables.group cimport group_seal
 from ext.tables.mailbox cimport mailbox_t
 from ext.tables.neighbour cimport N_FREE, neighbour_t, neighbours_t
-from ext.tables.persist cimport (EVERY, LISTED, persist_is_over, persist_is_void, persist_t, persists_forget, persists_free,
-                                 persists_init, persists_list, persists_t)
+from ext.tables.persist cimport persist_is_over, persist_is_void, persist_t, persists_free, persists_init, persists_t
+from ext.tables.persist_life cimport EVERY, LISTED, persists_forget, persists_list
 from ext.tables.pin cimport pin_of, pins_t, service_double
 from ext.tables.route cimport route_add, route_t
 from ext.tables.segment cimport segment_t

@@ -17,7 +17,7 @@ from ext.tables.flow cimport flows_sweep
 from ext.tables.neighbour cimport (FAILED, FORGET_MS, INCOMPLETE, LOSS_DUE, LOSS_NONE, LOSS_TOLD, LOSSES_A_TICK, N_FREE,
                                    PAUSE_MS, PROBE, REACHABLE, REQUESTS, REQUESTS_A_TICK, STALE, neighbour_release,
                                    neighbour_remove, neighbour_t, neighbours_t)
-from ext.tables.persist cimport persists_sweep
+from ext.tables.persist_life cimport persists_sweep
 from ext.tables.service cimport DEFEND_MS, PATH_MS, services_t, vip_t
 from ext.tables.session_life cimport sessions_sweep
 from ext.tables.tables cimport report, tables_t
