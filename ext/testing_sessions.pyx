@@ -20,7 +20,7 @@ from ext.ports.port cimport BURST
 from ext.schedule.choose cimport schedule, scheduled
 from ext.tables.decision cimport choice_begin, choice_t
 from ext.tables.group cimport group_has_room, group_t, group_taker
-from ext.tables cimport audit as audits, service, session, session_life
+from ext.tables cimport audit as audits, persist, service, session, session_life
 from ext.tables.tables cimport tables_t
 
 
@@ -272,5 +272,13 @@ cdef class Services:
         i = schedule(&self.table.services[index], 0 if family == 4 else 1, &frame, self.table.servers, &choice)
         scheduled(group, i)
         return group_taker(group, self.table.servers, i) - self.table.servers
+
+    def persist_give(self, uint32_t index, int family, bytes client, uint16_t server, uint32_t now_ms) -> tuple[int, int]:
+        """The server the client has once a worker has chosen that one for it, and the hold."""
+        cdef persist.persist_t key = persist.persist_key(
+            self.table, &self.table.services[index], 0 if family == 4 else 1, ip_from(client))
+        cdef uint32_t hold = 0
+        has = persist.persist_give(self.tables.persists, self.table, &key, &self.table.servers[server], &hold, now_ms)
+        return has - self.table.servers, hold
 
     def audit(self): return said(audits.servers_audit(self.tables))

@@ -15,6 +15,7 @@ from ext.frame cimport NO_PORT, SLOT_LEN, VNET_LEN, frame_t
 from ext.hash cimport key_t
 from ext.tables cimport audit, event, fdb, fragment, neighbour, route
 from ext.tables.server cimport server_t
+from ext.tables.persist cimport persist_t, persists_bucket_t
 from ext.tables.session cimport account_t, bucket_t, session_t
 from ext.wire cimport arp, ethernet, icmp, ipv4, ipv6, nd
 from ext.wire.ethernet cimport mac_load
@@ -260,7 +261,7 @@ SIZEOF = {"eth_hdr": sizeof(ethernet.eth_hdr), "arp_hdr": sizeof(arp.arp_hdr), "
           "ipv6_hdr": sizeof(ipv6.ipv6_hdr), "ipv6_frag_hdr": sizeof(ipv6.ipv6_frag_hdr), "nd_msg": sizeof(nd.nd_msg),
           "icmp_hdr": sizeof(icmp.icmp_hdr), "tcp_hdr": sizeof(tcp_hdr), "udp_hdr": sizeof(udp_hdr),
           "vnet_hdr": sizeof(vnet_hdr), "session_t": sizeof(session_t), "bucket_t": sizeof(bucket_t),
-          "server_t": sizeof(server_t),
+          "server_t": sizeof(server_t), "persist_t": sizeof(persist_t), "persists_bucket_t": sizeof(persists_bucket_t),
           "ip_t": sizeof(ip_t), "frame_t": sizeof(frame_t), "gue_hdr": sizeof(gue_hdr)}
 
 

@@ -47,8 +47,8 @@ from ext.tables.load cimport server_watch
 from ext.tables.mailbox cimport mailbox_t
 from ext.tables.neighbour cimport N_FREE, neighbour_t, neighbours_t
 from ext.tables.owners cimport TABLE_LEN
-from ext.tables.persist cimport (EVERY, LISTED, persist_is_over, persist_is_void, persist_t, persists_forget, persists_free,
-                                 persists_init, persists_list, persists_t)
+from ext.tables.persist cimport persist_is_over, persist_is_void, persist_t, persists_free, persists_init, persists_t
+from ext.tables.persist_life cimport EVERY, LISTED, persists_forget, persists_list
 from ext.tables.pin cimport pin_of, pins_t, server_double, service_double
 from ext.tables.route cimport route_add, route_t
 from ext.tables.segment cimport segment_t

@@ -25,3 +25,12 @@ def _clients(version: int, mask: int) -> str:
         return f"IPv{version} clients"
     agree = f"agree in the first {counted(mask, 'bit')}" if mask else "are whatever they are"
     return f"IPv{version} clients whose addresses {agree}"
+
+
+def is_outdated(before: Service, now: Service) -> bool:
+    """Whether what was remembered means nothing any more: others count as one client, or nobody is to come back.
+
+    A timeout that has changed holds for those who are remembered, too.
+    """
+    old, new = before.persistence, now.persistence
+    return old is not None and (new is None or (old.by, old.mask, old.mask6) != (new.by, new.mask, new.mask6))

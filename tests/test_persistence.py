@@ -13,6 +13,7 @@ from swlb.build import segment_mac
 from swlb.config import parse
 from swlb.explain import explain
 from swlb.figures import slices
+from swlb.persistence import is_outdated
 from swlb.tables import print_table
 
 WORDS = "{by: source, mask: 24, mask6: 64, timeout: 5m}"
@@ -122,3 +123,19 @@ def test_why_says_who_still_comes_to_a_server_that_drains():
     run.balancer.order("web/web1", "drain")
     said = "those it has go on, and its clients come back by persistence; `swlb set server web/web1 ready` undoes it."
     assert said in run.balancer.why("web/web1")["sentence"]
+
+
+@pytest.mark.parametrize(
+    ("now", "outdated"),
+    [(WORDS, False), (WORDS.replace("5m", "1h"), False), (WORDS.replace("mask: 24", "mask: 25"), True),
+     (WORDS.replace("mask6: 64", "mask6: 56"), True), (None, True)],
+)  # fmt: skip
+def test_other_masks_make_what_was_remembered_mean_nothing(now, outdated):
+    before = parse(PERSISTENT, file="before.yaml").services["web"]
+    text = PERSISTENT.replace(WORDS, now) if now else CONFIG
+    assert is_outdated(before, parse(text, file="now.yaml").services["web"]) == outdated
+
+
+def test_a_service_that_becomes_persistent_has_nothing_to_forget():
+    services = [parse(text, file="web.yaml").services["web"] for text in (CONFIG, PERSISTENT)]
+    assert not is_outdated(*services)

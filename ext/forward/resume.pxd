@@ -14,7 +14,7 @@ from ext.debug cimport likely
 from ext.frame cimport FOUND_FRAGMENT, frame_t
 from ext.order cimport be16, htons, ntohs
 from ext.schedule.choose cimport names_again, schedule
-from ext.tables.decision cimport choice_t
+from ext.tables.decision cimport choice_begin, choice_t
 from ext.tables.group cimport group_taker
 from ext.tables.route cimport route_lookup, route_t
 from ext.tables.segment cimport segment_t
@@ -72,6 +72,7 @@ cdef inline session_t *service_resume(tables_t *tables, service_t *service, cons
     cdef server_t *server
     cdef choice_t choice
     cdef frame_t asked
+    choice_begin(&choice)
     memset(&asked, 0, sizeof(asked))
     asked.src, asked.sport = frame.dst, frame.dport
     asked.dst = service.vip[family]

@@ -18,7 +18,7 @@ from ext.tables.load cimport limits_review
 from ext.tables.neighbour cimport (FAILED, FORGET_MS, INCOMPLETE, LOSSES_A_TICK, LOSS_DUE, LOSS_NONE, LOSS_TOLD,
                                    N_FREE, PAUSE_MS, PROBE, REACHABLE, REQUESTS, REQUESTS_A_TICK, STALE,
                                    neighbour_release, neighbour_remove, neighbour_t, neighbours_t)
-from ext.tables.persist cimport persists_sweep
+from ext.tables.persist_life cimport persists_sweep
 from ext.tables.service cimport DEFEND_MS, NO_SOURCE, PATH_MS, services_t, vip_forget, vip_t
 from ext.tables.session_life cimport sessions_sweep
 from ext.tables.source cimport sources_t

@@ -1,7 +1,8 @@
 """The workers of one swlb, as one of them sees the others: whose a session is, and how to reach them.
 
-Workers share nothing but this. A session belongs to the worker that `crew_owner` names by the client's end point,
-which both directions carry; the ports' steering program sends frames to that worker's queue by the same function.
+Workers share nothing but this, and two tables that are all workers' (persist.pxd, pin.pxd). A session belongs to the
+worker that `crew_owner` names by the client's end point, which both directions carry; the ports' steering program sends
+frames to that worker's queue by the same function.
 What comes to another all the same (fragments, errors, where there is no steering) is handed over.
 """
 

@@ -7,7 +7,7 @@ entry is held by every session that the client has with the service, and lives o
 whose server has ceased to serve names nobody until the next session gives it another.
 Full: of the entries of a bucket that nobody holds, the one that was unused longest is given up; if all are held, the
 client is not remembered, which is counted. As buckets do not fill evenly, there is room for twice as many as asked for.
-Ageing: the first worker's sweep passes all in SWEEP_MS, far more often than milliseconds modulo 2^32 wrap.
+Ageing: a sweep (persist_life.pxd) passes all far more often than milliseconds modulo 2^32 wrap.
 Owner: all workers and the control plane, each for the few instructions it has a bucket's lock.
 """
 
@@ -16,20 +16,16 @@ from libc.string cimport memset
 from posix.mman cimport munmap
 
 from ext.address cimport ip_equal, ip_t
-from ext.debug cimport prefetch
+from ext.debug cimport SWLB_ASSERT, prefetch
 from ext.hash cimport hash_ip, key_t
 from ext.pages cimport map_pages
-from ext.sync cimport add_shared, load_acquire, lock_shared, unlock_shared
+from ext.sync cimport add_shared, lock_shared, unlock_shared
 from ext.tables.server cimport SERVER_FULL, SERVER_GONE, server_serves, server_t
 from ext.tables.service cimport service_t, services_t
 
 cdef enum:
     IN_PERSISTS = 7
-    PERSISTS_SWEEP_MS = 300000
     NO_SERVER = 0xFFFF         # persist_t.server: nobody, as it was flushed
-    EVERY = 0xFFFF             # service or server: all of them
-    LISTED = 1024              # entries in one go
-    LOOKED_AT = 65536          # buckets in one go
 
 cdef struct persist_t:         # 32 bytes
     ip_t client                # masked
@@ -217,6 +213,7 @@ cdef inline void persist_release(persists_t *table, uint32_t hold, uint32_t now_
     cdef persists_bucket_t *bucket = &table.buckets[(hold - 1) // IN_PERSISTS]
     cdef uint32_t i = (hold - 1) % IN_PERSISTS
     lock_shared(&bucket.lock)
+    SWLB_ASSERT(bucket.tags[i] != 0 and bucket.entries[i].holders > 0)
     bucket.entries[i].holders -= 1
     bucket.entries[i].used_ms = now_ms
     if bucket.entries[i].holders == 0 and bucket.entries[i].server == NO_SERVER:
@@ -228,71 +225,3 @@ cdef inline void persist_remove(persists_t *table, persists_bucket_t *bucket, ui
     """The place is free. The bucket's lock is the caller's."""
     bucket.tags[i] = 0
     add_shared(&table.n, <uint32_t>-1)
-
-
-cdef inline uint32_t persists_forget(persists_t *table, uint16_t service, uint16_t server) noexcept nogil:
-    """No client of the service (EVERY: of any) has a server that is this one (EVERY: any); how many had.
-
-    What sessions hold stays for them to release, and names nobody.
-    """
-    cdef uint32_t at, i, n = 0
-    cdef persists_bucket_t *bucket
-    for at in range(table.n_buckets if load_acquire(&table.n) else 0):
-        bucket = &table.buckets[at]
-        lock_shared(&bucket.lock)
-        for i in range(<uint32_t>IN_PERSISTS):
-            if (bucket.tags[i] == 0 or bucket.entries[i].server == NO_SERVER
-                    or service != EVERY and service != bucket.entries[i].service
-                    or server != EVERY and server != bucket.entries[i].server):
-                continue
-            bucket.entries[i].server = NO_SERVER
-            if bucket.entries[i].holders == 0:
-                persist_remove(table, bucket, i)
-            n += 1
-        unlock_shared(&bucket.lock)
-    return n
-
-
-cdef inline uint32_t persists_list(persists_t *table, uint32_t *at, persist_t *target) noexcept nogil:
-    """The entries of the buckets from `at` on are in target, which has room for LISTED; how many. `at` is the next bucket.
-
-    None may be found while there are more to come, so that it does not take long.
-    """
-    cdef uint32_t end = min(table.n_buckets, at[0] + <uint32_t>LOOKED_AT)
-    cdef uint32_t i, n = 0
-    cdef persists_bucket_t *bucket
-    while at[0] < end and n <= <uint32_t>LISTED - IN_PERSISTS:
-        bucket = &table.buckets[at[0]]
-        lock_shared(&bucket.lock)
-        for i in range(<uint32_t>IN_PERSISTS):
-            if bucket.tags[i]:
-                target[n] = bucket.entries[i]
-                n += 1
-        unlock_shared(&bucket.lock)
-        at[0] += 1
-    return n
-
-
-cdef inline void persists_sweep(persists_t *table, const services_t *services, uint32_t elapsed_ms,
-                                uint32_t now_ms) noexcept nogil:
-    """The buckets that are due hold nothing that is over or void and that nobody holds."""
-    cdef uint32_t n = <uint32_t>(<uint64_t>table.n_buckets * min(elapsed_ms, <uint32_t>PERSISTS_SWEEP_MS)
-                                 // PERSISTS_SWEEP_MS) + 1
-    while n and load_acquire(&table.n):
-        bucket_sweep(table, services, &table.buckets[table.swept], now_ms)
-        table.swept = table.swept + 1 if table.swept + 1 < table.n_buckets else 0
-        n -= 1
-
-
-cdef inline void bucket_sweep(persists_t *table, const services_t *services, persists_bucket_t *bucket,
-                              uint32_t now_ms) noexcept nogil:
-    cdef uint32_t i
-    cdef const persist_t *entry
-    lock_shared(&bucket.lock)
-    for i in range(<uint32_t>IN_PERSISTS):
-        entry = &bucket.entries[i]
-        if bucket.tags[i] and entry.holders == 0 and (
-                entry.service >= services.n_services or persist_is_void(services, entry)
-                or persist_is_over(&services.services[entry.service], entry, now_ms)):
-            persist_remove(table, bucket, i)
-    unlock_shared(&bucket.lock)

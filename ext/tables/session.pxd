@@ -76,11 +76,11 @@ cdef struct sessions_t:
     uint32_t stride        # of accounts
     uint32_t *open         # sessions of all tables and workers that share the limit
     sources_t *sources
+    int family
+    key_t key
     persists_t *persists
     uint32_t *holds        # by account: what its session holds of persists, as persist_hold says; 0: nothing
     uint32_t n_holds
-    int family
-    key_t key
 
 
 cdef inline int sessions_init(sessions_t *table, int family, uint32_t limit, uint32_t *open, sources_t *sources,

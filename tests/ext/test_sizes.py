@@ -24,6 +24,10 @@ def test_a_bucket_of_sessions_is_a_cache_line() -> None:
     assert c.SIZEOF["bucket_t"] == 64
 
 
+def test_a_bucket_of_persistence_is_four_cache_lines_and_no_entry_lies_in_two() -> None:
+    assert (c.SIZEOF["persists_bucket_t"], c.SIZEOF["persist_t"]) == (256, 32)
+
+
 def test_an_ipv4_account_is_half_a_cache_line() -> None:
     assert c.OFFSETOF["account_t.client"] == 32
 
