@@ -101,7 +101,8 @@ def test_round_robin_passes_a_server_over_until_its_shares_add_up() -> None:
     ("overflow", (1, 3, 2), (0, 4, 3), (0, 0, 0), 0),
 ])
 def test_the_least_load_by_its_own_measure_of_equals_the_earlier(
-        scheduler: str, weights: tuple[int, ...], active: tuple[int, ...], inactive: tuple[int, ...], wanted: int) -> None:
+        scheduler: str, weights: tuple[int, ...], active: tuple[int, ...], inactive: tuple[int, ...],
+        wanted: int) -> None:
     pair = with_sessions(scheduler, weights, active, inactive)
     assert pair.choose() == (wanted, wanted)
 
