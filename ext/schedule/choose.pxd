@@ -6,6 +6,7 @@ must look at all of them.
 
 from libc.stdint cimport uint32_t
 
+from ext.debug cimport likely
 from ext.frame cimport frame_t
 from ext.schedule.p2c cimport p2c_choose
 from ext.schedule.rr cimport rr_choose, rr_chosen
@@ -22,6 +23,8 @@ cdef inline uint32_t schedule(service_t *service, int family, const frame_t *fra
     """The number of the taker that the scheduler names for the packet, which begins a session; the group has room."""
     cdef group_t *group = &service.groups[family]
     choice.because = BECAUSE_SCHEDULER
+    if likely(group.kind == SCHEDULE_RR):
+        return rr_choose(group)
     if group.kind == SCHEDULE_WRR:
         return wrr_choose(group)
     if group.kind == SCHEDULE_P2C:

@@ -1,7 +1,7 @@
 """What it takes to choose a server, in the tables of a running swlb; a program of its own.
 
-`python -m swlb.bench.schedules SCHEDULER SIZE...` prints, as JSON, for each number of servers the median nanoseconds of a
-choice, and of a session from its choice to its end. A process of its own, so that the caches hold nothing else.
+`python -m swlb.bench.schedules SCHEDULER SIZE...` prints, as JSON, for each number of servers the median nanoseconds of
+a choice, and of a session from its choice to its end. A process of its own, so that the caches hold nothing else.
 """
 
 import json
