@@ -140,6 +140,19 @@ def test_a_server_at_the_end_of_a_tunnel_has_one_load_for_clients_of_both_famili
     assert (four.choose(), six.choose()) == (1, 1)
 
 
+@pytest.mark.parametrize("limit", [1, 255, 256])
+@pytest.mark.parametrize("scheduler", ["rr", "lc"])
+def test_a_server_is_full_with_just_as_many_sessions_as_it_may_have(scheduler: str, limit: int) -> None:
+    pair = Pair(scheduler, (1, 1))
+    pair.set_server(0, limit=limit, lower=limit)
+    ports = [pair.begin(0) for _ in range(limit - 1)]
+    assert pair.schedule.takers() == [0, 1]
+    ports.append(pair.begin(0))
+    assert pair.schedule.takers() == [1]
+    pair.end(ports[0])
+    assert pair.schedule.takers() == [0, 1]
+
+
 def chi_square(counts: Counter[int], expected: dict[int, float]) -> float:
     assert set(counts) <= set(expected)
     return sum((counts[n] - wanted) ** 2 / wanted for n, wanted in expected.items())
