@@ -6,6 +6,7 @@ must look at all of them.
 
 from libc.stdint cimport uint8_t, uint32_t
 
+from ext.debug cimport likely
 from ext.frame cimport frame_t
 from ext.schedule.fallback cimport hashed_choose
 from ext.schedule.hash cimport frame_hash
@@ -25,6 +26,8 @@ cdef inline uint32_t schedule(service_t *service, int family, const frame_t *fra
     """The number of the taker that the scheduler names for the packet, which begins a session; the group has room."""
     cdef group_t *group = &service.groups[family]
     choice.because = BECAUSE_SCHEDULER
+    if likely(group.kind == SCHEDULE_RR):
+        return rr_choose(group)
     if is_hashed(group.kind):
         return hashed_choose(group, servers, frame_hash(service.hash_key, frame), choice)
     if group.kind == SCHEDULE_WRR:

@@ -1,9 +1,9 @@
 """What follows when a server has more or fewer sessions: who is named next, and whether it has as many as it may.
 
 The limit holds for all workers together: `opened` of services_t counts for them, by server, and only for servers that have
-a limit. Each worker adds to it what it has open itself, and keeps in `opened` of server_t what that was. The server is full for each worker by itself: at once when
-that worker sees the limit reached, and for what others did when it is about to choose the server, or at the next tick.
-Probes are of doubles, which have no limit.
+a limit. Each worker adds to it what it has open itself, and keeps in `opened` of server_t what that was. Whether the server
+is full each worker finds by itself: at once for what it did itself; for what others did when it is about to choose the
+server or finds nobody, and at the next tick. Probes are of doubles, which have no limit.
 """
 
 from libc.stdint cimport uint32_t
@@ -67,7 +67,7 @@ cdef inline void groups_refresh(services_t *services, const server_t *server) no
 cdef inline void server_watch(services_t *services, server_t *server) noexcept nogil:
     """Whoever changed its limit or its scheduler is done: its counts are followed if they matter now."""
     cdef group_t *groups = services.services[server.service].groups
-    server.watched = server.limit or looks_at_load(groups[0].kind) or looks_at_load(groups[1].kind)
+    server.watched = server.limit != 0 or looks_at_load(groups[0].kind) or looks_at_load(groups[1].kind)
     opened_follow(services, server)
 
 

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Figure:
-    """One row of a table. `compared` figures have a ratio worth showing; `own` ones are of swlb itself."""
+    """One row of a table, or a cell of one when it has a row and a column: those of one title are a table together.
+
+    `compared` figures have a ratio worth showing; `own` ones are of swlb itself.
+    """
 
     key: str
     title: str
@@ -13,6 +16,8 @@ class Figure:
     higher_is_better: bool = True
     compared: bool = True
     own: bool = False
+    row: str = ""
+    column: str = ""
 
 
 @dataclass(frozen=True)

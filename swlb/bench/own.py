@@ -6,6 +6,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
+
+from swlb.config.schedule_models import SCHEDULERS
 
 from .checks import SERVERS as CHECKED_SERVERS
 from .checks import SERVICES as CHECKED_SERVICES
@@ -19,6 +22,7 @@ from .topology import Topology
 
 MANY, FEW = 1_000_000, 1_000
 SERVICES, SERVERS = 100, 10
+SIZES = (2, 10, 100, 1000)
 SESSIONS_TIMEOUT_S = 60.0
 # Start takes some hundred milliseconds; looking for "ready" this often is a hundredth of them.
 READY_POLL_S = 0.002
@@ -62,18 +66,36 @@ def measure_rest(topology: Topology) -> Reading:
         return Reading((process.resident_bytes() / MEBI, share * 100))
 
 
+def measure_choices(topology: Topology, *, scheduler: str) -> Reading:
+    """Nanoseconds of a choice, then of a session from its choice to its end, by the number of servers."""
+    choices, sessions = zip(*_apart("schedules", scheduler, *map(str, SIZES)), strict=True)
+    return Reading((*choices, *sessions))
+
+
 def _sessions(n: int) -> dict[str, float]:
+    found: dict[str, float] = _apart("sessions", str(n))
+    return found
+
+
+def _apart(program: str, *words: str) -> Any:
+    """What the program of this package found out, in a process of its own."""
     try:
         import swlb._testing_sessions  # noqa: F401
     except ImportError as error:
         raise Unavailable("the doors for tests are not in wheels; it needs a build in the source tree") from error
-    found: dict[str, float] = json.loads(run([sys.executable, "-m", "swlb.bench.sessions", str(n)],
-                                             timeout_s=SESSIONS_TIMEOUT_S))
-    return found
+    return json.loads(run([sys.executable, "-m", f"swlb.bench.{program}", *words], timeout_s=SESSIONS_TIMEOUT_S))
 
 
-def _figure(key: str, title: str, unit: str) -> Figure:
-    return Figure(key, title, unit, higher_is_better=False, compared=False, own=True)
+def _figure(key: str, title: str, unit: str, *, row: str = "", column: str = "") -> Figure:
+    return Figure(key, title, unit, higher_is_better=False, compared=False, own=True, row=row, column=column)
+
+
+def _choices(scheduler: str) -> OwnDriver:
+    figures = (_figure(f"choice_{key}{scheduler}_{n}", title, "ns", row=scheduler, column=f"{n:,} servers")
+               for key, title in (("", "choosing a server"),
+                                  ("session_", "a session, from its choice to its end")) for n in SIZES)
+    return OwnDriver(f"{scheduler} among {', '.join(map(str, SIZES))}: choices, then sessions", tuple(figures),
+                     partial(measure_choices, scheduler=scheduler))
 
 
 def _checks(kind: str) -> OwnDriver:
@@ -108,4 +130,5 @@ OWN_DRIVERS = (
     _checks("http"),
     _moves("hash"),
     _moves("maglev"),
+    *(_choices(scheduler) for scheduler in SCHEDULERS),
 )

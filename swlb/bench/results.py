@@ -10,7 +10,7 @@ from .figure import Figure
 from .marks import Verdict, mark_words
 from .runner import SUBJECT, Results
 from .samples import Summary, digits, spread
-from .table import ABSENT, Column
+from .table import ABSENT, Column, grid_rows, grids
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,12 @@ def markdown(report: Report) -> str:
         parts.append(f"## Marks\n\n{reached} of {len(report.verdicts)} reached, by the median.\n\n{_marks(report)}")
     if beside and columns:
         parts.append(f"## Values\n\nMedian, then lowest–highest.\n\n{_values(report, beside, columns)}")
-    if own := [figure for figure in report.figures if figure.own]:
-        parts.append(f"## {SUBJECT} itself\n\n{_own(report, own)}")
+    own = [figure for figure in report.figures if figure.own]
+    if rows := [figure for figure in own if not figure.row]:
+        parts.append(f"## {SUBJECT} itself\n\n{_own(report, rows)}")
+    for grid in grids(own):
+        head, *cells = grid_rows(report.results.samples, grid, subject=SUBJECT)
+        parts.append(f"## {SUBJECT} itself: {grid[0].title}\n\nMedian, {grid[0].unit}.\n\n{_table(head, cells)}")
     if wrong := [*report.results.skipped, *report.results.failures]:
         parts.append("## Not measured\n\n" + "\n".join(f"- {sentence}" for sentence in wrong))
     return "\n\n".join(parts) + "\n"

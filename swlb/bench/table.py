@@ -38,8 +38,9 @@ def report(samples: Samples, figures: Sequence[Figure], columns: Sequence[Column
         tables.append(mark_table(verdicts, {column.peer: column.title for column in columns}))
     if beside and columns:
         tables.append(value_table(samples, beside, columns))
-    if own:
-        tables.append(own_table(samples, own, subject=subject))
+    if rows := [figure for figure in own if not figure.row]:
+        tables.append(own_table(samples, rows, subject=subject))
+    tables += [grid_table(samples, grid, subject=subject) for grid in grids(own)]
     return Group(*tables)
 
 
@@ -89,6 +90,33 @@ def own_table(samples: Samples, figures: Sequence[Figure], *, subject: str) -> T
     for figure in figures:
         summary = samples.summary(figure.key, subject)
         table.add_row(figure.title, figure.unit, digits(summary.median) if summary else ABSENT, spread(summary))
+    return table
+
+
+def grids(figures: Sequence[Figure]) -> list[list[Figure]]:
+    """Those that are cells, by the table they are in."""
+    cells = [figure for figure in figures if figure.row]
+    return [[figure for figure in cells if figure.title == title] for title in dict.fromkeys(f.title for f in cells)]
+
+
+def grid_rows(samples: Samples, grid: Sequence[Figure], *, subject: str) -> list[list[str]]:
+    """The head, then each row: its name and the medians."""
+    columns = list(dict.fromkeys(figure.column for figure in grid))
+    medians = {(figure.row, figure.column): digits(summary.median) for figure in grid
+               if (summary := samples.summary(figure.key, subject))}
+    rows = [[row, *(medians.get((row, column), ABSENT) for column in columns)]
+            for row in dict.fromkeys(figure.row for figure in grid)]
+    return [["", *columns], *rows]
+
+
+def grid_table(samples: Samples, grid: Sequence[Figure], *, subject: str) -> Table:
+    """What there is to say of the subject by two things at once."""
+    head, *rows = grid_rows(samples, grid, subject=subject)
+    table = plain_table(f"{subject} itself: {grid[0].title}", f"{grid[0].unit}, median")
+    for column in head[1:]:
+        table.add_column(column, justify="right")
+    for row in rows:
+        table.add_row(*row)
     return table
 
 

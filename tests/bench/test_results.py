@@ -61,3 +61,14 @@ def test_json_has_every_sample_and_what_became_of_the_marks(tmp_path: Path) -> N
     assert content["samples"]["bulk"] == {"swlb": [12.0, 18.0], "nft": [10.0, 20.0]}
     assert [mark["reached"] for mark in content["marks"]] == [False, True]
     assert content["commit"] == "abc"
+
+
+def test_a_page_has_cells_of_one_title_in_one_table() -> None:
+    grid = [Figure(f"choice_{row}_{n}", "choosing", "ns", own=True, row=row, column=n) for row in ("rr", "lc")
+            for n in ("2", "10")]
+    samples = Samples()
+    for value, figure in enumerate(grid):
+        samples.add(figure.key, "swlb", 10.0 + value)
+    page = markdown(Report(MACHINE, 2, 1, grid, [], Results(samples), []))
+    assert rows(page, "swlb itself: choosing") == [["rr", "10.0", "11.0"], ["lc", "12.0", "13.0"]]
+    assert "## swlb itself\n" not in page

@@ -5,7 +5,7 @@ from rich.console import Console, RenderableType
 
 from swlb.bench.figure import Figure
 from swlb.bench.samples import Samples, Summary, digits, summarise
-from swlb.bench.table import Column, own_table, ratio_table, report, value_table
+from swlb.bench.table import Column, grid_table, own_table, ratio_table, report, value_table
 
 BULK = Figure("bulk", "bulk", "Gb/s")
 PING = Figure("ping", "ping", "µs", higher_is_better=False)
@@ -140,3 +140,14 @@ def test_a_run_that_measured_nothing_beside_peers_shows_swlb_itself_alone() -> N
 def test_figures_of_swlb_itself_are_shown_with_unit_value_and_spread() -> None:
     samples = samples_of("bytes", swlb=[52.0, 54.0])
     assert row(own_table(samples, [BYTES], subject="swlb"), "bytes") == ["bytes", "53.0", "52.0–54.0"]
+
+
+def test_cells_of_one_title_are_a_table_by_row_and_column() -> None:
+    grid = [Figure(f"choice_{row}_{n}", "choosing", "ns", own=True, row=row, column=f"{n} servers")
+            for row in ("rr", "lc") for n in (2, 10)]
+    samples = Samples()
+    for value, figure in enumerate(grid[:3]):
+        samples.add(figure.key, "swlb", 10.0 + value)
+    table = grid_table(samples, grid, subject="swlb")
+    assert (row(table, "rr"), row(table, "lc")) == (["10.0", "11.0"], ["12.0", "-"])
+    assert printed(report(samples, grid, [SWLB], [], subject="swlb")).count("choosing") == 1

@@ -16,14 +16,14 @@ PROTOCOLS = {"tcp": 6, "udp": 17}
 CLOSING, CLOSED = "FIN_WAIT", "CLOSED"
 
 
-def service_of(scheduler: str, weights: tuple[int, ...], *, protocol: str = "tcp", backups: frozenset[int] = frozenset(),
-               sessions: int = 1000, **options: Any) -> Any:
+def service_of(scheduler: str, weights: tuple[int, ...], *, protocol: str = "tcp",
+               backups: frozenset[int] = frozenset(), sessions: int = 1000, **options: Any) -> Any:
     """A Worker with one service on port 80, whose servers have these weights."""
     worker = Worker(sessions=sessions, n_services=1, n_servers=len(weights), n_addresses=2)
     segment = worker.add_segment(mac=mac("02:00:00:00:00:01"))
-    vips = [(VIP, segment), (ip("fd00::100"), segment)]
-    service = worker.add_service(vips=vips, protocol=PROTOCOLS[protocol], l4_first=PORT, l4_last=PORT, refuse=0, orphans=0,
-                                 on_down=0, timeouts_ns=[ms * 10**6 for ms in TIMEOUTS_MS], scheduler=scheduler, **options)
+    service = worker.add_service(vips=[(VIP, segment), (ip("fd00::100"), segment)], protocol=PROTOCOLS[protocol],
+                                 l4_first=PORT, l4_last=PORT, refuse=0, orphans=0, on_down=0,
+                                 timeouts_ns=[ms * 10**6 for ms in TIMEOUTS_MS], scheduler=scheduler, **options)
     for n, weight in enumerate(weights):
         worker.add_server(service, ip=ip(f"10.1.{n >> 8}.{n & 255}"), l4_port=8080, weight=weight, ready=UP,
                           backup=n in backups)

@@ -101,7 +101,8 @@ def test_round_robin_passes_a_server_over_until_its_shares_add_up() -> None:
     ("overflow", (1, 3, 2), (0, 4, 3), (0, 0, 0), 0),
 ])
 def test_the_least_load_by_its_own_measure_of_equals_the_earlier(
-        scheduler: str, weights: tuple[int, ...], active: tuple[int, ...], inactive: tuple[int, ...], wanted: int) -> None:
+        scheduler: str, weights: tuple[int, ...], active: tuple[int, ...], inactive: tuple[int, ...],
+        wanted: int) -> None:
     pair = with_sessions(scheduler, weights, active, inactive)
     assert pair.choose() == (wanted, wanted)
 
@@ -137,6 +138,19 @@ def test_a_server_at_the_end_of_a_tunnel_has_one_load_for_clients_of_both_famili
     assert (four.choose(), six.choose()) == (0, 0)
     assert Sessions(worker, 6).insert(ip("2001:db8::1"), 1, 6, PORT, 0, 0, STATES["ESTABLISHED"])
     assert (four.choose(), six.choose()) == (1, 1)
+
+
+@pytest.mark.parametrize("limit", [1, 255, 256])
+@pytest.mark.parametrize("scheduler", ["rr", "lc"])
+def test_a_server_is_full_with_just_as_many_sessions_as_it_may_have(scheduler: str, limit: int) -> None:
+    pair = Pair(scheduler, (1, 1))
+    pair.set_server(0, limit=limit, lower=limit)
+    ports = [pair.begin(0) for _ in range(limit - 1)]
+    assert pair.schedule.takers() == [0, 1]
+    ports.append(pair.begin(0))
+    assert pair.schedule.takers() == [1]
+    pair.end(ports[0])
+    assert pair.schedule.takers() == [0, 1]
 
 
 def chi_square(counts: Counter[int], expected: dict[int, float]) -> float:

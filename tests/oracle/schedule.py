@@ -103,8 +103,10 @@ class TakingTurns(Scheduler):
     They are scaled as a round's worth is; whole numbers, cut off towards zero; never more than a round.
     """
 
-    credits: dict[int, int] = {}
-    round = 0
+    def __init__(self, servers: list[Server]) -> None:
+        self.credits: dict[int, int] = {}
+        self.round = 0
+        super().__init__(servers)
 
     def round_of(self, weights: dict[int, int]) -> int:
         raise NotImplementedError

@@ -151,7 +151,7 @@ def two_servers(limit: int) -> tuple[Server, ...]:
 
 
 def ask(crew: Crew, worker: int, nth: int, flags: str = "S") -> str | None:
-    """The address of the server that the nth port of that worker's reaches, without any time passing; None: nobody's."""
+    """The address of the server that the nth port of that worker's reaches, while no time passes; None: nobody's."""
     ports = [port for port in range(2000, 3000) if owner(address16(CLIENT[4]), port, KEY, 2) == worker]
     crew.clients[worker].send(ip(CLIENT[4], VIP[4]) / TCP(sport=ports[nth], dport=80, flags=flags))
     frames = crew.nets[worker].take("server")
