@@ -8,7 +8,7 @@ from swlb.build import Opened
 from swlb.config import Config
 from swlb.config import Port as PortConfig
 from swlb.config.ways import segment_towards
-from swlb.devices import Device, DeviceState, host_device_name, open_packet, open_tap, watch
+from swlb.devices import Device, DeviceState, Tap, host_device_name, open_packet, open_tap, watch
 from swlb.paths import vips_probed
 from swlb.twins import Twin, open_twin
 
@@ -40,14 +40,20 @@ def opened_as(port: Port, mtu: int) -> Opened:
     )
 
 
-def open_port(port: PortConfig, segment: str, *, queues: int) -> Port:
-    """The port's device is there, and up. Raises PortError, and leaves everything as it was."""
+def open_port(port: PortConfig, segment: str, *, queues: int, like: Device | None = None) -> Port:
+    """The port's device is there, and up; one of our own has the MAC of the one that it is `like`.
+
+    Raises PortError, and leaves everything as it was.
+    """
     device: Device
     if port.kind == "packet":
         device = open_packet(port.name, port.device, netns=port.netns, mtu=port.mtu, queues=queues)
     else:
         ethernet = port.kind != "tun"
-        device = open_tap(port.name, port.device, netns=port.netns, mtu=port.mtu, queues=queues, ethernet=ethernet)
+        mac = like.mac if ethernet and isinstance(like, Tap) else None
+        device = open_tap(
+            port.name, port.device, netns=port.netns, mtu=port.mtu, mac=mac, queues=queues, ethernet=ethernet
+        )
     return Port(device, port.kind, segment, watch(device), listens=port.kind != "packet")
 
 

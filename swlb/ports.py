@@ -14,13 +14,14 @@ worker never finds less than it was told of.
 
 import errno
 import logging
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 
 from swlb.build import NO_MACS, Built, Opened, segment_mac
 from swlb.config import Config, Segment
 from swlb.devices import DeviceState, Packet, watch
-from swlb.errors import PortError
+from swlb.errors import PortError, SwlbError
 from swlb.events import Events
 from swlb.opening import HOST, Port, opened_as
 from swlb.packets import listen, steer
@@ -42,6 +43,9 @@ class Ports:
         self._roles: dict[bytes, int] = {}  # that frames are steered by, and the key
         self._key: int | None = None
         self._sees = True
+        self._preparing = threading.Lock()
+        self._prepared: Prepared | None = None
+        self._ended = False
 
     def devices(self) -> dict[str, Opened]:
         """What the workers read and write."""
@@ -61,9 +65,24 @@ class Ports:
         May be called in a thread of its own, while swlb goes on with what it has.
         Raises PortError or SwlbError, and leaves everything as it was.
         """
-        return Prepared(config, self.opened, self.macs, take=self._take)
+        with self._preparing:
+            if self._ended:
+                raise SwlbError("swlb is ending")
+            self._prepared = Prepared(config, self.opened, self.macs, take=self._take)
+            return self._prepared
+
+    def close(self) -> None:
+        """No device is open, nor any that another thread was about to prepare."""
+        with self._preparing:
+            self._ended = True
+            if self._prepared is not None:
+                self._prepared.close()
+            for port in self.opened.values():
+                port.device.close()
 
     def _take(self, prepared: Prepared, built: Built, events: Events) -> None:
+        for name in self.opened.keys() & prepared.opened.keys():
+            _tell(events, name, self.opened[name].state, prepared.opened[name].state)
         self.opened, self.macs = prepared.opened, prepared.macs
         with told():
             self.listen(prepared.config, built.key)
@@ -143,8 +162,7 @@ def opened(config: Config) -> Iterator[Ports]:
     try:
         yield ports
     finally:
-        for port in ports.opened.values():
-            port.device.close()
+        ports.close()
 
 
 def _attach(port: Port, steering: Steering) -> None:

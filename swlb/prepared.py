@@ -1,7 +1,8 @@
 """The devices of the next configuration, opened beside those in use, and what becomes of these when it is in force.
 
 Read first: ports.py. A device stays that is of the same kind and has the same name in the same namespace, whatever
-its port is called; a kernel twin stays while its segment has that name and an address. What is lost is opened anew.
+its port is called; a kernel twin stays while its segment has that name and an address. What is lost is opened anew,
+with the MAC that it had.
 """
 
 import logging
@@ -114,7 +115,8 @@ class Prepared:
                 self._undo.callback(_regain, present, present.device.mtu)
                 set_mtu(present.device, port.mtu)
             return present
-        return self._opened(lambda: open_port(port, segment, queues=self.config.workers), lost=present)
+        like = present.device if present else None
+        return self._opened(lambda: open_port(port, segment, queues=self.config.workers, like=like), lost=present)
 
     def _open_twins(self) -> None:
         present = {port.segment: port for port in self._in_use.values() if port.kind == HOST}

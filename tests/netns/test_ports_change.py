@@ -7,6 +7,7 @@ import pytest
 
 from netns.changing import Changing, addresses, changing, links, members, routes, set_to, without
 from netns.running import ip
+from swlb.errors import SwlbError
 
 pytestmark = pytest.mark.root
 
@@ -68,6 +69,17 @@ def test_a_block_that_is_left_without_a_commit_was_never_there(at):
     with at.ports.prepare(at.parsed(*with_web3(at))):
         assert "sw-web3" in at.ends_of_ports()
     assert at.everything() == before
+
+
+def test_what_is_prepared_when_swlb_ends_is_given_back_too(make_netns):
+    with changing(make_netns) as at:
+        wire(at)
+        at.ports.prepare(at.parsed(port(at, "web3", "packet", "wire"), members("inside", "web1", "web2", "web3")))
+        assert links(at.ends)["wire"]["mtu"] == 1500
+    assert links(at.home) == {}
+    assert {name: link["mtu"] for name, link in links(at.ends).items()} == {"wire": 2000, "wire-far": 1500}
+    with pytest.raises(SwlbError, match="swlb is ending"):
+        at.ports.prepare(at.parsed())
 
 
 # ---- ports come and go ----
@@ -216,10 +228,11 @@ def test_a_device_that_another_kind_of_port_still_has_is_refused_with_a_way(at):
 # ---- what is lost ----
 
 
-def test_a_device_that_was_lost_is_made_anew(at):
+def test_a_device_that_was_lost_is_made_anew_with_the_mac_it_had(at):
+    mac = links(at.ends)["sw-web2"]["address"]
     ip(at.ends, "link delete sw-web2")
     at.reload()
-    assert at.ends_of_ports() == TAPS
+    assert links(at.ends)["sw-web2"]["address"] == mac
     assert at.ports.opened["web2"].state.present
 
 
@@ -232,6 +245,14 @@ def test_an_interface_that_was_lost_is_no_obstacle_and_is_held_again_when_it_is_
     wire(at)
     at.reload()
     assert (links(at.ends)["wire"]["promiscuity"], links(at.ends)["wire"]["mtu"]) == (1, 1300)
+
+
+def test_a_tun_that_was_lost_is_made_anew(at):
+    far = port(at, "tunnel", "tun"), set_to({"ports": ["tunnel"], "addresses": ["10.3.0.1/24"]}, "segments", "far")
+    at.reload(*far)
+    ip(at.ends, "link delete sw-tunnel")
+    at.reload()
+    assert at.ports.opened["tunnel"].state.present
 
 
 def test_a_device_lost_with_its_namespace_is_made_where_the_new_one_is(at):
@@ -278,6 +299,16 @@ def test_what_happens_to_a_device_is_told_under_the_port_s_present_name(at):
         "port web3: its device sw-web3 is down",
     ]
     assert not at.built.workers.port(at.built.ports["web3"])["up"]
+
+
+def test_a_device_that_was_lost_and_is_made_anew_is_told(at):
+    ip(at.ends, "link delete sw-web2")
+    at.ports.look(at.built, at.events)
+    at.reload()
+    assert [event["text"] for event in at.events.rows()] == [
+        "port web2: its device sw-web2 is gone",
+        "port web2: its device sw-web2 is up",
+    ]
 
 
 def test_a_port_that_goes_and_one_that_comes_are_no_news_of_devices(at):
