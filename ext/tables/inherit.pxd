@@ -93,10 +93,10 @@ cdef inline void service_inherit(services_t *heir, const services_t *before, uin
     elif not old.gone:
         service.refused = old.refused
         for family in range(2):
-            group_inherit(&service.groups[family], &old.groups[family], heir.servers, before.servers, family)
+            group_inherit(&service.groups[family], &old.groups[family], heir, before, family)
 
 
-cdef inline void group_inherit(group_t *group, const group_t *old, const server_t *servers, const server_t *before,
+cdef inline void group_inherit(group_t *group, const group_t *old, const services_t *heir, const services_t *before,
                                int family) noexcept nogil:
     """The scheduler goes on with the members that stay. One of another kind begins anew."""
     cdef uint32_t i
@@ -104,17 +104,22 @@ cdef inline void group_inherit(group_t *group, const group_t *old, const server_
     if group.kind != old.kind:
         return
     for i in range(group.n_members):
-        place = before[group.members[i]].place[family]
+        place = place_in(before, group.members[i], family)
         if place != NO_PLACE:
             group.credits[i] = old.credits[place]
     # The turn goes on behind the one chosen last, or, when that has left, behind the next before it that stays.
     i = old.last
     while i < old.n_members:
-        place = servers[old.members[i]].place[family]
+        place = place_in(heir, old.members[i], family)
         if place != NO_PLACE:
             group.last = place
             return
         i -= 1
+
+
+cdef inline uint16_t place_in(const services_t *services, uint16_t index, int family) noexcept nogil:
+    """The place of a server in its group; NO_PLACE of one that is not in the table."""
+    return services.servers[index].place[family] if index < services.n_servers else <uint16_t>NO_PLACE
 
 
 cdef inline void vips_inherit(services_t *heir, const services_t *before) noexcept nogil:

@@ -36,6 +36,7 @@ cdef struct mailbox_t:
     uint32_t written       # bytes in all, modulo 2^32; only the sender stores it
     uint8_t apart[60]      # keeps the two in cache lines of their own
     uint32_t read          # only the receiver stores it
+    uint8_t beyond[60]     # to 64 bytes, so that letters of the next box are aligned as those of this one
 
 
 cdef inline letter_t *mailbox_place(mailbox_t *box, uint32_t n) noexcept nogil:

@@ -32,7 +32,7 @@ SERVERS = {f"web{n}": f"10.0.2.{10 + n}" for n in range(1, 10)}
 
 
 def service(servers: Mapping[str, str] | list[str], *, vip: str = "10.0.1.100", port: int = 80, **more: Any) -> str:
-    """A service of the configuration: servers by name with their addresses, or names from SERVERS; each at port 8080."""
+    """A service of the configuration: servers by name with addresses, or names from SERVERS; each at port 8080."""
     addresses = servers if isinstance(servers, dict) else {name: SERVERS[name] for name in servers}
     listed = ", ".join(f"{name}: {{address: {address}, port: 8080}}" for name, address in addresses.items())
     keys = "".join(f", {key}: {value}" for key, value in more.items())
@@ -41,7 +41,7 @@ def service(servers: Mapping[str, str] | list[str], *, vip: str = "10.0.1.100", 
 
 def config(*, ports: str = "", segments: str = "", outside: str = "addresses: [10.0.1.1/24]", head: str = "",
            inside: str = "addresses: [10.0.2.1/24]", routes: str = "", **services: str) -> str:
-    """Two segments, "outside" with port client and "inside" with port servers, what more is given, and these services."""
+    """Segments "outside" with port client and "inside" with port servers, what more is given, and these services."""
     listed = "".join(f"  {name}: {text}\n" for name, text in services.items())
     return (f"mode: routed\nlimits: {{sessions: 1000}}\n{head}"
             f"ports: {{client: {{tap: tc}}, servers: {{tap: ts}}{ports}}}\nsegments:\n"

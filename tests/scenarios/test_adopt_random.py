@@ -1,7 +1,7 @@
 """Random configurations, one after the other, with traffic in between; a plain model says what has to become of it.
 
-The model knows which connection is with which server, and which servers may be given a new one. That is all a client can
-see of a reload. Tables are audited after each.
+The model knows which connection is with which server, and which servers may be given a new one. That is all a client
+can see of a reload. Tables are audited after each.
 """
 
 import random

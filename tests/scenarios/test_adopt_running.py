@@ -146,7 +146,7 @@ def test_no_frame_is_lost_and_no_connection_moves(ring: bool, n_workers: int) ->
         assert set(server_of.values()) == {SERVERS[f"web{n}"] for n in range(1, 5)}
         for text in texts():
             # Frames are on their way to the workers, and from them, while they take over.
-            for sport, server in server_of.items():
+            for sport in server_of:
                 packet = IP(src=CLIENT, dst=VIP) / TCP(sport=sport, dport=80, flags="PA")
                 frame = bytes(Ether(src=MACS["client"], dst=at.built.macs["outside"].hex(":")) / packet)
                 at.send("client", at.worker_of(sport), frame)

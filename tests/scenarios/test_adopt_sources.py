@@ -87,7 +87,7 @@ def test_what_a_host_has_begun_as_another_goes_on():
 
 
 def test_more_addresses_than_there_is_room_for_are_refused_before_anything_changes():
-    """600 addresses, of which sessions hold 130 that are not in the configuration any more, and 200 each come and go."""
+    """Sessions hold 130 that are not in the configuration any more, and 200 are to come in the place of 200."""
     def pools(net: int, n: int) -> str:
         services = {}
         for number in range(n):
