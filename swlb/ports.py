@@ -81,12 +81,13 @@ class Ports:
                 port.device.close()
 
     def _take(self, prepared: Prepared, built: Built, events: Events) -> None:
-        for name in self.opened.keys() & prepared.opened.keys():
-            _tell(events, name, self.opened[name].state, prepared.opened[name].state)
+        for name, port in prepared.opened.items():
+            if name in self.opened:
+                _tell(events, name, self.opened[name].state, port.state)
         self.opened, self.macs = prepared.opened, prepared.macs
         with told():
             self.listen(prepared.config, built.key)
-        for segment in prepared.reached():
+        for segment in prepared.reached:
             built.workers.announce(built.segments[segment])
         with told():
             self.look(built, events)
@@ -112,12 +113,12 @@ class Ports:
 
     def _steer(self, steering: Steering) -> None:
         """Every port there is asks the program, even where one cannot be made to."""
-        failures = []
+        failures: list[SteeringError | PortError] = []
         for port in self.opened.values():
             try:
                 if port.state.present:
                     _attach(port, steering)
-            except SteeringError as error:
+            except (SteeringError, PortError) as error:
                 failures.append(error)
         if failures:
             raise failures[0]

@@ -28,7 +28,8 @@ class Prepared:
 
     `macs` are those of the segments: the MAC of one that stays is what it was, though its addresses have changed.
     `opened` are the devices by port name, in the order of the configuration. What stays is the very Port in use, and
-    remains as it is until `commit`.
+    remains as it is until `commit`. `reached` are the segments to which a port comes: of the stations there some do
+    not know swlb.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Prepared:
             self._open_ports()
             self._open_twins()
             self._undo = self._undo.pop_all()
+        self.reached = self._reached()
 
     def __enter__(self) -> Self:
         return self
@@ -89,8 +91,7 @@ class Prepared:
         """
         self._undo.close()
 
-    def reached(self) -> list[str]:
-        """The segments with stations that swlb has not been connected to: a port has come to them."""
+    def _reached(self) -> list[str]:
         was_on = {id(port): port.segment for port in self._in_use.values()}
         came = (self.segments[name] for name, port in self.opened.items() if port.kind != HOST
                 and was_on.get(id(port)) != self.segments[name])  # fmt: skip
