@@ -33,7 +33,7 @@ class ServiceState:
 def tell_service(
     events: Events, service: Service, servers: Collection[ServerState], before: ServiceState, now: ServiceState
 ) -> None:
-    """The events of a service that was `before` and is `now`: health ignored, backups used, begin or end."""
+    """The events of a service that was `before` and is `now`: of fail_open, of backups, of its beginning and end."""
     if now.ignores_health and not before.ignores_health:
         events.add("fail_open", fail_open.begun(service.name, service.fail_open, servers), service=service.name)
     elif before.ignores_health and not now.ignores_health:
