@@ -15,7 +15,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
                 "check_duration_ms", "sessions_active", "sessions_inactive", "sessions_total"),
     "sessions": ("protocol", "client", "vip", "server", "service", "state", "idle_s", "expires_s", "packets_in",
                  "packets_out"),
-    "decisions": ("time", "protocol", "client", "service", "server", "text"),
+    "decisions": ("time", "client", "service", "server", "text"),
     "fdb": ("segment", "mac", "vlan", "port", "age_s", "static"),
     "neighbours": ("segment", "address", "mac", "state", "age_s"),
     "ports": ("port", "kind", "device", "netns", "state", "io", "mtu", "rx_frames", "rx_dropped", "tx_frames",
