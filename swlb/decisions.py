@@ -69,7 +69,7 @@ def text(row: Row, hash_key: str, *, slow: bool) -> str:
 def _besides(row: Row, *, slow: bool) -> list[str]:
     notes = ["it is a backup"] if row["backup"] else []
     notes += ["it starts slowly, so its weight counts in part"] if slow else []
-    return notes + (["in mid-stream, when no session was known"] if row["mid_stream"] else [])
+    return notes + (["its connection was in mid-stream"] if row["mid_stream"] else [])
 
 
 def _by_scheduler(row: Row, hash_key: str) -> str:
@@ -80,27 +80,27 @@ def _by_scheduler(row: Row, hash_key: str) -> str:
     share = f"({load})/{weight}"
     match row["scheduler"]:
         case "rr":
-            return f"it is next in turn of {heads}"
+            return f"next in turn of {heads}"
         case "wrr":
-            return f"it is next in turn of {heads} by weight ({weight})"
+            return f"next in turn by weight ({weight}) of {heads}"
         case "lc":
             return f"{load} is the least of {heads}"
         case "wlc":
             return f"{share} is the least of {heads}"
         case "nq" if row["active"] == 0:
-            return f"it is the first of {heads} without an active session"
+            return f"the first of {heads} without an active session"
         case "sed" | "nq":
             return f"({row['active']}+1)/{weight} is the least of {heads}"
         case "p2c":
             return f"{share} is the less of two drawn from {heads}"
         case "fo":
-            return f"its weight {weight} is the highest of {heads}"
+            return f"the highest weight ({weight}) of {heads}"
         case "overflow":
-            return f"it is the heaviest of {heads} with room: {row['active']} active of {weight}"
+            return f"the heaviest of {heads} with room, {row['active']} active of {weight}"
         case "hash" | "maglev":
-            return f"the hash of {HASHED[hash_key]} names it, of {heads}"
+            return f"the hash of {HASHED[hash_key]} names it"
         case _:
-            return f"its table names it, of {heads}"
+            return "its table names it"
 
 
 def _effective(decision: Decision) -> int:

@@ -18,7 +18,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "sessions": ("protocol", "client", "vip", "server", "service", "state", "idle_s", "expires_s", "packets_in",
                  "packets_out"),
     "persistence": ("service", "client", "server", "sessions", "age_s", "expires_s"),
-    "decisions": ("time", "protocol", "client", "service", "server", "text"),
+    "decisions": ("time", "client", "service", "server", "text"),
     "fdb": ("segment", "mac", "vlan", "port", "age_s", "static"),
     "neighbours": ("segment", "address", "mac", "state", "age_s"),
     "ports": ("port", "kind", "device", "netns", "state", "io", "mtu", "rx_frames", "rx_dropped", "tx_frames",

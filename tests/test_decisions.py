@@ -32,19 +32,19 @@ def decided(servers, *, client: str = "192.0.2.1", server: int = 0, **given: obj
 @pytest.mark.parametrize(
     ("given", "text"),
     [
-        ({"scheduler": "rr"}, "rr: it is next in turn of 4 servers"),
-        ({"scheduler": "wrr"}, "wrr: it is next in turn of 4 servers by weight (2)"),
+        ({"scheduler": "rr"}, "rr: next in turn of 4 servers"),
+        ({"scheduler": "wrr"}, "wrr: next in turn by weight (2) of 4 servers"),
         ({"scheduler": "lc"}, "lc: 256x3+1 is the least of 4 servers"),
         ({"scheduler": "wlc"}, "wlc: (256x3+1)/2 is the least of 4 servers"),
         ({"scheduler": "sed"}, "sed: (3+1)/2 is the least of 4 servers"),
         ({"scheduler": "nq"}, "nq: (3+1)/2 is the least of 4 servers"),
-        ({"scheduler": "nq", "active": 0}, "nq: it is the first of 4 servers without an active session"),
+        ({"scheduler": "nq", "active": 0}, "nq: the first of 4 servers without an active session"),
         ({"scheduler": "p2c"}, "p2c: (256x3+1)/2 is the less of two drawn from 4 servers"),
-        ({"scheduler": "fo"}, "fo: its weight 2 is the highest of 4 servers"),
-        ({"scheduler": "overflow", "weight": 5}, "overflow: it is the heaviest of 4 servers with room: 3 active of 5"),
-        ({"scheduler": "hash"}, "hash: the hash of the client's address names it, of 4 servers"),
+        ({"scheduler": "fo"}, "fo: the highest weight (2) of 4 servers"),
+        ({"scheduler": "overflow", "weight": 5}, "overflow: the heaviest of 4 servers with room, 3 active of 5"),
+        ({"scheduler": "hash"}, "hash: the hash of the client's address names it"),
         ({"scheduler": "maglev", "hash_key": "five_tuple"},
-         "maglev: the hash of both addresses, both ports and the protocol names it, of 4 servers"),
+         "maglev: the hash of both addresses, both ports and the protocol names it"),
         ({"candidates": 1}, "no other server can take it"),
         ({"because": "persistence"}, "the client had it before"),
         ({"because": "next", "named": 1}, "web2 has the client's port in use already; web1 is the next that has not"),
@@ -55,7 +55,7 @@ def decided(servers, *, client: str = "192.0.2.1", server: int = 0, **given: obj
         ({"weight": 9, "share": 64},
          "wlc: (256x3+1)/3 is the least of 4 servers; it starts slowly, so its weight counts in part"),
         ({"scheduler": "hash", "mid_stream": True},
-         "hash: the hash of the client's address names it, of 4 servers; in mid-stream, when no session was known"),
+         "hash: the hash of the client's address names it; its connection was in mid-stream"),
     ],
     ids=str,
 )  # fmt: skip
@@ -92,7 +92,7 @@ def test_a_scheduler_of_one_s_own_is_called_by_its_name(servers):
     state = servers[0]
     known = {0: replace(state, service=replace(state.service, scheduler=own))}
     row = decided(known, scheduler="table")
-    assert (row["scheduler"], row["text"]) == (own, "python:mine.Own: its table names it, of 4 servers")
+    assert (row["scheduler"], row["text"]) == (own, "python:mine.Own: its table names it")
 
 
 def test_decisions_of_a_service_that_is_not_there_are_refused():

@@ -148,6 +148,14 @@ def test_sessions_of_all_workers_are_shown_counted_and_flushed(two):
     assert two.all.sessions(now_ns=two.now) == []
 
 
+def test_decisions_of_all_workers_are_told_in_the_order_of_time(two):
+    two.open_session(1, 1024)
+    for number, l4_port in ((0, 1025), (1, 1026), (0, 1027)):
+        two.now += SECOND
+        two.open_session(number, l4_port)
+    assert [row["client_port"] for row in two.all.decisions()] == [1024, 1025, 1026, 1027]
+
+
 def test_a_port_s_counters_are_sums_and_its_state_is_one(two):
     two.hear(0)
     two.hear(1)

@@ -36,9 +36,7 @@ cdef inline uint32_t schedule(service_t *service, int family, const frame_t *fra
         return p2c_choose(group, servers)
     if has_contest(group.kind):
         return contest_winner(&group.contest)
-    if group.kind == SCHEDULE_TABLE:
-        return table_choose(service, group, frame, servers, choice)
-    return rr_choose(group)
+    return table_choose(service, group, frame, servers, choice)
 
 
 cdef inline bint names_again(const service_t *service, int family) noexcept nogil:

@@ -105,7 +105,7 @@ def test_a_decision_is_told_for_each_new_session(routed, clients):
         assert {name: row[name] for name in SAME} == {name: session[name] for name in SAME}
         assert servers[row["service"], row["server"]]["address"] in session["server"]
         assert (row["candidates"], row["because"]) == (3, "scheduler")
-        assert row["text"] == "rr: it is next in turn of 3 servers"
+        assert row["text"] == "rr: next in turn of 3 servers"
 
 
 def test_decisions_can_be_those_of_a_service(routed, clients):
