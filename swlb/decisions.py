@@ -4,10 +4,12 @@ Figures are of the moment before the session began. Names are those of now: of a
 """
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from swlb.addresses import endpoint_text, unpacked
 from swlb.servers import ServerState
+from swlb.succession import Departed
 
 Row = dict[str, Any]
 Decision = dict[str, Any]
@@ -22,7 +24,7 @@ HASHED = {
 }
 
 
-def decision_row(decision: Decision, servers: dict[int, ServerState]) -> Row:
+def decision_row(decision: Decision, servers: Mapping[int, ServerState | Departed]) -> Row:
     """One decision of a worker; `servers` by index."""
     chosen = servers.get(decision["server"])
     named = servers.get(decision["named"])

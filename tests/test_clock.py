@@ -35,6 +35,7 @@ def test_a_moment_that_has_passed_still_lets_others_run(clock):
 # Who may read the clock on the wall, which people set and which jumps: nobody waits by what it says.
 WHO_READS_IT = {
     "swlb/bench/machine.py": "the date of a run",
+    "swlb/decisions.py": "the moment of a choice",
     "swlb/events.py": "the moment of an event",
     "swlb/lab/proof.py": "events of a lab's swlb are awaited by their moments",
     "swlb/probes/tls.py": "whether a certificate is valid, and for how long",

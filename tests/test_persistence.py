@@ -33,7 +33,7 @@ def call(run: Control, *clients: str) -> None:
 
 
 def rows(run: Control) -> list[dict]:
-    return sorted((row for some in slices(run, "persistence") for row in some), key=lambda row: row["client"])
+    return sorted((row for some in slices(run, "persistence", {}) for row in some), key=lambda row: row["client"])
 
 
 def test_nobody_is_remembered_at_first():
@@ -81,10 +81,10 @@ def test_clients_of_a_server_that_drains_are_told():
 def test_many_are_told_in_slices():
     run = control(PERSISTENT.replace("mask: 24", "mask: 32"))
     call(run, *(f"10.0.1.{n}" for n in range(2, 99)), *(f"10.0.{net}.7" for net in range(2, 250)))
-    some = [len(told) for told in slices(run, "persistence")]
+    some = [len(told) for told in slices(run, "persistence", {})]
     assert sum(some) == len(rows(run)) == 97 + 248
     call(run, *(f"10.{a}.{b}.7" for a in (1, 2, 3) for b in range(250)))
-    some = [len(told) for told in slices(run, "persistence")]
+    some = [len(told) for told in slices(run, "persistence", {})]
     assert sum(some) == 97 + 248 + 750
     assert max(some) <= 1024
     assert len(some) > 1

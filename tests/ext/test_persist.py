@@ -44,7 +44,7 @@ def test_who_was_given_first_is_the_client_s(family: int) -> None:
 
 
 @pytest.mark.parametrize("family", [4, 6])
-@pytest.mark.parametrize("kind", ["down", "weight", "full", "time"])
+@pytest.mark.parametrize("kind", ["down", "weight", "time"])
 def test_unless_that_may_not_have_it(family: int, kind: str) -> None:
     crew = workers(2)
     first, second = map(Services, crew)
@@ -52,7 +52,7 @@ def test_unless_that_may_not_have_it(family: int, kind: str) -> None:
     assert first.persist_give(0, family, ip(CLIENT[family]), b, 1000)[0] == b
     for worker in crew:
         if kind != "time":
-            ready, weight = {"down": (0, 1), "weight": (1, 0), "full": (9, 1)}[kind]
+            ready, weight = {"down": (0, 1), "weight": (1, 0)}[kind]
             worker.set_server(b, ready=ready, weight=weight, now_ns=0)
     later = 1000 + (TIMEOUT_MS if kind == "time" else 0)
     assert second.persist_give(0, family, ip(CLIENT[family]), a, later)[0] == a

@@ -21,7 +21,6 @@ SHAPES = pytest.mark.parametrize("shape", [routed, transparent])
 PROTOCOLS = pytest.mark.parametrize("protocol", ["tcp", "udp"])
 TIMEOUT_S = 100.0
 OTHER = {4: "10.0.1.11", 6: "fd00:1::11"}
-FULL = 8
 CLOSED_S = 10.0                # what is left of a session after a reset
 
 
@@ -139,8 +138,8 @@ def test_what_is_over_is_swept_away(family):
 
 
 @BOTH
-@pytest.mark.parametrize(("ready", "weight"), [(0, 1), (UP | MAINT, 1), (UP, 0), (UP | DRAIN, 0), (UP | FULL, 1)])
-def test_a_server_that_is_down_full_or_weighs_nothing_is_not_come_back_to(family, ready, weight):
+@pytest.mark.parametrize(("ready", "weight"), [(0, 1), (UP | MAINT, 1), (UP, 0), (UP | DRAIN, 0)])
+def test_a_server_that_is_down_or_weighs_nothing_is_not_come_back_to(family, ready, weight):
     scene = persistent(family)
     assert scene.call(sport=1024) == 0
     scene.net.set_server(0, ready=ready, weight=weight)
@@ -148,6 +147,14 @@ def test_a_server_that_is_down_full_or_weighs_nothing_is_not_come_back_to(family
     # The other one is the client's now, also when the first is as before.
     scene.net.set_server(0, ready=UP)
     assert [scene.call(sport=sport) for sport in (1026, 1027)] == [1, 1]
+
+
+@BOTH
+def test_a_server_that_is_full_is_not_come_back_to(family):
+    scene = persistent(family)
+    assert scene.call(sport=1024) == 0
+    scene.net.worker.set_server(scene.net.servers[0], ready=UP, weight=1, limit=1, lower=1)
+    assert [scene.call(sport=sport) for sport in (1025, 1026)] == [1, 1]
 
 
 @BOTH
