@@ -7,6 +7,7 @@
     GET  /why/SERVICE/SERVER                          an object; "sentence" is for people
     POST /set/server  {"server": "S/S", "order": "drain"}
     POST /flush/TABLE {"segment": ..., "service": ..., "server": ...}
+    POST /plan        {"file": "/etc/swlb.yaml"}      what a reload would do: "steps", and "sentence" for people
     POST /reload      {"file": "/etc/swlb.yaml"}      null: the file of the last load
 
 An answer other than 200 is {"error": "a sentence"}: 400 for wrong words and for a configuration that is refused, whose
@@ -50,6 +51,8 @@ class Controlled(Protocol):
     def order(self, server: str, order: str) -> str: ...
 
     def flush(self, what: str, *, segment: str | None, service: str | None, server: str | None) -> int: ...
+
+    async def plan(self, file: str) -> dict[str, object]: ...
 
     async def reload(self, file: str | None) -> str: ...
 
@@ -109,17 +112,24 @@ def _routes(app: Controlled) -> list[web.RouteDef]:
         chosen = {key: None if name is None else str(name) for key, name in named.items()}
         return web.json_response({"flushed": app.flush(table, **chosen)})
 
+    async def plan(request: web.Request) -> web.Response:
+        file = (await _body(request)).get("file")
+        if not _is_absolute(file):
+            raise ValueError("'file' must be an absolute path")
+        return web.json_response(await app.plan(str(file)))
+
     async def reload(request: web.Request) -> web.Response:
         file = (await _body(request)).get("file")
-        if file is not None and not (isinstance(file, str) and Path(file).is_absolute()):
+        if file is not None and not _is_absolute(file):
             raise ValueError("'file' must be an absolute path, or null for the file of the last load")
-        return web.json_response({"done": await app.reload(file)})
+        return web.json_response({"done": await app.reload(None if file is None else str(file))})
 
     return [
         web.get("/show/{noun}", show),
         web.get("/why/{server:.*}", why),
         web.post("/set/server", set_server),
         web.post("/flush/{table}", flush),
+        web.post("/plan", plan),
         web.post("/reload", reload),
     ]
 
@@ -161,6 +171,10 @@ async def _write_rows(
             return
     await response.write(bytes(piece) + b"]\n")
     await response.write_eof()
+
+
+def _is_absolute(file: object) -> bool:
+    return isinstance(file, str) and Path(file).is_absolute()
 
 
 async def _body(request: web.Request) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""The command line: `swlb check|doctor|run|show|why|set|flush|reload|lab|bench|decap`.
+"""The command line: `swlb check|doctor|run|show|why|set|flush|plan|reload|lab|bench|decap`.
 
 Exit codes: 0 done, 1 not done, 2 wrong words, 3 not running.
 """
@@ -14,26 +14,18 @@ import click
 
 from swlb import __version__
 from swlb.bench_cli import bench
+from swlb.cli_options import control_option, file_argument
 from swlb.decap_cli import decap
 from swlb.errors import SwlbError
 from swlb.lab_cli import lab
+from swlb.reload_cli import plan, reload
 
 FOR_EVER = "for ever"  # what --wait says without a duration
-DEFAULT_CONTROL = Path("/run/swlb.sock")
 NOUNS = ("services", "servers", "sessions", "decisions", "persistence", "fdb", "neighbours", "ports", "drops", "events",
          "health", "timeouts")  # fmt: skip
 
 # By what the rows of a noun may be chosen.
 CHOSEN_BY = {"sessions": {"client", "service", "server", "state", "protocol", "limit"}, "decisions": {"service"}}
-
-control_option = click.option(
-    "--control",
-    type=click.Path(path_type=Path),
-    default=DEFAULT_CONTROL,
-    show_default=True,
-    help="The running swlb's socket.",
-)
-file_argument = click.argument("file", type=click.Path(path_type=Path))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -259,26 +251,8 @@ def flush(table: str, segment: str | None, service: str | None, server: str | No
     click.echo(f"{flushed} {'clients' if table == 'persistence' else table} flushed")
 
 
-@cli.command(short_help="Have a running swlb go over to FILE, or read its file again.")
-@click.argument("file", type=click.Path(path_type=Path), required=False)
-@control_option
-def reload(file: Path | None, control: Path) -> None:
-    """Have a running swlb go over to FILE; without FILE, read the file of the last load again.
-
-    Back when the new configuration is in force, with a sentence of what has changed. Sessions, counters and health of
-    servers that stay go on, and what has not changed does not notice. A configuration with an error changes nothing:
-    its problems are printed, as by `swlb check`, and the exit code is 2.
-
-    \b
-    Fixed at the start, so a reload refuses to change them:
-      workers; limits of sessions, fragments and neighbours; the device of a port that stays
-    """
-    from swlb.client import ask
-
-    path = None if file is None else str(file.absolute())
-    click.echo(f"reloaded: {ask(control, 'POST', '/reload', {'file': path})['done']}")
-
-
+cli.add_command(reload)
+cli.add_command(plan)
 cli.add_command(lab)
 cli.add_command(bench)
 cli.add_command(decap)

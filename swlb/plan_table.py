@@ -1,5 +1,6 @@
 """A plan for people: one line a step, with a sign for what happens, and what it means for sessions."""
 
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -11,8 +12,8 @@ from swlb.tables import widened
 SIGNS = {"add": "[green]+[/]", "remove": "[red]-[/]", "change": "[yellow]~[/]", "replace": "[yellow]±[/]", "move": ">"}
 
 
-def print_plan(rows: list[dict[str, Any]], sentence: str) -> None:
-    """The steps, then the sentence."""
+def print_plan(rows: list[dict[str, Any]], sentence: str, *, file: Path) -> None:
+    """The steps of a reload of the file, the sentence, and what to do next."""
     console = Console(highlight=False, soft_wrap=False)
     table = Table(box=None, pad_edge=False, show_header=False)
     for name in ("sign", "kind", "name"):
@@ -24,3 +25,5 @@ def print_plan(rows: list[dict[str, Any]], sentence: str) -> None:
     if rows:
         widened(console, table).print(table)
     console.print(sentence, markup=False, soft_wrap=True)
+    if rows:
+        console.print(f"Nothing has changed yet: swlb reload {file}", markup=False, soft_wrap=True)

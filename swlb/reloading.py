@@ -18,6 +18,7 @@ from swlb.changes import changes
 from swlb.config import Config, load
 from swlb.errors import ConfigError, SwlbError
 from swlb.events import Events
+from swlb.persistence import is_outdated
 from swlb.ports import Ports
 from swlb.prepared import Prepared
 from swlb.succession import inform, up_in
@@ -114,7 +115,9 @@ class Reloading:
             )
             informed = inform(image, app.balancer.servers, config)
             told = changes(app.config, config).sentence()
+            before = app.config
             app.config, app.built = config, take_over(app.built, image)
+            _forget_clients(before, app)
             prepared.commit(app.built, app.events)
             meant = app.balancer.reconfigure(config, app.built, ways_out(config, app.ports), informed)
             await asyncio.to_thread(prepared.close)
@@ -125,6 +128,13 @@ class Reloading:
         for sentence in check_surroundings(config, twins=self._app.ports.twins()):
             log.warning("%s", sentence)
         return self._app.ports.prepare(config)
+
+
+def _forget_clients(before: Config, app: Running) -> None:
+    """Nobody comes back to a server by what a service's persistence meant before."""
+    for name, service in app.config.services.items():
+        if name in before.services and is_outdated(before.services[name], service):
+            app.built.persists.forget(service=app.built.services[name])
 
 
 @contextmanager
