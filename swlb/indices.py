@@ -2,7 +2,8 @@
 
 What stays keeps its index. What is new gets one that nobody has had in the configuration before: frames, letters
 between workers and events may still name what has just left. What left keeps its index for that reload, and for as
-long as it is in use: a server, while it has sessions.
+long as it is in use: a server, while it has sessions. What comes back is new: a server that is yet to be probed must
+not have the sessions that went on when it left.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
@@ -27,7 +28,7 @@ class Places(Generic[Key]):
     """
 
     present: Mapping[Key, int] = field(default_factory=dict)
-    left: Mapping[Key, int] = field(default_factory=dict)
+    left: Mapping[int, Key] = field(default_factory=dict)
     size: int = 0
 
     def next(self, wanted: Iterable[Key], *, is_used: Callable[[int], bool], room: int = ROOM) -> "Places[Key]":
@@ -35,20 +36,18 @@ class Places(Generic[Key]):
 
         Where there is no other room, what comes takes the place of what leaves. ValueError where there is none at all.
         """
-        wanted = list(wanted)
-        known = {**self.left, **self.present}
-        left = {**{key: index for key, index in self.left.items() if is_used(index)}, **self.present}
-        for key in wanted:
-            left.pop(key, None)
-        taken = {known[key] for key in wanted if key in known} | set(left.values())
-        rested = chain((index for index in range(room) if index not in taken), sorted(left.values()))
+        wanted = dict.fromkeys(wanted)
+        left = {index: key for index, key in self.left.items() if is_used(index)}
+        left |= {index: key for key, index in self.present.items() if key not in wanted}
+        taken = {self.present[key] for key in wanted if key in self.present} | left.keys()
+        rested = chain((index for index in range(room) if index not in taken), sorted(left))
         present: dict[Key, int] = {}
         for key in wanted:
-            index = known.get(key)
+            index = self.present.get(key)
             present[key] = index if index is not None else _first(rested, room)
         again = set(present.values())
         size = max(self.size, 1 + max(again, default=-1))
-        return Places(present, {key: index for key, index in left.items() if index not in again}, size)
+        return Places(present, {index: key for index, key in left.items() if index not in again}, size)
 
 
 def _first(indices: Iterable[int], room: int) -> int:
@@ -107,12 +106,13 @@ class Indices:
             is_used=has_sessions,
         )
         # A service is there as long as a server of it is.
-        serving = {self.services.left.get(key.service) for key in servers.left}
+        serving = {key.service for key in servers.left.values()}
         return Indices(
             self.segments.next(config.segments, is_used=_never),
             self.ports.next(ports, is_used=_never, room=PORTS),
             self.services.next(
-                [service_key(service, double=double) for service, double in wanted], is_used=serving.__contains__
+                [service_key(service, double=double) for service, double in wanted],
+                is_used=lambda index: self.services.left[index] in serving,
             ),
             servers,
         )
@@ -128,7 +128,7 @@ class Indices:
     def left_servers(self) -> dict[int, tuple[str, str]]:
         """Service and server, by index, of those that have left and may have sessions; doubles are nobody's."""
         return {
-            index: (key.service.name, key.name) for key, index in self.servers.left.items() if not key.service.double
+            index: (key.service.name, key.name) for index, key in self.servers.left.items() if not key.service.double
         }
 
 

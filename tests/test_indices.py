@@ -30,20 +30,24 @@ def test_what_stays_keeps_its_own_in_any_order():
 def test_what_comes_takes_no_place_that_was_anybodys_until_now():
     places = Places().next("abc", is_used=never).next("axy", is_used=never)
     assert places.present == {"a": 0, "x": 3, "y": 4}
-    assert places.left == {"b": 1, "c": 2}
+    assert places.left == {1: "b", 2: "c"}
 
 
 def test_a_place_is_free_after_a_reload_when_nobody_uses_it():
     places = Places().next("abc", is_used=never).next("a", is_used=never)
     assert places.next("ax", is_used=never).present == {"a": 0, "x": 1}
     used = places.next("ax", is_used=lambda index: index == 1)
-    assert (used.present, used.left) == ({"a": 0, "x": 2}, {"b": 1})
+    assert (used.present, used.left) == ({"a": 0, "x": 2}, {1: "b"})
     assert places.next("ax", is_used=always).present == {"a": 0, "x": 3}
 
 
-def test_who_comes_back_has_the_place_again():
+def test_who_comes_back_is_somebody_new():
     places = Places().next("abc", is_used=never).next("c", is_used=never)
-    assert places.next("ab", is_used=always).present == {"a": 0, "b": 1}
+    back = places.next("ab", is_used=always)
+    assert (back.present, back.left) == ({"a": 3, "b": 4}, {0: "a", 1: "b", 2: "c"})
+    again = back.next("c", is_used=always).next("a", is_used=always)
+    assert again.left == {0: "a", 1: "b", 2: "c", 3: "a", 4: "b", 5: "c"}
+    assert again.present == {"a": 6}
 
 
 def test_the_size_never_shrinks():
@@ -70,15 +74,15 @@ def test_whatever_happens_no_two_share_a_place():
     places: Places[int] = Places()
     for step in range(300):
         wanted = chance.sample(range(30), chance.randrange(1, 12))
-        used = {index for index in places.left.values() if chance.random() < 0.4}
+        used = {index for index in places.left if chance.random() < 0.4}
         after = places.next(wanted, is_used=used.__contains__)
         where = f"seed {seed}, step {step}"
         assert list(after.present) == wanted, where
-        everybody = [*after.present.values(), *after.left.values()]
+        everybody = [*after.present.values(), *after.left]
         assert len(set(everybody)) == len(everybody), where
         assert max(everybody) < after.size >= places.size, where
         assert all(after.present[key] == places.present[key] for key in wanted if key in places.present), where
-        new = {after.present[key] for key in wanted if key not in places.present and key not in places.left}
+        new = {after.present[key] for key in wanted if key not in places.present}
         assert not new & set(places.present.values()), where
         assert not new & used, where
         places = after

@@ -40,10 +40,16 @@ class Model:
 
     services: dict[Where, list[str]] = field(default_factory=dict)
     connections: dict[tuple[int, Where], str] = field(default_factory=dict)
+    orphaned: set[tuple[int, Where]] = field(default_factory=set)  # those of a server that left: it may have come back
 
     def goes_on(self, where: Where) -> bool:
         """Whether packets to the VIP still come to the balancer."""
         return any(vip == where[0] for vip, _ in self.services)
+
+    def go_over(self, services: dict[Where, list[str]]) -> None:
+        """These are the services now."""
+        self.services = services
+        self.orphaned |= {key for key, server in self.connections.items() if server not in services.get(key[1], [])}
 
 
 def shape_of(chance: random.Random) -> Shape:
@@ -69,7 +75,7 @@ def test_whatever_configuration_comes_connections_stay_where_they_are() -> None:
         again(farm, model, chance, where)
         shape = shape_of(chance)
         farm.site.take_over(shape.text())
-        model.services = shape.services
+        model.go_over(shape.services)
         assert farm.site.drops().keys() <= {"no_service"}, where
         check_figures(farm, model, where)
 
@@ -81,6 +87,7 @@ def again(farm: Farm, model: Model, chance: random.Random, where: str) -> None:
         return
     assert farm.ask(port, "R", vip=at[0], dport=at[1]) == server, where
     del model.connections[port, at]
+    model.orphaned.discard((port, at))
     packet = farm.client.packet(at[0], sport=port, dport=at[1])
     farm.client.send(packet)
     frames = farm.site.taken("servers")
@@ -96,9 +103,12 @@ def again(farm: Farm, model: Model, chance: random.Random, where: str) -> None:
 
 
 def check_figures(farm: Farm, model: Model, where: str) -> None:
-    """Every server that is there counts the connections that the model knows of it, and only those."""
+    """Every server that is there counts the connections that the model knows of it, and only those; what had left and came back counts anew."""
     for (vip, port), servers in model.services.items():
         name = f"s{vip[-1]}x{port}"
         for server in servers:
-            known = sum(owner == server and at == (vip, port) for (_, at), owner in model.connections.items())
+            known = sum(
+                owner == server and key[1] == (vip, port) and key not in model.orphaned
+                for key, owner in model.connections.items()
+            )
             assert farm.site.server(server, name)["sessions_active"] == known, where
