@@ -103,7 +103,7 @@ def again(farm: Farm, model: Model, chance: random.Random, where: str) -> None:
 
 
 def check_figures(farm: Farm, model: Model, where: str) -> None:
-    """Every server that is there counts the connections that the model knows of it, and only those; what had left and came back counts anew."""
+    """Every server that is there counts the connections that the model knows of it; who came back counts anew."""
     for (vip, port), servers in model.services.items():
         name = f"s{vip[-1]}x{port}"
         for server in servers:
