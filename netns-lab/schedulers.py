@@ -1,4 +1,4 @@
-"""Ten thousand connections for each scheduler: who got how many, beside what is expected.
+"""Each scheduler has 10,000 connections: who gets how many.
 
 Four servers weigh 40, 30, 20 and 10. Clients of 250 addresses open connections through a service of each scheduler and
 keep sixty of them open at a time, so that those that look at load have some to look at (schedulers/connect.py).
@@ -20,21 +20,27 @@ from swlb.lab.requests import CLIENT, Surprise, expect, sessions_total, vip_of
 from swlb.lab.voice import Voice
 
 DRAWING = """
-     10.0.1.0/24, and clients                                  10.0.2.0/24
+     10.0.1.0/24, and clients                         10.0.2.0/24    weight
      of 10.0.4.0/24 behind .10
-                                                           ┌──────────────────┐
-                                                       ┌───┤ web1   10.0.2.11 │  weight 40
-                                                       │   └──────────────────┘
-  ┌──────────────────┐     ┌───────────────────────┐   │   ┌──────────────────┐
-  │ client 10.0.1.10 ├─────┤ .1      swlb       .1 ├───┼───┤ web2   10.0.2.12 │  weight 30
-  └──────────────────┘     │                       │   │   └──────────────────┘
-   gateway 10.0.1.1        │ VIP 10.0.1.100        │   │   ┌──────────────────┐
-                           │     a port for each   │   ├───┤ web3   10.0.2.13 │  weight 20
-                           │     scheduler         │   │   └──────────────────┘
-                           └───────────────────────┘   │   ┌──────────────────┐
-                                                       └───┤ web4   10.0.2.14 │  weight 10
-                                                           └──────────────────┘
-                                                            gateway 10.0.2.1
+                                                      ┌───────────────────────┐
+                                                  ┌───┤ web1   10.0.2.11   40 │
+                                                  │   └───────────────────────┘
+  ┌──────────────────┐    ┌─────────────────────┐ │   ┌───────────────────────┐
+  │ client 10.0.1.10 ├────┤ .1      swlb     .1 ├─┼───┤ web2   10.0.2.12   30 │
+  └──────────────────┘    │                     │ │   └───────────────────────┘
+   gateway 10.0.1.1       │ VIP 10.0.1.100      │ │   ┌───────────────────────┐
+                          │     a port for each │ ├───┤ web3   10.0.2.13   20 │
+                          │     scheduler       │ │   └───────────────────────┘
+                          └─────────────────────┘ │   ┌───────────────────────┐
+                                                  └───┤ web4   10.0.2.14   10 │
+                                                      └───────────────────────┘
+                                                       gateway 10.0.2.1
+
+   10.0.1.100:7001 rr       10.0.1.100:7005 sed      10.0.1.100:7009 hash-5
+   10.0.1.100:7002 wrr      10.0.1.100:7006 nq       10.0.1.100:7010 maglev
+   10.0.1.100:7003 lc       10.0.1.100:7007 p2c      10.0.1.100:7011 fo
+   10.0.1.100:7004 wlc      10.0.1.100:7008 hash     10.0.1.100:7012 overflow
+   10.0.1.100:80   web, for the walk of one request
 """
 
 CONFIGURATION = """
@@ -184,8 +190,8 @@ def rows_of(service: Service, got: list[int]) -> list[list[str]]:
     """What it got, and below it what is expected."""
     want = expected(service)
     return [
-        [service.name, "got", *(f"{100 * n / CONNECTIONS:.1f}" for n in got), ""],
-        ["", "expected", *(f"{float(share):.1f}" for share in want.shares), want.why],
+        [service.name, "got", *(f"{100 * n / CONNECTIONS:.2f}" for n in got), ""],
+        ["", "expected", *(f"{float(share):.2f}" for share in want.shares), want.why],
     ]
 
 
@@ -196,6 +202,6 @@ def judge(service: Service, got: list[int]) -> None:
         if abs(float(Fraction(100 * n, CONNECTIONS) - share)) > want.margin:
             raise Surprise(
                 f"the share of {name} of service {service.name}",
-                seen=f"{n / CONNECTIONS:.1%}",
-                expected=f"{float(share):.1f}%, give or take {want.margin:g}",
+                seen=f"{n / CONNECTIONS:.2%}",
+                expected=f"{float(share):.2f}%, give or take {want.margin:g}",
             )

@@ -42,7 +42,10 @@ def cli() -> None:
       swlb run FILE             balance (root); "ready" is printed when it does
       swlb show servers         who serves
       swlb show health          what checks say of them, and what happens next
+      swlb show decisions       why the last new sessions went where they did
       swlb why web/web1         why this server takes new sessions, or none
+      swlb plan FILE            what a reload of FILE would change
+      swlb reload FILE          go over to FILE; sessions go on
     """
 
 

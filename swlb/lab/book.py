@@ -30,6 +30,7 @@ ORDER = (
     "hairpin",
     "mixed",
     "rolling",
+    "schedulers",
 )
 
 
