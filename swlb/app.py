@@ -16,14 +16,13 @@ from swlb.addresses import mac_text, unpacked
 from swlb.api import control_socket, serve
 from swlb.balancer import Balancer
 from swlb.build import Built, build
-from swlb.changes import changes
 from swlb.clock import Clock, SystemClock
 from swlb.config import Config, load
 from swlb.config.source import counted
 from swlb.events import Events
 from swlb.figures import Row, slices, total
 from swlb.own_tables import OwnTables
-from swlb.plan import Present, plan, summary
+from swlb.plan import Present, held_by, plan
 from swlb.ports import Ports
 from swlb.reloading import Reloading
 from swlb.session_filter import index_of
@@ -73,10 +72,13 @@ class App:
     async def plan(self, file: str) -> dict[str, Any]:
         """What a reload of the file would do; ConfigError when it would be refused. Nothing has changed."""
         after = await asyncio.to_thread(load, file, running=self.config)
-        figures = {key: self.built.workers.server(index) for key, index in self.built.servers.items()}
-        before = self.config
-        steps = await asyncio.to_thread(plan, Present(before, figures), after)
-        return {"steps": steps, "sentence": summary(changes(before, after), steps)}
+        return await asyncio.to_thread(plan, self._present(), after)
+
+    def _present(self) -> Present:
+        """What is there now, all of it seen at once."""
+        held = {key: held_by(self.built.workers, index) for key, index in self.built.servers.items()}
+        lost = [name for name, port in self.ports.opened.items() if not port.state.present]
+        return Present(self.config, held, lost)
 
     async def reload(self, file: str | None) -> str:
         """The configuration of the file, by default of the last one, is in force; a sentence of what has changed."""

@@ -22,6 +22,7 @@ NO_DETAILS: tuple[str, ...] = ()
 KEYS = {"vips": "vip", "l4_ports": "port", "checks": "check"}
 DURATIONS = ("slow_start",)
 NAMED = ("ports", "segments", "checks", "services")
+ORDERED = ("ports", "segments", "routes", "services")
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def _services(before: Mapping[str, Service], after: Mapping[str, Service]) -> It
             yield Step(REMOVE, "service", name)
         elif old is None:
             yield Step(ADD, "service", name)
-        elif details := tuple(_differences(old, new, leave_out=("name", "servers"))):
+        elif details := (*_differences(old, new, leave_out=("name", "servers")), *_order(old, new, "servers")):
             yield Step(CHANGE if is_same_service(old, new) else REPLACE, "service", name, details)
         if old is not None and new is not None and not is_same_service(old, new):
             continue  # its servers are replaced with it
@@ -117,7 +118,10 @@ def _settings(before: Config, after: Config) -> Iterator[Step]:
     """Keys of the configuration itself."""
     for difference in _differences(before, after, leave_out=("routes", *NAMED)):
         name, _, words = difference.partition(" ")
-        yield Step(CHANGE, "setting", name, (words,))
+        yield Step(CHANGE, "setting", name, (words,) if words else NO_DETAILS)
+    for name in ORDERED:
+        for order in _order(before, after, name):
+            yield Step(CHANGE, "setting", name, (order,))
 
 
 def _differences(before: Any, after: Any, *, leave_out: Iterable[str]) -> Iterator[str]:
@@ -129,6 +133,13 @@ def _differences(before: Any, after: Any, *, leave_out: Iterable[str]) -> Iterat
         key = KEYS.get(field.name, field.name)
         words = _short(field.name, old), _short(field.name, new)
         yield f"{key} {words[0]} -> {words[1]}" if None not in words else key
+
+
+def _order(before: Any, after: Any, name: str) -> Iterator[str]:
+    """The order, where what is in both has another one."""
+    old, new = list(getattr(before, name)), list(getattr(after, name))
+    if [item for item in old if item in new] != [item for item in new if item in old]:
+        yield f"order of {name}"
 
 
 def _short(name: str, value: Any) -> str | None:

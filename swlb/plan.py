@@ -4,85 +4,122 @@ A reload touches the sessions of what leaves, and no others: those of a server t
 service was. Under a scheduler that hashes, a change of the servers also moves clients that come later.
 """
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from swlb.changes import REMOVE, REPLACE, Changes, Step, changes, is_same_service
+from swlb.changes import CHANGE, REMOVE, REPLACE, Changes, Step, changes, is_same_service
 from swlb.config import Config, Service
 from swlb.config.source import counted
 from swlb.hash_space import moved, moved_of_others
+from swlb.leaving import Fate, fate_of, fate_text
+from swlb.persistence import is_outdated
+from swlb.servers import READY_MAINT, READY_UP
+from swlb.workers import Workers
 
 HASH_SPACE = "hash space"
 
-Figures = dict[str, int]
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
+class Held:
+    """How many sessions a server has, and whether packets of theirs may go to it."""
+
+    sessions: int
+    serves: bool = True
+
+
+def held_by(workers: Workers, index: int) -> Held:
+    """What the server of that index has now."""
+    figures, ready = workers.server(index), workers.wanted(index)["ready"]
+    sessions = figures["sessions_active"] + figures["sessions_inactive"]
+    return Held(sessions, serves=ready & (READY_UP | READY_MAINT) == READY_UP)
+
+
+@dataclass(frozen=True)
 class Present:
-    """What the plan is told of the running swlb: its configuration, and the figures of each server."""
+    """What the plan is told of the running swlb: its configuration, what each server has, and which ports are lost."""
 
     config: Config
-    figures: Mapping[tuple[str, str], Figures]
+    held: Mapping[tuple[str, str], Held]
+    lost: Collection[str] = ()
 
 
-def plan(present: Present, after: Config) -> list[Row]:
-    """One row a step: action, kind, name, details, sessions, effect, moved, moved_of_others.
+def plan(present: Present, after: Config) -> dict[str, Any]:
+    """`steps`, and the `sentence` that sums them up: "2 servers added; no session is touched".
 
-    `moved` is the share of keys that another server will have (a row of its own, for each service that hashes);
-    `moved_of_others` that of the keys of servers that stay. Both are null elsewhere.
+    A step has action, kind, name, details, sessions, effect, moved, moved_of_others. `moved` is the share of keys that
+    another server will have (a row of its own, for each service that hashes); `moved_of_others` that of the keys of
+    servers that stay. Both are null elsewhere.
     """
-    steps = changes(present.config, after)
-    rows = [_row(present, step) for step in steps.steps]
-    return rows + [row for service in after.services.values() if (row := _hash_space(present, service)) is not None]
+    steps = changes(present.config, after).steps
+    told = {(step.kind, step.name) for step in steps}
+    steps += tuple(step for step in _reopened(present, after) if (step.kind, step.name) not in told)
+    rows = [_row(present, after, step) for step in steps]
+    rows += [row for service in after.services.values() if (row := _hash_space(present, service)) is not None]
+    return {"steps": rows, "sentence": _sentence(Changes(steps), sum(row["sessions"] for row in rows))}
 
 
-def summary(steps: Changes, rows: list[Row]) -> str:
-    """The plan in a sentence: "2 servers added, 1 removed; 12 sessions are touched"."""
-    touched = sum(row["sessions"] for row in rows)
+def _sentence(steps: Changes, touched: int) -> str:
+    if not steps.steps:
+        return "nothing is different: a reload would change nothing"
     sessions = counted(touched, "session is", "sessions are") if touched else "no session is"
     return f"{steps.sentence()}; {sessions} touched"
 
 
-def _row(present: Present, step: Step) -> Row:
-    figures = _leaving(present, step)
-    sessions = sum(row["sessions_active"] + row["sessions_inactive"] for row in figures)
-    effect = _effect(present, step, sum(row["sessions_active"] for row in figures), sessions)
+def _reopened(present: Present, after: Config) -> Iterator[Step]:
+    for name in present.lost:
+        if name in after.ports:
+            yield Step(CHANGE, "port", name, ("its device is lost and is opened anew",))
+
+
+def _row(present: Present, after: Config, step: Step) -> Row:
+    fates = _fates(present, after, step)
     return {
         "action": step.action,
         "kind": step.kind,
         "name": step.name,
         "details": list(step.details),
-        "sessions": sessions,
-        "effect": effect,
+        "sessions": sum(fates.values()),
+        "effect": _effect(present, after, step, fates),
         "moved": None,
         "moved_of_others": None,
     }
 
 
-def _leaving(present: Present, step: Step) -> list[Figures]:
-    """The figures of the servers whose sessions lose their place by this step; each server is one step's."""
-    if step.action not in (REMOVE, REPLACE):
-        return []
-    if step.kind == "server":
+def _fates(present: Present, after: Config, step: Step) -> Counter[Fate]:
+    """What becomes of how many sessions by this step; each server that leaves is of one step."""
+    fates: Counter[Fate] = Counter()
+    for service, name in _leaving(present, step):
+        of = present.config.services[service]
+        held = present.held[service, name]
+        fates[fate_of(of, of.servers[name], after, serves=held.serves)] += held.sessions
+    return +fates
+
+
+def _leaving(present: Present, step: Step) -> list[tuple[str, str]]:
+    """The servers whose sessions lose their place. Those of a service that is removed have steps of their own."""
+    if step.kind == "server" and step.action in (REMOVE, REPLACE):
         service, _, server = step.name.partition("/")
-        return [present.figures[service, server]]
+        return [(service, server)]
     if step.kind == "service" and step.action == REPLACE:
-        return [present.figures[step.name, name] for name in present.config.services[step.name].servers]
+        return [(step.name, name) for name in present.config.services[step.name].servers]
     return []
 
 
-def _effect(present: Present, step: Step, active: int, sessions: int) -> str:
-    """What becomes of them, in words."""
-    if not sessions:
+def _effect(present: Present, after: Config, step: Step, fates: Counter[Fate]) -> str:
+    """What it means for clients, in words."""
+    if step.kind not in ("service", "server"):
         return ""
-    service = present.config.services[step.name.partition("/")[0]]
-    if service.protocol == "udp":
-        return f"at its next packet each of {sessions} is scheduled anew"
-    rest = sessions - active
-    ends = f"{counted(active, 'connection goes', 'connections go')} on to {'its' if active == 1 else 'their'} end"
-    return "; ".join(filter(None, [ends if active else "", f"{rest} closing" if rest else ""]))
+    service = present.config.services.get(step.name.partition("/")[0])
+    if service is None:
+        return ""
+    words = [fate_text(fate, n, udp=service.protocol == "udp") for fate, n in fates.items()]
+    if step.kind == "service" and step.action == CHANGE and is_outdated(service, after.services[step.name]):
+        words.append("who was to come back to which server is forgotten")
+    return "; ".join(words)
 
 
 def _hash_space(present: Present, after: Service) -> Row | None:

@@ -22,8 +22,19 @@ def plan(file: Path, as_json: bool, control: Path) -> None:
     -  is removed       ±  is replaced: what is there leaves, and another comes
     >  under a scheduler that hashes, this share of clients gets another server
 
-    Of what leaves, the sessions are told that it has now, and what becomes of them. A configuration with an error, or
-    with what a reload may not change, is refused as by `swlb reload`, with exit code 2.
+    Of what leaves, it is told how many sessions it has now, and what becomes of them. A configuration with an error,
+    or with what a reload may not change, is refused as by `swlb reload`, with exit code 2.
+
+    \b
+    --json has a list with an object for each line:
+      action           add, remove, change, replace, move
+      kind             port, segment, route, service, server, setting, hash space
+      name             of a server SERVICE/SERVER
+      details          a list of what differs: "weight 1 -> 3"
+      sessions         how many there are now of what leaves
+      effect           what becomes of them, in words
+      moved            of a hash space the share of keys, 0 to 1, that get another server; or null
+      moved_of_others  the same of the keys of servers that stay
     """
     from swlb.client import ask
 

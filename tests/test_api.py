@@ -60,6 +60,12 @@ class Recorder:
             raise SwlbError("no segment")
         return 3
 
+    async def plan(self, file):
+        self.asked.append(("plan", file))
+        if file == "/bad.yaml":
+            raise ConfigError(Problem(file, 3, "mode", "a", "b"))
+        return {"steps": [], "sentence": "nothing"}
+
     async def reload(self, file):
         self.asked.append(("reload", file))
         if file == "/bad.yaml":
@@ -250,6 +256,23 @@ def test_a_device_that_cannot_be_had_is_no_wrong_configuration(app, path):
     with pytest.raises(SwlbError, match="an advice") as refusal:
         ask(path, "POST", "/reload", {"file": "/taken.yaml"})
     assert refusal.value.exit_code == 1
+
+
+def test_plan_answers_what_a_reload_would_do(app, path):
+    assert ask(path, "POST", "/plan", {"file": "/etc/swlb.yaml"}) == {"steps": [], "sentence": "nothing"}
+    assert app.asked == [("plan", "/etc/swlb.yaml")]
+
+
+def test_a_plan_of_what_would_be_refused_is_wrong_words(app, path):
+    with pytest.raises(WrongWords, match=r"/bad.yaml:3: mode: found a; expected b"):
+        ask(path, "POST", "/plan", {"file": "/bad.yaml"})
+
+
+@pytest.mark.parametrize("file", [None, "swlb.yaml", "", 3, []])
+def test_a_plan_is_of_a_file_with_an_absolute_path(app, path, file):
+    with pytest.raises(WrongWords, match="absolute"):
+        ask(path, "POST", "/plan", {"file": file})
+    assert app.asked == []
 
 
 @pytest.mark.parametrize("file", ["swlb.yaml", "", 3, []])

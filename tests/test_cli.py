@@ -1,5 +1,7 @@
 """The command line's words and exit codes, as far as they need no running swlb."""
 
+import json
+
 import pytest
 
 from swlb import cli
@@ -41,7 +43,7 @@ def test_every_noun_that_is_offered_can_be_shown():
                                    ["flush", "sessions", "--segment", "lan"],
                                    ["flush", "persistence", "--segment", "lan"],
                                    ["decap"], ["decap", "--vip", "web"], ["decap", "--vip", "224.0.0.1"],
-                                   ["decap", "--vip", "10.0.0.1", "--no-ipip", "--no-gue"]])  # fmt: skip
+                                   ["decap", "--vip", "10.0.0.1", "--no-ipip", "--no-gue"], ["plan"]])  # fmt: skip
 def test_wrong_words_exit_2_with_a_usage_line(monkeypatch, capsys, words):
     assert run(monkeypatch, *words) == 2
     assert "Usage: " in capsys.readouterr().err
@@ -97,3 +99,39 @@ def test_reload_names_the_file_as_it_is_called_from_everywhere(monkeypatch, caps
     assert run(monkeypatch, "reload", *words) == 0
     assert asked == [("POST", "/reload", {"file": file and file.format(here=tmp_path)})]
     assert capsys.readouterr().out == "reloaded: 1 server added\n"
+
+
+STEP = {"action": "remove", "kind": "server", "name": "web/web1", "details": [], "sessions": 2, "effect": "2 go on",
+        "moved": None, "moved_of_others": None}  # fmt: skip
+
+
+def test_plan_asks_for_the_file_as_it_is_called_from_everywhere(monkeypatch, capsys, tmp_path):
+    asked = []
+
+    def ask(control, method, target, body):
+        asked.append((method, target, body))
+        return {"steps": [STEP], "sentence": "1 server removed"}
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("swlb.client.ask", ask)
+    assert run(monkeypatch, "plan", "new.yaml") == 0
+    assert asked == [("POST", "/plan", {"file": f"{tmp_path}/new.yaml"})]
+    row, sentence, advice = (line.rstrip() for line in capsys.readouterr().out.splitlines())
+    assert row.split(maxsplit=3) == ["-", "server", "web/web1", "2 go on"]
+    assert (sentence, advice) == ("1 server removed", "Nothing has changed yet: swlb reload new.yaml")
+    assert run(monkeypatch, "plan", "new.yaml", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == [STEP]
+
+
+def test_every_field_of_a_plan_has_a_line_in_the_help(monkeypatch, capsys):
+    run(monkeypatch, "plan", "-h")
+    said = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.strip()]
+    assert set(STEP) <= set(said)
+
+
+@pytest.mark.parametrize("words", [["plan", "new.yaml"], ["reload"]])
+def test_without_a_running_swlb_the_exit_code_is_3(monkeypatch, capsys, tmp_path, words):
+    assert run(monkeypatch, *words, "--control", str(tmp_path / "none.sock")) == 3
+    streams = capsys.readouterr()
+    assert streams.out == ""
+    assert "none.sock" in streams.err
