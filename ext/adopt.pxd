@@ -18,6 +18,7 @@ from ext.judge cimport worker_t
 from ext.ports.batch cimport batch_put, batch_settle
 from ext.ports.port cimport PORTS, port_t
 from ext.tables.crew cimport crew_note_server
+from ext.tables.decision cimport DECISIONS, NOBODY, decision_t, decisions_t
 from ext.tables.fdb cimport FDB_PORTS, fdb_forget_port, fdb_inherit
 from ext.tables.inherit cimport services_inherit, sources_inherit, sources_room
 from ext.tables.neighbour cimport N_FREE, neighbour_remove, neighbours_t, waiting_drop_first, waiting_free
@@ -188,10 +189,29 @@ cdef inline void services_adopt(tables_t *tables, tables_t *made, uint32_t now_m
     memcpy(&old, &tables.services, sizeof(services_t))
     memcpy(&tables.services, &made.services, sizeof(services_t))
     memcpy(&made.services, &old, sizeof(services_t))
+    decisions_forget(&tables.decisions, &made.services, &tables.services)
     if tables.crew.n > 1:
         for i in range(tables.services.n_servers):
             if not tables.services.servers[i].ready & SERVER_GONE:
                 crew_note_server(&tables.crew, tables.services.servers[i].ip)
+
+
+cdef inline void decisions_forget(decisions_t *decisions, const services_t *before,
+                                  const services_t *services) noexcept nogil:
+    """No decision is about a server that had left and whose index another has now."""
+    cdef decision_t *decision
+    cdef uint32_t i
+    for i in range(min(decisions.written, <uint32_t>DECISIONS)):
+        decision = &decisions.ring[i]
+        if decision.server != NOBODY and has_another(before, services, decision.server):
+            decision.server = NOBODY
+        if decision.named != NOBODY and has_another(before, services, decision.named):
+            decision.named = NOBODY
+
+
+cdef inline bint has_another(const services_t *before, const services_t *services, uint16_t index) noexcept nogil:
+    """Whether somebody else has the server's index."""
+    return (before.servers[index].ready & SERVER_GONE) != 0 and not services.servers[index].ready & SERVER_GONE
 
 
 cdef inline void figures_adopt(tables_t *tables, const tables_t *made) noexcept nogil:

@@ -17,7 +17,7 @@ from ext.tables.load cimport server_limit
 from ext.tables.neighbour cimport N_FREE, neighbour_find, neighbour_remove, neighbour_t
 from ext.tables.owners cimport owners_t
 from ext.tables.segment cimport segment_t
-from ext.tables.server cimport SERVER_FULL, SERVER_MAINT, SERVER_UP, server_serves, server_t
+from ext.tables.server cimport SERVER_FULL, SERVER_GONE, SERVER_MAINT, SERVER_UP, server_serves, server_t
 from ext.tables.service cimport service_recount, services_t, vip_announce
 from ext.tables.session cimport IN_BUCKET, session_at, session_t, sessions_t
 from ext.tables.session_life cimport session_remove
@@ -53,11 +53,13 @@ cdef inline void call_stop(worker_t *worker, void *argument) noexcept nogil:
 
 
 cdef inline void call_set_server(worker_t *worker, void *argument) noexcept nogil:
-    """Server `index` is as the request says; SERVER_FULL follows from its limit."""
+    """Server `index` is as the request says; SERVER_FULL follows from its limit. One that has left stays as it is."""
     cdef request_t *request = <request_t *>argument
     cdef services_t *services = &worker.tables.services
     cdef server_t *server = &services.servers[request.index]
     cdef int family
+    if server.ready & SERVER_GONE:
+        return
     if server_serves(server) and (request.flags & (SERVER_UP | SERVER_MAINT)) != SERVER_UP:
         server.epoch += 1
     server.ready = <uint8_t>(request.flags | (server.ready & SERVER_FULL))

@@ -955,11 +955,15 @@ cdef class Worker:
         return rows
 
     def decisions(self) -> list[dict]:
-        """The last choices of a server for a new session, oldest first; `server` and `named` are indices."""
+        """The last choices of a server for a new session, oldest first; `server` and `named` are indices.
+
+        Those of servers whose index another has now are left out.
+        """
         cdef bytearray copy = self._copied(&self.w.tables.decisions, sizeof(decisions_t))
         cdef const decisions_t *all = <const decisions_t *><char *>copy
         cdef uint32_t n = min(all.written, <uint32_t>DECISIONS)
-        return [_decision(&all.ring[(all.written - n + i) % DECISIONS]) for i in range(n)]
+        return [_decision(&all.ring[(all.written - n + i) % DECISIONS]) for i in range(n)
+                if all.ring[(all.written - n + i) % DECISIONS].server != NOBODY]
 
     # ---- memory ports ----
 

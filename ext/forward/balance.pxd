@@ -123,16 +123,22 @@ cdef inline verdict_t balance_new(tables_t *tables, frame_t *frame, vip_t *vip, 
     pinned(tables, frame, service, family, &choice, now_ms)
     if unlikely(service.persistent) and choice.server is NULL:
         come_back(tables, frame, service, family, &choice, now_ms)
-    if likely(choice.server is NULL):
-        if not has_room(tables, &service.groups[family]):
-            service.refused += 1
-            return refuse(tables, frame, service.refuse, DROP_NO_SERVER, now_ms)
+    if likely(choice.server is NULL) and likely(has_room(tables, &service.groups[family])):
         choose(tables, frame, service, family, &choice, now_ms)
-    if choice.server is NULL:
-        return DROP_SESSION_CROWDED
+    if unlikely(choice.server is NULL):
+        return nobody_takes(tables, frame, service, family, now_ms)
     if unlikely(service.persistent) and choice.hold == 0 and choice.because != BECAUSE_PROBE:
         remember(tables, frame, service, family, &choice, now_ms)
     return begin_counted(tables, frame, &choice, family, now_ms)
+
+
+cdef inline verdict_t nobody_takes(tables_t *tables, frame_t *frame, service_t *service, int family,
+                                   uint32_t now_ms) noexcept nogil:
+    """A new session that nobody has: no server takes any, or each has one already that it could not tell it from."""
+    if group_has_room(&service.groups[family]):
+        return DROP_SESSION_CROWDED
+    service.refused += 1
+    return refuse(tables, frame, service.refuse, DROP_NO_SERVER, now_ms)
 
 
 cdef inline verdict_t begin_counted(tables_t *tables, frame_t *frame, const choice_t *choice, int family,

@@ -63,7 +63,7 @@ cdef inline void choose(tables_t *tables, const frame_t *frame, service_t *servi
     cdef group_t *group = &service.groups[family]
     cdef server_t *server
     cdef uint32_t n, i = first_choice(tables, frame, service, family, choice)
-    for n in range(group.n_takers):
+    for n in range(group.n_takers if group_has_room(group) else 0):
         server = group_taker(group, tables.services.servers, i)
         if (may_have(tables, frame, service, server, family, choice, now_ms)
                 and likely(server_hold(&tables.services, server))):

@@ -4,11 +4,15 @@ Each time every taker is given credit for its weight, and who then has most (of 
 chosen and pays what all were given. With the weights 5, 1, 1: a a b a c a a.
 Spec: nginx/src/http/ngx_http_upstream_round_robin.c. That all are given credit is the definition, so a choice looks at all
 takers: three passes over two arrays, which the compiler makes into vector instructions.
+Who cannot have the sessions that it is named for, as it has others that look the same, is owed more and more: MOST.
 """
 
 from libc.stdint cimport int32_t, uint32_t
 
 from ext.tables.group cimport group_t
+
+cdef enum:
+    MOST = 1 << 30         # credit or debt; what rounds alone add up to stays far below
 
 
 cdef inline uint32_t wrr_choose(const group_t *group) noexcept nogil:
@@ -31,5 +35,5 @@ cdef inline void wrr_chosen(group_t *group, uint32_t chosen) noexcept nogil:
     cdef const int32_t *weights = <const int32_t *>group.weights
     cdef uint32_t i, n = group.n_takers
     for i in range(n):
-        credits[i] += weights[i]
-    credits[chosen] -= <int32_t>group.total
+        credits[i] = min(credits[i] + weights[i], <int32_t>MOST)
+    credits[chosen] = max(credits[chosen] - <int32_t>group.total, -<int32_t>MOST)

@@ -8,7 +8,7 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from ext.frame cimport NO_PORT
 from ext.hash cimport hash_word
-from ext.tables.audit_places cimport groups_audit, segments_audit
+from ext.tables.audit_places cimport groups_audit, limits_audit, segments_audit
 from ext.tables.fdb cimport FDB_NONE, FDB_PORTS, fdb_t
 from ext.tables.flow cimport flow_t
 from ext.tables.neighbour cimport (FAILED, INCOMPLETE, N_FREE, WAITING, WAIT_PER_NEIGHBOUR, neighbour_bucket,
@@ -18,7 +18,7 @@ from ext.tables.service cimport services_t
 from ext.tables.session cimport (IN_BUCKET, PROBES_ROOM, account_at, account_t, bucket_after, session_account,
                                  session_at, session_client, session_hash, session_home, session_t, sessions_t)
 from ext.tables.source cimport FLOW, KINDS, PORT_NUMBERS, kind_of, source_holder
-from ext.tables.state cimport ESTABLISHED, N_STATES, S_NONE
+from ext.tables.state cimport ESTABLISHED, N_STATES, S_NONE, is_open
 from ext.tables.tables cimport tables_t
 
 
@@ -165,13 +165,14 @@ cdef inline uint32_t sources_hold(const tables_t *tables) noexcept nogil:
 
 cdef inline const char *servers_audit(const tables_t *tables) noexcept nogil:
     """The servers' session counters equal a recount, and what their groups make of them is right."""
-    cdef uint32_t server, active, inactive, probes = 0
+    cdef uint32_t server, active, inactive, open, probes = 0
     for server in range(tables.services.n_servers):
-        active = inactive = 0
-        sessions_of_server(&tables.sessions[0], server, &active, &inactive)
-        sessions_of_server(&tables.sessions[1], server, &active, &inactive)
+        active = inactive = open = 0
+        sessions_of_server(&tables.sessions[0], server, &active, &inactive, &open)
+        sessions_of_server(&tables.sessions[1], server, &active, &inactive, &open)
         if (tables.services.servers[server].sessions_active != active
-                or tables.services.servers[server].sessions_inactive != inactive):
+                or tables.services.servers[server].sessions_inactive != inactive
+                or tables.services.servers[server].sessions_open != open):
             return "servers: the session counters are not a recount's"
         if is_double(&tables.services, &tables.services.servers[server]):
             probes += active + inactive
@@ -181,7 +182,7 @@ cdef inline const char *servers_audit(const tables_t *tables) noexcept nogil:
 
 
 cdef inline void sessions_of_server(const sessions_t *table, uint32_t server, uint32_t *active,
-                                    uint32_t *inactive) noexcept nogil:
+                                    uint32_t *inactive, uint32_t *open) noexcept nogil:
     cdef uint32_t i
     cdef session_t *session
     for i in range(table.n_buckets * IN_BUCKET):
@@ -189,6 +190,7 @@ cdef inline void sessions_of_server(const sessions_t *table, uint32_t server, ui
         if session.protocol and session.server == server:
             active[0] += session.state == ESTABLISHED
             inactive[0] += session.state != ESTABLISHED
+            open[0] += is_open(session.state)
 
 
 cdef inline const char *neighbours_audit(const neighbours_t *table) noexcept nogil:
@@ -255,6 +257,9 @@ cdef inline const char *tables_audit(const tables_t *tables) noexcept nogil:
     if wrong is not NULL:
         return wrong
     wrong = groups_audit(&tables.services)
+    if wrong is not NULL:
+        return wrong
+    wrong = limits_audit(&tables.services, tables.crew.n == 1)
     if wrong is not NULL:
         return wrong
     wrong = servers_audit(tables)

@@ -7,7 +7,7 @@ from ext.tables.contest cimport contest_winner
 from ext.tables.group cimport group_t, has_contest, load_of
 from ext.tables.neighbour cimport N_FREE
 from ext.tables.segment cimport segment_t
-from ext.tables.server cimport NO_PLACE, SERVER_GONE, server_t, server_takes
+from ext.tables.server cimport NO_PLACE, SERVER_FULL, SERVER_GONE, server_t, server_takes
 from ext.tables.service cimport services_t
 from ext.tables.tables cimport tables_t
 
@@ -44,6 +44,9 @@ cdef inline const char *takers_audit(const services_t *services) noexcept nogil:
         group = &services.services[i // 2].groups[i % 2]
         taker = 0
         for k in range(group.n_members):
+            if group.on_backups and server_takes(&services.servers[group.members[k]]) and (
+                    not services.servers[group.members[k]].backup):
+                return "groups: backups are in use, and another member takes sessions"
             if server_takes(&services.servers[group.members[k]]) and (
                     services.servers[group.members[k]].backup == group.on_backups):
                 if taker >= group.n_takers or group.takers[taker] != k or group.numbers[k] != taker:
@@ -53,6 +56,23 @@ cdef inline const char *takers_audit(const services_t *services) noexcept nogil:
             return "groups: a server that takes no sessions is one of the takers"
         if has_contest(group.kind) and group.n_takers and not is_won(group, services.servers):
             return "groups: the contest was won by somebody else"
+    return NULL
+
+
+cdef inline const char *limits_audit(const services_t *services, bint is_alone) noexcept nogil:
+    """What is open at servers with a limit is counted for all workers, of which this may be the only one; no other is full."""
+    cdef const server_t *server
+    cdef uint32_t i
+    for i in range(services.n_servers):
+        server = &services.servers[i]
+        if server.opened != (server.sessions_open if server.limit else 0):
+            return "servers: what is open is not what all workers know of it"
+        if is_alone and services.opened[i] != server.opened:
+            return "servers: sessions of nobody are open"
+        if server.ready & SERVER_FULL and not server.limit:
+            return "servers: one is full, and has no limit"
+        if is_alone and server.limit and server.opened >= server.limit and not server.ready & SERVER_FULL:
+            return "servers: one is full and does not know it"
     return NULL
 
 

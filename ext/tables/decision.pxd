@@ -22,7 +22,7 @@ cdef enum:
     BECAUSE_NEXT = 2           # whom the scheduler named could not tell the session from another
     BECAUSE_FALLBACK = 3       # whom the hash names takes no new session
     BECAUSE_PROBE = 4          # it is a probe of swlb's own, for that server's double
-    NOBODY = 0xFFFF            # choice_t.named
+    NOBODY = 0xFFFF            # choice_t.named, decision_t.server
     DECISIONS = 1024           # all of them are copied at once (SLICE of worker.pyx)
 
 cdef struct choice_t:
@@ -37,7 +37,7 @@ cdef struct decision_t:
     uint64_t at_ns
     be16 client_port
     be16 vip_port
-    uint16_t server            # index
+    uint16_t server            # index; NOBODY: another's since
     uint16_t named             # as in choice_t
     uint16_t candidates        # servers that might have been given the session
     uint16_t weight
@@ -53,6 +53,7 @@ cdef struct decision_t:
 
 cdef struct decisions_t:
     decision_t ring[DECISIONS]
+    decision_t draft           # in no place of the ring before its session has begun
     uint32_t written
 
 
@@ -74,8 +75,8 @@ cdef inline void choice_passes(choice_t *choice, uint8_t because, uint16_t index
 
 cdef inline void decision_write(decisions_t *decisions, const frame_t *frame, const choice_t *choice,
                                 const service_t *service, int family, uint16_t index, uint64_t now_ns) noexcept nogil:
-    """Why the server of that index is chosen stands in the ring; it counts once `decision_keep` says so."""
-    cdef decision_t *decision = &decisions.ring[decisions.written % DECISIONS]
+    """Why the server of that index is chosen is written down; it counts once `decision_keep` says so."""
+    cdef decision_t *decision = &decisions.draft
     cdef const group_t *group = &service.groups[family]
     cdef const server_t *server = choice.server
     decision.client = frame.src
@@ -99,4 +100,6 @@ cdef inline void decision_write(decisions_t *decisions, const frame_t *frame, co
 
 cdef inline void decision_keep(decisions_t *decisions, const choice_t *choice) noexcept nogil:
     """What was written last is a decision, as its session has begun. Probes are not scheduled, and not kept."""
-    decisions.written += choice.because != BECAUSE_PROBE
+    if choice.because != BECAUSE_PROBE:
+        decisions.ring[decisions.written % DECISIONS] = decisions.draft
+        decisions.written += 1

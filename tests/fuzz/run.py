@@ -29,7 +29,7 @@ class Outcome:
     most_sessions: int
 
 
-def fuzz(make: Callable[[], Shape], *, seed: int, frames: int, seconds: float) -> Outcome:
+def fuzz(make: Callable[..., Shape], *, seed: int, frames: int, seconds: float) -> Outcome:
     """So many frames went through, or fewer when time ran out. AssertionError names seed and batch of a fault."""
     from swlb._testing_fuzz import Fuzz
     from swlb._worker import drop_reasons
@@ -48,6 +48,8 @@ def fuzz(make: Callable[[], Shape], *, seed: int, frames: int, seconds: float) -
         done += n
         most_sessions = max(most_sessions, shape.worker.counters()["sessions"])
         now_ns = disturb(shape, choose, now_ns)
+        if choose.random() < 0.2:
+            shape.worker.adopt(make(choose.randrange(24)).worker, now_ns=now_ns)
     drops = {name: count for (name, _), count in zip(drop_reasons(), shape.worker.drops(), strict=True) if count}
     took = time.monotonic() - began
     return Outcome(shape.name, done, hail.sent, hail.merged, hail.tunnelled, hail.fragments, hail.pieces, took, drops,
@@ -59,12 +61,16 @@ def disturb(shape: Shape, choose: random.Random, now_ns: int) -> int:
     worker = shape.worker
     for server in shape.servers:
         if choose.random() < 0.1:
-            worker.set_server(server, ready=choose.choice(READY), weight=choose.choice((0, 1, 1, 5)), now_ns=now_ns)
+            limit = choose.choice((0, 0, 1, 5))
+            worker.set_server(server, ready=choose.choice(READY), weight=choose.choice((0, 1, 1, 5, 65535)),
+                              share=choose.choice((256, 256, 256, 1, 0, 77)), limit=limit,
+                              lower=min(limit, choose.choice((1, 5))), now_ns=now_ns)
     for port in shape.ports:
         worker.set_port(port, up=choose.random() < 0.95, mtu=choose.choice((1500, 1500, 1280, 9000, 68)))
     if choose.random() < 0.1:
         choose.choice((worker.flush_sessions, lambda: worker.flush_fdb(0), lambda: worker.flush_neighbours(0)))()
     worker.events()
+    worker.decisions()
     worker.fdb(0, now_ns=now_ns)
     worker.sessions(now_ns=now_ns)
     worker.neighbours(now_ns=now_ns)

@@ -1,4 +1,7 @@
-"""The shapes of a switch that frames are thrown at, each with tables small enough to overflow."""
+"""The shapes of a switch that frames are thrown at, each with tables small enough to overflow.
+
+Editions of a shape differ in schedulers, limits, and in which servers are there; a worker may go from one to another.
+"""
 
 import ipaddress
 from dataclasses import dataclass
@@ -13,6 +16,8 @@ VIP = ("10.0.2.100", "fd00:2::100")
 SOURCE = ("10.0.2.200", "fd00:2::200")    # stands for clients, by these few ports
 SOURCE_PORTS = (2000, 2015)
 TCP, UDP = 6, 17
+SCHEDULERS = ("rr", "wrr", "lc", "wlc", "sed", "nq", "hash", "maglev", "p2c", "fo", "overflow", "table")
+HASH_KEYS = ("source", "source_port", "destination_port", "five_tuple", "none")
 
 
 @dataclass(frozen=True)
@@ -58,59 +63,79 @@ def persistence(n: int) -> dict[str, Any]:
     return {} if n % 2 else {"persistence_ns": 90 * SECOND, "persistence_masks": masks}
 
 
-def add_services(worker: Any, segment: int, *, source_nat: str = "never", pool: int | None = None) -> tuple[int, ...]:
+def schedule(n: int, edition: int) -> dict[str, Any]:
+    """Of the nth service: each edition another scheduler."""
+    scheduler = SCHEDULERS[(n + 5 * edition) % len(SCHEDULERS)]
+    keys = HASH_KEYS if scheduler == "table" else HASH_KEYS[:4]
+    return {"scheduler": scheduler, "hash_key": keys[(n + edition) % len(keys)]}
+
+
+def add_servers(worker: Any, service: int, edition: int, l4_port: int, pool: int | None = None) -> list[int]:
+    """Four servers, of which one is a backup and one has a limit; of every other edition one is missing."""
+    added = []
+    for n, ip in enumerate(("10.0.2.11", "10.0.2.12", "fd00:2::11", "fd00:2::12")):
+        index = 4 * service + n
+        if (n + service + edition) % 8 != 7:
+            limit = 3 + edition % 2 if (n + service) % 3 == 0 else 0
+            added.append(worker.add_server(service, index=index, ip=address(ip), l4_port=l4_port, weight=1, ready=1,
+                                           pool=pool, backup=(n + service) % 5 == 1, limit=limit, lower=limit))
+    return added
+
+
+def add_services(worker: Any, segment: int, edition: int, *, source_nat: str = "never",
+                 pool: int | None = None) -> tuple[int, ...]:
     """Services on both VIPs, one for each policy about servers that went down; the indices of their servers."""
-    servers = []
+    servers: list[int] = []
     vips = [(address(vip), segment) for vip in VIP]
     plans = [(TCP, 80, 80, 8080), (TCP, 8000, 8099, 0), (UDP, 53, 53, 53), (UDP, 5000, 6000, 0), (TCP, 443, 443, 0)]
     for on_down, (protocol, first, last, l4_port) in enumerate(plans):
         service = worker.add_service(vips=vips, protocol=protocol, l4_first=first, l4_last=last, refuse=on_down & 1,
                                      orphans=on_down & 1, on_down=on_down, timeouts_ns=TIMEOUTS_NS,
-                                     source_nat=source_nat, **persistence(on_down))
-        servers += [worker.add_server(service, ip=address(ip), l4_port=l4_port, weight=1, ready=1, pool=pool)
-                    for ip in ("10.0.2.11", "10.0.2.12", "fd00:2::11", "fd00:2::12")]
+                                     source_nat=source_nat, **persistence(on_down), **schedule(on_down, edition))
+        servers += add_servers(worker, service, edition, l4_port, pool)
     return tuple(servers)
 
 
-def add_direct_services(worker: Any, segment: int) -> tuple[int, ...]:
+def add_direct_services(worker: Any, segment: int, edition: int) -> tuple[int, ...]:
     """The same ports of the VIPs, none of them translated: each way to forward, with and without a bound for MSS."""
-    servers = []
+    servers: list[int] = []
     vips = [(address(vip), segment) for vip in VIP]
     plans = [(TCP, 80, 80, "gue", "auto"), (TCP, 8000, 8099, "dsr", 1000), (UDP, 53, 53, "dsr", "off"),
              (UDP, 5000, 6000, "ipip", "off"), (TCP, 443, 443, "ipip", "auto"), (TCP, 9999, 9999, "gue", "off")]
     for n, (protocol, first, last, forward, mss) in enumerate(plans):
         service = worker.add_service(vips=vips, protocol=protocol, l4_first=first, l4_last=last, refuse=n & 1,
                                      orphans=n & 1, on_down=n % 5, timeouts_ns=TIMEOUTS_NS, forward=forward, mss=mss,
-                                     **persistence(n))
-        servers += [worker.add_server(service, ip=address(ip), l4_port=0, weight=1, ready=1)
-                    for ip in ("10.0.2.11", "10.0.2.12", "fd00:2::11", "fd00:2::12")]
+                                     **persistence(n), **schedule(n, edition))
+        servers += add_servers(worker, service, edition, 0)
     return tuple(servers)
 
 
-def add_pins(worker: Any, n_services: int) -> None:
+def add_pins(worker: Any, n_services: int, servers: tuple[int, ...]) -> None:
     """Probes from the port that the corpus has are for an IPv6 server (TCP) and for an IPv4 one (UDP)."""
     from swlb._worker import Pins
 
     pins = Pins()
-    doubles = [worker.add_double(service, idle_ns=3 * SECOND) for service in range(n_services)]
-    pins.set(TCP, 4000, doubles[0] + 3)
-    pins.set(UDP, 4000, doubles[2] + 1)
+    for service in range(n_services):
+        own = {server: 4 * n_services + server for server in servers if server // 4 == service}
+        worker.add_double(service, idle_ns=3 * SECOND, index=n_services + service, servers=own)
+    pins.set(TCP, 4000, 4 * n_services + 3)
+    pins.set(UDP, 4000, 4 * n_services + 9)
     worker.use_pins(pins)
 
 
-def transparent() -> Shape:
+def transparent(edition: int = 0) -> Shape:
     """One segment, VIPs within it, two stations' ports and the kernel's."""
     worker = new_worker(n_segments=1)
     segment = worker.add_segment(mac=mac(SEGMENT_MACS[1]), fdb_limit=128)
     ports = (worker.add_port(segment, merges=True), worker.add_port(segment, mtu=9000, merges=True),
              worker.add_port(segment, host=True, merges=True))
     add_network(worker, segment, "10.0.2.1/24", "fd00:2::1/64")
-    servers = add_services(worker, segment)
+    servers = add_services(worker, segment, edition)
     worker.seal(now_ns=START_NS)
     return Shape("transparent", worker, ports, servers)
 
 
-def routed() -> Shape:
+def routed(edition: int = 0) -> Shape:
     """Two segments with addresses, VIPs on the inner one, a route to a network farther away."""
     worker = new_worker(n_segments=2, neighbours=512)
     outside = worker.add_segment(mac=mac(SEGMENT_MACS[0]), fdb_limit=64)
@@ -122,13 +147,13 @@ def routed() -> Shape:
     add_network(worker, inside, "10.0.2.1/24", "fd00:2::1/64")
     worker.add_route(address("0.0.0.0"), 96, address("10.0.1.254"), outside)
     worker.add_route(address("fd00:9::"), 32, address("fd00:1::254"), outside)
-    servers = add_services(worker, inside)
-    add_pins(worker, 5)
+    servers = add_services(worker, inside, edition)
+    add_pins(worker, 5, servers)
     worker.seal(now_ns=START_NS)
     return Shape("routed", worker, ports, servers)
 
 
-def one_arm() -> Shape:
+def one_arm(edition: int = 0) -> Shape:
     """One segment, all stations behind one port, clients stood for by swlb's own address and by another."""
     worker = new_worker(n_segments=1)
     segment = worker.add_segment(mac=mac(SEGMENT_MACS[1]), fdb_limit=128)
@@ -137,13 +162,13 @@ def one_arm() -> Shape:
     addresses = [(address(ip), None) for ip in ("10.0.2.1", "fd00:2::1")]
     addresses += [(address(ip), segment) for ip in SOURCE]
     pool = worker.add_pool(addresses, first=SOURCE_PORTS[0], last=SOURCE_PORTS[1])
-    servers = add_services(worker, segment, source_nat="auto", pool=pool)
-    add_pins(worker, 5)
+    servers = add_services(worker, segment, edition, source_nat="auto", pool=pool)
+    add_pins(worker, 5, servers)
     worker.seal(now_ns=START_NS)
     return Shape("one_arm", worker, ports, servers)
 
 
-def guarded() -> Shape:
+def guarded(edition: int = 0) -> Shape:
     """Two segments, of which the inner one is open and masquerades, and a third that is private."""
     worker = new_worker(n_segments=3, neighbours=512)
     outside, inside, private = (worker.add_segment(mac=mac(f"02:00:00:00:00:0{n}"), fdb_limit=64) for n in (1, 2, 3))
@@ -157,12 +182,12 @@ def guarded() -> Shape:
     own = [(address(ip), None) for ip in ("10.0.1.1", "fd00:1::1")]
     worker.set_exit_pool(outside, worker.add_pool(own, first=SOURCE_PORTS[0], last=SOURCE_PORTS[1]))
     worker.set_flow_timeouts(timeouts_ns=TIMEOUTS_NS, echo_ns=60 * SECOND)
-    servers = add_services(worker, inside)
+    servers = add_services(worker, inside, edition)
     worker.seal(now_ns=START_NS)
     return Shape("guarded", worker, ports, servers)
 
 
-def direct() -> Shape:
+def direct(edition: int = 0) -> Shape:
     """Two segments, their VIPs guarded, servers reached by MAC and through tunnels; a link that takes jumbo frames."""
     worker = new_worker(n_segments=2, neighbours=512)
     outside = worker.add_segment(mac=mac(SEGMENT_MACS[0]), fdb_limit=64)
@@ -173,13 +198,13 @@ def direct() -> Shape:
     add_network(worker, inside, "10.0.2.1/24", "fd00:2::1/64")
     worker.add_route(address("0.0.0.0"), 96, address("10.0.1.254"), outside)
     worker.add_route(address("fd00:9::"), 32, address("fd00:1::254"), outside)
-    servers = add_direct_services(worker, inside)
-    add_pins(worker, 6)
+    servers = add_direct_services(worker, inside, edition)
+    add_pins(worker, 6, servers)
     worker.seal(now_ns=START_NS)
     return Shape("direct", worker, ports, servers)
 
 
-def switch() -> Shape:
+def switch(edition: int = 0) -> Shape:
     """A plain switch without addresses, of four ports, one of which takes no offloads."""
     worker = new_worker(n_segments=1)
     segment = worker.add_segment(mac=mac(SEGMENT_MACS[0]), fdb_limit=32, ageing_ns=5 * SECOND)
@@ -188,7 +213,7 @@ def switch() -> Shape:
     return Shape("switch", worker, ports, ())
 
 
-def pointed() -> Shape:
+def pointed(edition: int = 0) -> Shape:
     """A segment with Ethernet, one of whose ports takes no offloads, and one without, of the VIPs and servers."""
     worker = new_worker(n_segments=2)
     outside = worker.add_segment(mac=mac(SEGMENT_MACS[0]), fdb_limit=64)
@@ -198,7 +223,7 @@ def pointed() -> Shape:
              worker.add_port(inside, host=True, merges=True))
     add_network(worker, outside, "10.0.1.1/24", "fd00:1::1/64")
     add_network(worker, inside, "10.0.2.1/24", "fd00:2::1/64")
-    servers = add_services(worker, inside)
+    servers = add_services(worker, inside, edition)
     worker.seal(now_ns=START_NS)
     return Shape("pointed", worker, ports, servers)
 

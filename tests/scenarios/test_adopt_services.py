@@ -143,3 +143,25 @@ def test_vips_that_stay_are_not_announced_again():
     farm.site.take_over(config(web=service(["web1", "web2"])))
     farm.site.wait(3.0)
     assert farm.site.taken("client") == []
+
+
+def test_a_server_that_left_is_not_brought_back_by_what_is_still_said_of_it():
+    farm = Farm(config(web=service(["web1", "web2"], protocol="udp")))
+    assert farm.ask(4000, protocol="udp") == "web1"
+    left = farm.site.built.servers["web", "web1"]
+    farm.site.take_over(config(web=service(["web2"], protocol="udp")))
+    farm.site.built.workers.set_server(left, ready=1, weight=1)
+    assert farm.ask(4000, protocol="udp") == "web2"
+    farm.site.audit()
+
+
+def test_a_decision_is_not_said_to_be_of_whoever_has_the_index_now():
+    farm = Farm(config(web=service(["web1", "web2"])))
+    assert [farm.open(sport) for sport in (4000, 4001)] == ["web1", "web2"]
+    left = farm.site.built.servers["web", "web1"]
+    farm.site.take_over(config(web=service(["web2"])))
+    assert [row["client_port"] for row in farm.site.built.workers.decisions()] == [4000, 4001]
+    farm.site.built.workers.flush_sessions(server=left)
+    farm.site.take_over(config(web=service(["web2", "web3"])))
+    assert farm.site.built.servers["web", "web3"] == left
+    assert [row["client_port"] for row in farm.site.built.workers.decisions()] == [4001]

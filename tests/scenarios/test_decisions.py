@@ -111,3 +111,12 @@ def test_the_last_1024_are_kept() -> None:
     scene.client.send(*[scene.request(sport=port) for port in range(1, 1101)])
     scene.net.discard()
     assert [row["client_port"] for row in decisions(scene)] == list(range(77, 1101))
+
+
+def test_a_probe_takes_nobody_s_place_among_them() -> None:
+    scene = routed(host=True, probe_idle=5.0)
+    scene.client.send(*[scene.request(sport=port) for port in range(1, 1101)])
+    scene.net.pin(40000, 1)
+    scene.net.send("outside-host", scene.client.frame(scene.request(sport=40000, src="10.0.1.1")))
+    scene.net.discard()
+    assert [row["client_port"] for row in decisions(scene)] == list(range(77, 1101))

@@ -184,3 +184,25 @@ def test_what_is_open_counts_from_the_moment_a_limit_is_given_in_all_workers() -
         net.set_server(0, ready=UP, weight=1, limit=7, lower=7)
     crew.wait()
     assert [ask(crew, worker, 3) is None for worker in (HERE, THERE)] == [False, True]
+
+
+def test_who_finds_that_another_worker_has_just_filled_all_is_refused_as_by_the_one() -> None:
+    crew = Crew(servers=two_servers(limit=1)[:1])
+    assert ask(crew, HERE, 0) == SERVER[4].format(11)
+    crew.nets[THERE].drops()
+    assert ask(crew, THERE, 0) is None
+    assert [frame.payload.payload.flags for frame in crew.nets[THERE].take("client")] == ["RA"]
+    assert crew.nets[THERE].drops() == {"no_server": 1}
+
+
+def test_a_server_that_cannot_have_what_it_is_named_for_is_owed_it_however_long_that_lasts() -> None:
+    scene = routed(4, n_servers=2, scheduler="wrr", port=(80, 89))
+    # Weights that have no divisor: credits are as large as they get.
+    scene.net.set_server(0, weight=65521, share=255)
+    scene.net.set_server(1, weight=65519, share=256)
+    owed = scene.open(sport=1024, dport=80)
+    other = 1 - owed
+    for _ in range(200):
+        assert scene.call(sport=1024, dport=81) == other
+        scene.answer(other, "RA", dport=1024, sport=81)
+    assert choices(scene, 5, first=2000) == [owed] * 5
