@@ -19,6 +19,7 @@ from math import gcd
 from swlb._worker import Worker
 from swlb.addresses import packed
 from swlb.config.service_models import Server, Service
+from swlb.indices import host_and_port
 
 HASHED = ("hash", "maglev")
 FAMILIES = (4, 6)
@@ -115,7 +116,7 @@ def _as_told(before: Service, after: Service) -> Service:
 
 
 def _name(server: Server) -> Name:
-    return (server.name, server.address, server.port)
+    return (server.name, *host_and_port(server))
 
 
 def _kept(old: _Space, new: _Space) -> Mapping[Name, float]:

@@ -8,9 +8,10 @@ from typing import Any
 from swlb._worker import session_states
 from swlb.addresses import Network, packed, prefix_of_128
 from swlb.build import Built
+from swlb.build_service import PROTOCOLS as BALANCED
 from swlb.errors import look_up
 
-PROTOCOLS = {"tcp": 6, "udp": 17, "icmp": 1}
+PROTOCOLS = BALANCED | {"icmp": 1}
 KEYS = ("client", "service", "server", "state", "protocol", "limit")
 
 Row = dict[str, Any]

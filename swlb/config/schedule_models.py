@@ -13,7 +13,12 @@ from swlb.durations import DAY
 SCHEDULERS = ("rr", "wrr", "lc", "wlc", "sed", "nq", "hash", "maglev", "p2c", "fo", "overflow")
 OWN_PREFIX = "python:"  # of a scheduler that somebody has written: python:module.Class
 OWN_SCHEDULER = re.compile(r"python:[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)+")
-HASH_KEYS = ("source", "source_port", "destination_port", "five_tuple")
+HASH_KEYS = {  # what is hashed, in words
+    "source": "the client's address",
+    "source_port": "the client's address and port",
+    "destination_port": "the client's address and the port it calls",
+    "five_tuple": "both addresses, both ports and the protocol",
+}
 DEFAULT_HASH_KEY = {"hash": "source", "maglev": "five_tuple"}
 LIMIT_MAX = 2**31 - 1
 
