@@ -62,12 +62,15 @@ def test_a_server_that_has_rested_starts_slowly_when_the_file_gives_it_a_weight(
     reforming(slowly("64s", weight=0), scenario)
 
 
-def test_a_server_that_left_while_it_started_comes_back_with_its_whole_share() -> None:
+def test_a_server_that_left_while_it_started_grows_no_more_and_comes_back_with_its_whole_share() -> None:
     async def scenario(at: Reforming) -> None:
         await fall_and_come_back(at)
+        index = at.control.server("web1").index
         at.go_over(slowly("64s").replace("      web1: {address: 10.0.2.11, port: 8080, weight: 4}\n", ""))
+        at.said.clear()
+        await at.until(115.0)
+        assert index not in [told for told, _ in at.said]
         at.go_over(slowly("64s"))
-        await at.until(112.0)
         assert (at.control.server("web1").share, at.control.server("web1").slow_since) == (SHARE_FULL, None)
 
     reforming(slowly("64s"), scenario)
