@@ -48,7 +48,7 @@ def read_scheduler(value: object) -> str:
     """A scheduler by its name."""
     if isinstance(value, str) and (value in SCHEDULERS or OWN_SCHEDULER.fullmatch(value)):
         return value
-    raise expected(f"{one_of(SCHEDULERS, instead_of=value)}; or python:module.Class")
+    raise expected(one_of((*SCHEDULERS, f"{OWN_PREFIX}module.Class"), instead_of=value))
 
 
 def read_limit(value: object) -> Limit:
