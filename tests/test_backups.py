@@ -87,6 +87,14 @@ def test_behind_a_tunnel_servers_of_both_families_stand_in_for_each_other() -> N
     assert told(balanced) == [("backup", text)]
 
 
+def test_while_one_backup_is_left_nothing_more_is_told() -> None:
+    balanced = control(FOUR.replace("      web3:", "      web4: {address: 10.0.2.14, backup: true}\n      web3:"))
+    for name in ("web1", "web2", "web4"):
+        change(balanced, name, "down")
+    change(balanced, "web4", "up")
+    assert [kind for kind, _ in told(balanced)] == ["backup"]
+
+
 def test_backups_that_fall_too_are_said_to_take_none_any_more() -> None:
     balanced = control(FOUR)
     for name in ("web1", "web2", "web3"):

@@ -1,4 +1,4 @@
-"""Whatever happens in whatever order, reloads among it: workers know what the balancer knows, and it is what it should be."""
+"""Whatever happens in whatever order, reloads among it: workers know what follows from the states of the servers."""
 
 import random
 from itertools import product
