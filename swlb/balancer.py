@@ -12,7 +12,7 @@ from swlb.check_status import CheckStatus
 from swlb.checks import CheckKey, Checks
 from swlb.clock import Clock
 from swlb.config import Config, Service
-from swlb.errors import SwlbError
+from swlb.errors import look_up
 from swlb.events import Events
 from swlb.health import Transition
 from swlb.paths import Paths, Towards
@@ -89,6 +89,8 @@ class Balancer:
         self.config, self.built, self.servers = config, built, reform.servers(config, built)
         self.by_index = by_index(self.servers, self.by_index | departed, built)
         self.traffic.follow()
+        # Those whose state has changed are followed when it is told.
+        self._slow_starts.reform(state for key, state in self.servers.items() if state.operational == reform.was[key])
         # A worker takes its time to be told, and most is as it was.
         self._tell_all(state for state in self.servers.values() if state.for_workers != informed.get(state.index))
         return self._follow(reform.was)
@@ -146,12 +148,7 @@ class Balancer:
         return f"server {name}: {admin} (was {before_admin})"
 
     def _find(self, name: str) -> ServerState:
-        service, _, server = name.partition("/")
-        state = self.servers.get((service, server))
-        if state is None:
-            known = ", ".join("/".join(key) for key in list(self.servers)[:8]) or "none"
-            raise SwlbError(f"no server {name!r}; there are: {known}")
-        return state
+        return look_up("server", name, {"/".join(key): state for key, state in self.servers.items()})
 
     def _start_check(
         self, state: ServerState, number: int, *, position: tuple[int, int], initial: str | None = None

@@ -13,6 +13,7 @@ from swlb.config import Config, Server, Service
 from swlb.config.schedule_models import Limit
 from swlb.config.source import counted
 from swlb.durations import duration_text
+from swlb.indices import host_and_port, service_key
 
 ADD, REMOVE, CHANGE, REPLACE = "add", "remove", "change", "replace"
 PAST = {ADD: "added", REMOVE: "removed", CHANGE: "changed", REPLACE: "replaced"}
@@ -61,12 +62,12 @@ def changes(before: Config, after: Config) -> Changes:
 
 def is_same_service(before: Service, after: Service) -> bool:
     """Whether two services of one name are one: its sessions go on as they are."""
-    return (before.vips, before.protocol, before.forward) == (after.vips, after.protocol, after.forward)
+    return service_key(before) == service_key(after)
 
 
 def is_same_server(before: Server, after: Server) -> bool:
     """The same of two servers of one name and service."""
-    return (before.address, before.port) == (after.address, after.port)
+    return host_and_port(before) == host_and_port(after)
 
 
 def _services(before: Mapping[str, Service], after: Mapping[str, Service]) -> Iterator[Step]:

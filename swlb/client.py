@@ -77,7 +77,7 @@ def _answer(
             connection.request(method, target, body=None if body is None else json.dumps(body))
             response = connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
-            raise _not_running(control, error) from None
+            raise _failed(control, error) from None
         if response.status >= 500:
             raise SwlbError(
                 f"the swlb at {control} could not answer ({response.status} {response.reason}); see its log"
@@ -94,10 +94,13 @@ def _read_all(control: Path, response: http.client.HTTPResponse) -> bytes:
     try:
         return response.read()
     except (OSError, http.client.HTTPException) as error:
-        raise _not_running(control, error) from None
+        raise _failed(control, error) from None
 
 
-def _not_running(control: Path, error: Exception) -> NotRunning:
+def _failed(control: Path, error: Exception) -> SwlbError:
+    """What the user is told: one that does not answer in time runs all the same."""
+    if isinstance(error, TimeoutError):
+        return SwlbError(f"the swlb at {control} has not answered within {TIMEOUT_S} s; what was asked may yet be done")
     advice = "start one with 'swlb run FILE', or name its socket with --control PATH"
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return NotRunning(f"no swlb answers at {control} ({reason}); {advice}")

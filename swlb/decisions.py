@@ -1,6 +1,7 @@
 """Why the last new sessions were given to the servers they have: rows of `swlb show decisions`, with a text for people.
 
-Figures are of the moment before the session began. Names are those of now: of a server that is gone there is none.
+Figures are of the moment before the session began. Names are those of now: of a server
+that has left, its own until another has its index.
 """
 
 import time
@@ -8,20 +9,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from swlb.addresses import endpoint_text, unpacked
+from swlb.build_service import PROTOCOLS
+from swlb.config.schedule_models import HASH_KEYS
 from swlb.servers import ServerState
+from swlb.slow_start import SHARE_FULL, portion
 from swlb.succession import Departed
 
 Row = dict[str, Any]
 Decision = dict[str, Any]
 
-PROTOCOL_NAMES = {6: "tcp", 17: "udp"}
-SHARE_FULL = 256  # ext/tables/server.pxd
-HASHED = {
-    "source": "the client's address",
-    "source_port": "the client's address and port",
-    "destination_port": "the client's address and the port it called",
-    "five_tuple": "both addresses, both ports and the protocol",
-}
+PROTOCOL_NAMES = {number: name for name, number in PROTOCOLS.items()}
 
 
 def decision_row(decision: Decision, servers: Mapping[int, ServerState | Departed]) -> Row:
@@ -40,7 +37,7 @@ def decision_row(decision: Decision, servers: Mapping[int, ServerState | Departe
         "because": decision["because"],
         "named": named and named.config.name,
         **{name: decision[name] for name in ("backup", "mid_stream", "candidates", "active", "inactive")},
-        "weight": _effective(decision),
+        "weight": portion(decision["weight"], decision["share"]),
     }
     if chosen is not None:
         vip = next((vip for vip in chosen.service.vips if vip.version == client.version), None)
@@ -100,12 +97,6 @@ def _by_scheduler(row: Row, hash_key: str) -> str:
         case "overflow":
             return f"the heaviest of {heads} with room, {row['active']} active of {weight}"
         case "hash" | "maglev":
-            return f"the hash of {HASHED[hash_key]} names it"
+            return f"the hash of {HASH_KEYS[hash_key]} names it"
         case _:
             return "its table names it"
-
-
-def _effective(decision: Decision) -> int:
-    """The part of the weight that counts, rounded up."""
-    weight: int = decision["weight"]
-    return -(-weight * decision["share"] // SHARE_FULL)

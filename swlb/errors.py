@@ -3,7 +3,11 @@
 A bad frame is not here: it is a verdict with a reason, counted and never raised.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -71,3 +75,10 @@ class PortError(SwlbError):
 
     def __str__(self) -> str:
         return f"port {self.port} ({self.device}): {self.call}: {self.reason}; {self.advice}"
+
+
+def look_up(what: str, name: str, known: Mapping[str, T]) -> T:
+    """What has that name; SwlbError says which names there are."""
+    if name not in known:
+        raise SwlbError(f"no {what} {name!r}; there are: {', '.join(list(known)[:8]) or 'none'}")
+    return known[name]

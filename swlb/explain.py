@@ -6,6 +6,7 @@ from ipaddress import IPv6Address
 
 from swlb.asks import asks, hears_silence
 from swlb.config.models import Check, Config, Port, Segment, Server, Service
+from swlb.config.schedule_models import HASH_KEYS
 from swlb.config.source import counted
 from swlb.config.values import ANY_PORT, Address, PortRange
 from swlb.config.ways import is_one_arm, segment_of_vip, segment_towards
@@ -30,12 +31,6 @@ SCHEDULERS = {
     "p2c": "of two servers drawn at random, by weight, the one with fewer sessions is next",
     "fo": "the server of the highest weight has all sessions",
     "overflow": "the server of the highest weight is next that has no more established sessions than its weight",
-}
-HASH_KEYS = {
-    "source": "the client's address",
-    "source_port": "the client's address and port",
-    "destination_port": "the client's address and the port it calls",
-    "five_tuple": "both addresses, both ports and the protocol",
 }
 KINDS = {
     "packet": "an interface that is there already. While swlb runs it is up and has that mtu, and its own kernel hears "

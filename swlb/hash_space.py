@@ -4,11 +4,14 @@ Nothing is sampled. Two moduli a and b leave every pair of remainders that agree
 equally often, so that for `hash` the parts that two configurations give a server are counted against each other; the
 tables of `maglev` are compared place by place. Where key or scheduler differ, the two names have nothing to do with
 each other. Flows are those of new sessions, with all servers up: sessions that there are stay where they are.
+
+A server that stays and weighs nothing any more keeps its part of hashes and tables, until swlb starts anew: only its
+own flows go to others.
 """
 
 from collections import Counter
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate, pairwise
 from math import gcd
@@ -16,6 +19,7 @@ from math import gcd
 from swlb._worker import Worker
 from swlb.addresses import packed
 from swlb.config.service_models import Server, Service
+from swlb.indices import host_and_port
 
 HASHED = ("hash", "maglev")
 FAMILIES = (4, 6)
@@ -51,7 +55,7 @@ class _Space:
     @cached_property
     def names(self) -> list[Name]:
         """What makes each of the servers the one it is."""
-        return [(server.name, server.address, server.port) for server in self.servers]
+        return [_name(server) for server in self.servers]
 
     @cached_property
     def table(self) -> list[int]:
@@ -90,14 +94,29 @@ def _moved(before: Service, after: Service, *, of_others: bool) -> float | None:
     if before.scheduler not in HASHED or after.scheduler not in HASHED:
         return None
     shares = []
+    idle = {_name(server) for server in after.servers.values() if not server.weight}
     for family in FAMILIES:
-        old, new = _Space(before, family), _Space(after, family)
-        counted = set(old.shares) & set(new.shares) if of_others else set(old.shares)
+        old, new = _Space(before, family), _Space(_as_told(before, after), family)
+        counted = set(old.shares) & set(new.shares) - idle if of_others else set(old.shares)
         had = sum(old.shares[name] for name in counted)
-        kept = _kept(old, new)
+        kept = {name: share for name, share in _kept(old, new).items() if name not in idle}
         if had:
             shares.append(max(0.0, 1 - sum(kept.get(name, 0.0) for name in counted) / had))
     return sum(shares) / len(shares) if shares else 0.0
+
+
+def _as_told(before: Service, after: Service) -> Service:
+    """The service with the weights by which workers divide the hashes: the last that were not 0."""
+    weights = {_name(server): server.weight for server in before.servers.values()}
+    servers = {
+        name: replace(server, weight=server.weight or weights.get(_name(server), 0))
+        for name, server in after.servers.items()
+    }
+    return replace(after, servers=servers)
+
+
+def _name(server: Server) -> Name:
+    return (server.name, *host_and_port(server))
 
 
 def _kept(old: _Space, new: _Space) -> Mapping[Name, float]:

@@ -82,7 +82,12 @@ def service_key(service: Service, *, double: bool = False) -> ServiceKey:
 
 
 def server_key(service: Service, server: Server, *, double: bool = False) -> ServerKey:
-    return ServerKey(service_key(service, double=double), server.name, server.address, server.port)
+    return ServerKey(service_key(service, double=double), server.name, *host_and_port(server))
+
+
+def host_and_port(server: Server) -> tuple[Address, int | None]:
+    """What makes two servers of one name one: what is known of it goes on where they agree."""
+    return server.address, server.port
 
 
 @dataclass(frozen=True)

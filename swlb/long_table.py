@@ -28,7 +28,7 @@ def print_told(control: Path, target: str, noun: str, *, as_json: bool) -> None:
             print_json(told)
         elif n := print_rows(noun, told.rows()):
             if sys.stdout.isatty():
-                click.echo(counted(noun, n, told.total))
+                click.echo(of_how_many(noun, n, told.total))
         else:
             click.echo(f"no such {noun[:-1]}, of {told.total:,}" if told.total else EMPTY[noun])
 
@@ -55,7 +55,7 @@ def print_rows(noun: str, batches: Iterator[list[Row]]) -> int:
     return n
 
 
-def counted(noun: str, n: int, total: int | None) -> str:
+def of_how_many(noun: str, n: int, total: int | None) -> str:
     """1,204 of 1,000,000 sessions"""
     # Some may have come since they were counted.
     if total is None or n >= total:

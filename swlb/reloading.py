@@ -21,7 +21,7 @@ from swlb.events import Events
 from swlb.persistence import is_outdated
 from swlb.ports import Ports
 from swlb.prepared import Prepared
-from swlb.succession import inform, up_in
+from swlb.succession import Informed, inform, up_in
 from swlb.surroundings import check_surroundings, kernel_ports
 from swlb.ways_out import ways_out
 
@@ -102,26 +102,34 @@ class Reloading:
         is_same = config == app.config and repr(config) == repr(app.config)
         if is_same and all(port.state.present for port in app.ports.opened.values()):
             return "nothing is different"
-        with await asyncio.to_thread(self._prepared, config) as prepared, _room():
+        with await asyncio.to_thread(self._prepared, config) as prepared:
             app.hear()  # while names are what they were
-            image = build(
-                config,
-                prepared.devices(),
-                up_at_start=up_in(app.balancer.servers, config),
-                kernel_ports=kernel_ports(),
-                ring=self._ring,
-                macs=prepared.macs,
-                previous=app.built,
-            )
-            informed = inform(image, app.balancer.servers, config)
             told = changes(app.config, config).sentence()
             before = app.config
-            app.config, app.built = config, take_over(app.built, image)
-            _forget_clients(before, app)
-            prepared.commit(app.built, app.events)
-            meant = app.balancer.reconfigure(config, app.built, ways_out(config, app.ports), informed)
+            with _room():
+                built, informed = self._taken_over(config, prepared)
+            with _no_way_back():
+                app.config, app.built = config, built
+                _forget_clients(before, app)
+                prepared.commit(app.built, app.events)
+                meant = app.balancer.reconfigure(config, app.built, ways_out(config, app.ports), informed)
             await asyncio.to_thread(prepared.close)
         return told + "".join(meant)
+
+    def _taken_over(self, config: Config, prepared: Prepared) -> tuple[Built, Informed]:
+        """The workers have what the configuration says; what they know of servers that stay."""
+        app = self._app
+        image = build(
+            config,
+            prepared.devices(),
+            up_at_start=up_in(app.balancer.servers, config),
+            kernel_ports=kernel_ports(),
+            ring=self._ring,
+            macs=prepared.macs,
+            previous=app.built,
+        )
+        informed = inform(image, app.balancer.servers, config)
+        return take_over(app.built, image), informed
 
     def _prepared(self, config: Config) -> Prepared:
         """The devices of the configuration are open."""
@@ -139,9 +147,21 @@ def _forget_clients(before: Config, app: Running) -> None:
 
 @contextmanager
 def _room() -> Iterator[None]:
-    """Within the block it is an SwlbError that workers have no room for what comes while sessions need what leaves."""
+    """Within the block it is an SwlbError that there is no memory, or no room while sessions need what leaves."""
     try:
         yield
+    except MemoryError:
+        advice = "a reload has what was and what comes beside each other: free some, or make the configuration smaller"
+        raise SwlbError(f"there is no memory for the workers to take it over; {advice}") from None
     except ValueError as error:
         advice = "reload in two steps, or once sessions with what leaves have ended"
         raise SwlbError(f"the workers cannot take it over: {error}; {advice}") from error
+
+
+@contextmanager
+def _no_way_back() -> Iterator[None]:
+    """Within the block whatever fails is a mistake of swlb's own, and never told as wrong words of the user's."""
+    try:
+        yield
+    except Exception as error:
+        raise RuntimeError("the reload failed in itself, halfway") from error

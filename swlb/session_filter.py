@@ -8,9 +8,10 @@ from typing import Any
 from swlb._worker import session_states
 from swlb.addresses import Network, packed, prefix_of_128
 from swlb.build import Built
-from swlb.errors import SwlbError
+from swlb.build_service import PROTOCOLS as BALANCED
+from swlb.errors import look_up
 
-PROTOCOLS = {"tcp": 6, "udp": 17, "icmp": 1}
+PROTOCOLS = BALANCED | {"icmp": 1}
 KEYS = ("client", "service", "server", "state", "protocol", "limit")
 
 Row = dict[str, Any]
@@ -69,9 +70,7 @@ def read_filter(asked: Mapping[str, str]) -> SessionFilter:
 
 def index_of(what: str, name: str | None, indices: Mapping[str, int]) -> int | None:
     """The index of that name; None of none. SwlbError says which names there are."""
-    if name is not None and name not in indices:
-        raise SwlbError(f"no {what} {name!r}; there are: {', '.join(list(indices)[:8]) or 'none'}")
-    return None if name is None else indices[name]
+    return None if name is None else look_up(what, name, indices)
 
 
 def _read_client(text: str) -> Network:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from swlb.clock import Clock
 from swlb.health import DOWN, UNPROBED, UP
@@ -36,6 +36,15 @@ class SlowStarts:
             if state.operational == UP and state.service.slow_start:
                 self._begin(state)
 
+    def reform(self, servers: Iterable[ServerState]) -> None:
+        """Their configuration is another one: how slowly they start, and perhaps whether they take sessions."""
+        for state in servers:
+            if state.slow_since is not None:
+                if (task := self._tasks.pop(state.key, None)) is not None:
+                    task.cancel()
+                self._go_on(state)
+            self.follow(state)
+
     def end(self, state: ServerState) -> None:
         """All of it counts, now or when it next serves."""
         state.share, state.slow_since = SHARE_FULL, None
@@ -51,8 +60,13 @@ class SlowStarts:
 
     def _begin(self, state: ServerState) -> None:
         self.end(state)
-        state.share = share_at(0.0, state.service.slow_start)
         state.slow_since = self._clock.now()
+        self._go_on(state)
+
+    def _go_on(self, state: ServerState) -> None:
+        """The share is what it is by now, and grows to the whole."""
+        if self._has_grown(state):
+            return
         task = asyncio.get_running_loop().create_task(self._grow(state), name=f"slow start {'/'.join(state.key)}")
         self._tasks[state.key] = task
         task.add_done_callback(lambda ended: self._forget(state.key, ended))
@@ -60,10 +74,16 @@ class SlowStarts:
     async def _grow(self, state: ServerState) -> None:
         while state.slow_since is not None:
             await self._clock.sleep_until(self._clock.now() + step_of(state.service.slow_start))
-            state.share = share_at(self._clock.now() - state.slow_since, state.service.slow_start)
-            if state.share == SHARE_FULL:
-                state.slow_since = None
+            self._has_grown(state)
             self._on_share(state)
+
+    def _has_grown(self, state: ServerState) -> bool:
+        """Whether all of it counts now; else the share that does is right."""
+        assert state.slow_since is not None, "it starts slowly"
+        state.share = share_at(self._clock.now() - state.slow_since, state.service.slow_start)
+        if state.share == SHARE_FULL:
+            state.slow_since = None
+        return state.share == SHARE_FULL
 
     def _forget(self, key: Key, ended: asyncio.Task[None]) -> None:
         if self._tasks.get(key) is ended:

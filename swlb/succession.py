@@ -12,6 +12,7 @@ from swlb.build import Built
 from swlb.combined import NO_WORD, combined
 from swlb.config import Check, Config, Server, Service
 from swlb.health import DOWN, UNPROBED, UP
+from swlb.indices import host_and_port
 from swlb.servers import Key, ServerState, Standing, initial_state
 
 Numbers = Mapping[int, int]  # of a service's checks: before, by their numbers now
@@ -69,10 +70,12 @@ def inform(image: Built, servers: Mapping[Key, ServerState], config: Config) -> 
 
 
 def stays(state: ServerState, service: Service, server: Server) -> bool:
-    """Whether what is known of the server is true of the one that has its name now: they are one host and port."""
-    return (state.config.address, state.config.port) == (server.address, server.port) and (
-        state.service.protocol == service.protocol
-    )
+    """Whether what is known of the server is true of the one that has its name now: they are one host and port.
+
+    Its sessions may leave all the same, as with a service of another VIP: indices.py says whose stay.
+    """
+    same_protocol = state.service.protocol == service.protocol
+    return same_protocol and host_and_port(state.config) == host_and_port(server)
 
 
 def succeed(

@@ -9,6 +9,7 @@ from typing import Any, TextIO
 from swlb.config.source import counted
 from swlb.durations import duration_text, parse_duration
 from swlb.errors import SwlbError, WrongWords
+from swlb.spoken import READY
 
 POLL_S = 0.2
 QUIET_S = 2.0  # before it is said that there is something to wait for
@@ -46,8 +47,8 @@ def wait_until_idle(
 ) -> str:
     """A sentence once the server has no open session. SwlbError says how many are left where that is not to be.
 
-    That is when `limit` seconds are over, when another order lets it have new ones, or when the user interrupts. On a
-    terminal `out` (stderr) has a line that changes, elsewhere one that stays.
+    That is when `limit` seconds are over, when another order or a reload lets it have new ones, or when the user
+    interrupts. On a terminal `out` (stderr) has a line that changes, elsewhere one that stays.
     """
     began, left = now(), ""
     progress = _Progress(sys.stderr if out is None else out, began, limit)
@@ -55,10 +56,11 @@ def wait_until_idle(
         while True:
             server = look()
             spent, left = now() - began, _remaining(server)
+            # First of all: one of that name that a reload has brought has no session, but its forerunner may have.
+            if server["admin"] == READY and server["weight"]:
+                raise SwlbError(f"{left}; it may take new ones again, by another order or a reload")
             if not server["sessions_open"]:
                 return f"server {server['server']}: no session is left (after {spent:.1f} s)"
-            if server["takes_new_sessions"]:
-                raise SwlbError(f"{left}; it takes new ones again, by another order")
             if spent >= limit:
                 raise SwlbError(f"{left} after {duration_text(limit)}{_advice(server)}")
             progress.tell(left, now())

@@ -364,3 +364,11 @@ def test_what_answers_and_is_no_swlb_is_not_running(path):
         with pytest.raises(NotRunning):
             ask(path, "GET", "/show/ports")
         thread.join()
+
+
+def test_one_that_does_not_answer_in_time_is_not_said_not_to_run(tmp_path, monkeypatch):
+    monkeypatch.setattr("swlb.client.TIMEOUT_S", 0.2)
+    path = tmp_path / "swlb.sock"
+    with control_socket(path), pytest.raises(SwlbError, match=r"has not answered within 0\.2 s") as error:
+        ask(path, "POST", "/reload", {"file": None})
+    assert error.value.exit_code == 1

@@ -75,6 +75,26 @@ def test_each_family_s_clients_have_their_own_backups() -> None:
     assert reasons(balanced, "web3") == ["it is a backup: it takes no sessions while web1, web2 can"]
 
 
+def test_behind_a_tunnel_servers_of_both_families_stand_in_for_each_other() -> None:
+    # Servers need no port of their own there: the client's goes through.
+    tunnelled = BACKED.replace("port: 80\n", "port: 80\n    forward: ipip\n", 1).replace(", port: 8080", "")
+    balanced = control(tunnelled)
+    change(balanced, "web1v6", "down")
+    assert told(balanced) == []
+    for name in ("web1", "web2"):
+        change(balanced, name, "down")
+    text = "service web: no other server can take sessions: its backups web3 and web3v6 do"
+    assert told(balanced) == [("backup", text)]
+
+
+def test_while_one_backup_is_left_nothing_more_is_told() -> None:
+    balanced = control(FOUR.replace("      web3:", "      web4: {address: 10.0.2.14, backup: true}\n      web3:"))
+    for name in ("web1", "web2", "web4"):
+        change(balanced, name, "down")
+    change(balanced, "web4", "up")
+    assert [kind for kind, _ in told(balanced)] == ["backup"]
+
+
 def test_backups_that_fall_too_are_said_to_take_none_any_more() -> None:
     balanced = control(FOUR)
     for name in ("web1", "web2", "web3"):

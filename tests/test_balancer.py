@@ -140,6 +140,14 @@ def test_a_service_that_comes_up_drained_is_said_to_take_no_new_sessions():
     assert balanced.events.rows()[-1]["text"] == "service web can serve the sessions it has, and takes no new ones"
 
 
+def test_that_a_service_begins_or_ends_is_said_by_its_own_event_only():
+    balanced = control()
+    balanced.balancer.order("dns/ns1", "maint")
+    balanced.balancer.order("dns/ns1", "ready")
+    texts = [event["text"] for event in balanced.events.rows() if event["kind"] == "admin"]
+    assert not [text for text in texts if "new sessions" in text]
+
+
 def test_maintenance_of_the_last_server_takes_its_service_down():
     balanced = control()
     balanced.balancer.order("dns/ns1", "maint")

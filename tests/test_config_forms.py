@@ -69,7 +69,7 @@ CASES = [
          '21: services.dns.protocol: found "sctp"; expected tcp or udp'),
     Case("a scheduler that is none", "port: 80\n", "port: 80\n    scheduler: round\n",
          '17: services.web.scheduler: found "round"; expected rr, wrr, lc, wlc, sed, nq, hash, '
-         'maglev, p2c, fo or overflow; or python:module.Class'),
+         'maglev, p2c, fo, overflow or python:module.Class'),
     Case("a service's port 0", "port: 53", "port: 0",
          '21: services.dns.port: found 0; expected a port from 1 to 65535, a range such as "8000-8099", or any'),
     Case("a range that runs backwards", "port: 53", "port: 90-80",

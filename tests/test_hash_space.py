@@ -36,7 +36,7 @@ def twins(of: Service) -> list[hashing.Server]:
 
 
 def flows_moved(before: Service, after: Service, n: int) -> float:
-    """By n random flows through the fast path."""
+    """By n random flows through the fast path, as two services that have nothing to do with each other."""
     choose = random.Random(29)
     vip = packed(ip_address("10.0.1.100"))
     flows = [(packed(ip_address(choose.randrange(2**32))), choose.randrange(65536), vip, 80, 6) for _ in range(n)]
@@ -119,6 +119,25 @@ def test_who_has_no_part_moves_nothing():
     spare = replace(of, servers={**of.servers, "spare": Server(name="spare", address=address, backup=True)})
     idle = replace(of, servers={**of.servers, "idle": Server(name="idle", address=address, weight=0)})
     assert moved(of, spare) == moved(of, idle) == moved(spare, of) == 0.0
+
+
+@pytest.mark.parametrize("scheduler", ["hash", "maglev"])
+def test_as_many_move_in_the_fast_path_when_a_server_that_stays_weighs_nothing_any_more(scheduler):
+    of = service(3, 1, 2, 4, scheduler=scheduler)
+    worker, choose = Worker(n_services=1, n_servers=4), random.Random(31)
+    worker.add_service(vips=[], protocol=6, l4_first=80, l4_last=80, refuse=0, orphans=0, on_down=0,
+                       timeouts_ns=[0] * 11, scheduler=of.scheduler, hash_key=of.hash_key)
+    for server in of.servers.values():
+        worker.add_server(0, ip=packed(server.address), l4_port=server.port, weight=server.weight, ready=1)
+    worker.seal()
+    vip = packed(ip_address("10.0.1.100"))
+    flows = [(packed(ip_address(choose.randrange(2**32))), choose.randrange(65536), vip, 80, 6) for _ in range(20_000)]
+    was = [index for index, _ in schedule_flows(worker, 0, 4, flows)]
+    worker.set_server(1, ready=1, weight=0)
+    now = [index for index, _ in schedule_flows(worker, 0, 4, flows)]
+    idle = weighing(of, "s2", 0)
+    assert moved_of_others(of, idle) == sum(a != b for a, b in zip(was, now, strict=True) if a != 1) == 0
+    assert sum(a != b for a, b in zip(was, now, strict=True)) / 20_000 == pytest.approx(moved(of, idle), abs=0.011)
 
 
 def test_a_server_at_another_address_is_another():

@@ -10,7 +10,7 @@ import pytest
 from test_api import Endless, Recorder, served, wait_until
 
 from swlb import cli
-from swlb.long_table import FIRST_ROWS, counted, print_rows
+from swlb.long_table import FIRST_ROWS, of_how_many, print_rows
 
 SWLB = [sys.executable, "-m", "swlb"]
 
@@ -116,7 +116,7 @@ def test_on_a_terminal_a_line_below_says_of_how_many(path):
      (7, 5, "7 sessions"), (0, 1, "0 of 1 session"), (3, None, "3 sessions")],
 )  # fmt: skip
 def test_how_many_is_told_in_words(n, total, text):
-    assert counted("sessions", n, total) == text
+    assert of_how_many("sessions", n, total) == text
 
 
 def test_a_short_list_is_no_wider_than_it_must_be(capsys):

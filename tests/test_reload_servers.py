@@ -192,6 +192,18 @@ def test_a_new_server_begins_as_at_the_start() -> None:
     reforming(BASE, scenario)
 
 
+def test_a_new_server_of_a_new_segment_is_asked_by_the_way_there() -> None:
+    async def scenario(at: Reforming) -> None:
+        text = WITH_WEB3.replace("web2: {tap: sws2}", "web2: {tap: sws2}, web3: {tap: sws3}")
+        text = text.replace("services:\n", "  third: {ports: [web3], addresses: [10.0.3.1/24]}\nservices:\n", 1)
+        at.go_over(text.replace("10.0.2.13", "10.0.3.13"))
+        assert at.asked("tcp", "10.0.3.13:8080") == []
+        await at.until(101.0)
+        assert at.asked("tcp", "10.0.3.13:8080") == [100.0]
+
+    reforming(BASE, scenario)
+
+
 def test_a_server_that_left_is_asked_no_more() -> None:
     async def scenario(at: Reforming) -> None:
         await at.until(105.0)

@@ -113,6 +113,21 @@ def test_health_that_is_ignored_stays_ignored() -> None:
     reforming(BASE.replace(CHECK, CHECK + "    fail_open: 50%\n"), scenario)
 
 
+def test_servers_of_which_nothing_is_known_any_more_do_not_end_it() -> None:
+    async def scenario(at: Reforming) -> None:
+        fallen(at, WEB1, WEB2)
+        await at.until(105.0)
+        at.go_over(OPEN.replace("retries: 2", "retries: 3"))
+        assert at.control.server("web1").reason == "INI"
+        assert at.balancer.ignores_health("web")
+        assert at.events("fail_open_over") == []
+
+    reforming(OPEN, scenario)
+
+
+OPEN = BASE.replace(CHECK, CHECK + "    fail_open: 50%\n")
+
+
 # ---- passive evidence ----
 
 

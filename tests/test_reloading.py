@@ -133,21 +133,39 @@ def test_all_problems_of_a_file_are_told_and_nothing_has_changed(on_bench):
     on_bench(scenario)
 
 
-def test_devices_are_given_up_where_workers_cannot_take_it_over(on_bench, monkeypatch):
+@pytest.mark.parametrize(("error", "told"), [
+    (ValueError("there is room for 3 only"), "room for 3 only; reload in two steps"),
+    (MemoryError(), "no memory for the workers to take it over; .* free some"),
+])
+def test_devices_are_given_up_where_workers_cannot_take_it_over(on_bench, monkeypatch, error, told):
     def fail(*_):
-        raise ValueError("there is room for 3 only")
+        raise error
 
     async def scenario(at: Bench) -> None:
         before = at.control.config, at.control.built
         at.file.write_text(WITH_WEB3)
         with monkeypatch.context() as patch:
             patch.setattr(reloading, "take_over", fail)
-            with pytest.raises(SwlbError, match="room for 3 only; reload in two steps"):
+            with pytest.raises(SwlbError, match=told):
                 await at.reloading.reload(None)
         assert (at.control.config, at.control.built, at.ports.ended) == (*before, ["abandoned"])
         assert len(at.told("config_refused")) == 1
         await at.reloading.reload(None)
         assert at.servers() == ["web1", "web2", "web3", "web1v6"]
+
+    on_bench(scenario)
+
+
+def test_a_mistake_after_the_workers_have_taken_over_is_not_told_as_a_refusal(on_bench, monkeypatch):
+    def fail(*_):
+        raise ValueError("a mistake")
+
+    async def scenario(at: Bench) -> None:
+        at.file.write_text(WITH_WEB3)
+        monkeypatch.setattr(at.ports, "commit", fail)
+        with pytest.raises(RuntimeError, match="failed in itself, halfway"):
+            await at.reloading.reload(None)
+        assert at.told("config_refused") == []
 
     on_bench(scenario)
 

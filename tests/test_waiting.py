@@ -18,14 +18,14 @@ class Terminal(io.StringIO):
 class Waiting:
     """A server that has so many sessions at each look, the last number for ever; time passes only in sleep."""
 
-    def __init__(self, *counts: int, takes: bool = False) -> None:
+    def __init__(self, *counts: int, admin: str = "drain", weight: int = 1) -> None:
         self.counts = list(counts)
-        self.takes = takes
+        self.orders = {"admin": admin, "weight": weight}
         self.moment = 1000.0
 
     def look(self) -> dict:
         left = self.counts.pop(0) if len(self.counts) > 1 else self.counts[0]
-        return {"server": "web/web1", "sessions_open": left, "takes_new_sessions": self.takes}
+        return {"server": "web/web1", "sessions_open": left, **self.orders}
 
     def sleep(self, seconds: float) -> None:
         self.moment += seconds
@@ -70,9 +70,15 @@ def test_without_a_limit_it_waits_as_long_as_it_takes() -> None:
     assert waiting.moment > 1000.0 + 9_000
 
 
-def test_another_order_that_lets_it_take_sessions_again_ends_the_wait() -> None:
-    with pytest.raises(SwlbError, match="2 sessions are open; it takes new ones again, by another order"):
-        Waiting(2, takes=True).wait()
+@pytest.mark.parametrize("count", [2, 0])
+def test_another_order_that_lets_it_take_sessions_again_ends_the_wait(count: int) -> None:
+    with pytest.raises(SwlbError, match=f"{count} sessions are open; it may take new ones again, by another order"):
+        Waiting(count, admin="ready").wait()
+
+
+@pytest.mark.parametrize(("admin", "weight"), [("drain", 1), ("maint", 1), ("ready", 0)])
+def test_each_order_that_can_be_waited_for_is_told_from_others(admin: str, weight: int) -> None:
+    assert "no session" in Waiting(2, 0, admin=admin, weight=weight).wait()
 
 
 def test_short_waits_say_nothing() -> None:
@@ -138,7 +144,7 @@ def asked(monkeypatch) -> list[tuple]:
         asked.append((method, target, body))
         if method == "POST":
             return {"done": "server web/web1: drain (was ready)"}
-        return {"server": "web/web1", "sessions_open": next(counts), "takes_new_sessions": False}
+        return {"server": "web/web1", "sessions_open": next(counts), "admin": "drain", "weight": 1}
 
     monkeypatch.setattr("swlb.client.ask", ask)
     return asked

@@ -13,7 +13,12 @@ from swlb.durations import DAY
 SCHEDULERS = ("rr", "wrr", "lc", "wlc", "sed", "nq", "hash", "maglev", "p2c", "fo", "overflow")
 OWN_PREFIX = "python:"  # of a scheduler that somebody has written: python:module.Class
 OWN_SCHEDULER = re.compile(r"python:[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)+")
-HASH_KEYS = ("source", "source_port", "destination_port", "five_tuple")
+HASH_KEYS = {  # what is hashed, in words
+    "source": "the client's address",
+    "source_port": "the client's address and port",
+    "destination_port": "the client's address and the port it calls",
+    "five_tuple": "both addresses, both ports and the protocol",
+}
 DEFAULT_HASH_KEY = {"hash": "source", "maglev": "five_tuple"}
 LIMIT_MAX = 2**31 - 1
 
@@ -43,7 +48,7 @@ def read_scheduler(value: object) -> str:
     """A scheduler by its name."""
     if isinstance(value, str) and (value in SCHEDULERS or OWN_SCHEDULER.fullmatch(value)):
         return value
-    raise expected(f"{one_of(SCHEDULERS, instead_of=value)}; or python:module.Class")
+    raise expected(one_of((*SCHEDULERS, f"{OWN_PREFIX}module.Class"), instead_of=value))
 
 
 def read_limit(value: object) -> Limit:
