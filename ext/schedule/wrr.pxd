@@ -35,5 +35,12 @@ cdef inline void wrr_chosen(group_t *group, uint32_t chosen) noexcept nogil:
     cdef const int32_t *weights = <const int32_t *>group.weights
     cdef uint32_t i, n = group.n_takers
     for i in range(n):
-        credits[i] = min(credits[i] + weights[i], <int32_t>MOST)
-    credits[chosen] = max(credits[chosen] - <int32_t>group.total, -<int32_t>MOST)
+        credits[i] += weights[i]
+    credits[chosen] -= <int32_t>group.total
+
+
+cdef inline void wrr_passed(group_t *group) noexcept nogil:
+    """A taker was passed over: nobody is owed, or owes, more than MOST."""
+    cdef uint32_t i
+    for i in range(group.n_takers):
+        group.credits[i] = min(max(group.credits[i], -<int32_t>MOST), <int32_t>MOST)
