@@ -4,7 +4,7 @@ Each time every taker is given credit for its weight, and who then has most (of 
 chosen and pays what all were given. With the weights 5, 1, 1: a a b a c a a.
 Spec: nginx/src/http/ngx_http_upstream_round_robin.c. That all are given credit is the definition, so a choice looks at all
 takers: three passes over two arrays, which the compiler makes into vector instructions.
-Who cannot have the sessions that it is named for, as it has others that look the same, is owed more and more: MOST.
+Who cannot have what it is named for, as it has sessions that look the same, is owed more and more, up to MOST.
 """
 
 from libc.stdint cimport int32_t, uint32_t
