@@ -13,7 +13,7 @@ from ext.schedule.hash cimport frame_hash
 from ext.schedule.p2c cimport p2c_choose
 from ext.schedule.rr cimport rr_choose, rr_chosen
 from ext.schedule.table cimport table_choose
-from ext.schedule.wrr cimport wrr_choose, wrr_chosen
+from ext.schedule.wrr cimport wrr_choose, wrr_chosen, wrr_passed
 from ext.tables.contest cimport contest_winner
 from ext.tables.decision cimport BECAUSE_NEXT, BECAUSE_SCHEDULER, choice_passes, choice_t
 from ext.tables.group cimport SCHEDULE_P2C, SCHEDULE_RR, SCHEDULE_TABLE, SCHEDULE_WRR, group_t, has_contest, is_hashed
@@ -45,9 +45,11 @@ cdef inline bint names_again(const service_t *service, int family) noexcept nogi
     return is_hashed(kind) or (kind == SCHEDULE_TABLE and service.hash_key != KEY_NONE)
 
 
-cdef inline uint32_t schedule_next(const group_t *group, uint32_t i, choice_t *choice) noexcept nogil:
+cdef inline uint32_t schedule_next(group_t *group, uint32_t i, choice_t *choice) noexcept nogil:
     """The taker behind that one, as that one cannot have the session."""
     choice_passes(choice, BECAUSE_NEXT, group.members[group.takers[i]])
+    if group.kind == SCHEDULE_WRR:
+        wrr_passed(group)
     return i + 1 if i + 1 < group.n_takers else 0
 
 

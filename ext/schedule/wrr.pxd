@@ -4,7 +4,7 @@ Each time every taker is given credit for its weight, and who then has most (of 
 chosen and pays what all were given. With the weights 5, 1, 1: a a b a c a a.
 Spec: nginx/src/http/ngx_http_upstream_round_robin.c. That all are given credit is the definition, so a choice looks at all
 takers: three passes over two arrays, which the compiler makes into vector instructions.
-Who cannot have the sessions that it is named for, as it has others that look the same, is owed more and more: MOST.
+Who cannot have what it is named for, as it has sessions that look the same, is owed more and more, up to MOST.
 """
 
 from libc.stdint cimport int32_t, uint32_t
@@ -35,5 +35,12 @@ cdef inline void wrr_chosen(group_t *group, uint32_t chosen) noexcept nogil:
     cdef const int32_t *weights = <const int32_t *>group.weights
     cdef uint32_t i, n = group.n_takers
     for i in range(n):
-        credits[i] = min(credits[i] + weights[i], <int32_t>MOST)
-    credits[chosen] = max(credits[chosen] - <int32_t>group.total, -<int32_t>MOST)
+        credits[i] += weights[i]
+    credits[chosen] -= <int32_t>group.total
+
+
+cdef inline void wrr_passed(group_t *group) noexcept nogil:
+    """A taker was passed over: nobody is owed, or owes, more than MOST."""
+    cdef uint32_t i
+    for i in range(group.n_takers):
+        group.credits[i] = min(max(group.credits[i], -<int32_t>MOST), <int32_t>MOST)

@@ -60,7 +60,7 @@ cdef inline const char *takers_audit(const services_t *services) noexcept nogil:
 
 
 cdef inline const char *limits_audit(const services_t *services, bint is_alone) noexcept nogil:
-    """What is open at servers with a limit is counted for all workers, of which this may be the only one; no other is full."""
+    """What is open at servers with a limit all workers know, of which this may be the only one. No other is full."""
     cdef const server_t *server
     cdef uint32_t i
     for i in range(services.n_servers):

@@ -30,9 +30,9 @@ def config_text(chance: random.Random, workers: int) -> str:
     services = {}
     for port in chance.sample((80, 81, 82), chance.randrange(1, 4)):
         servers = ", ".join(server_text(name, chance) for name in chance.sample(list(SERVERS), chance.randrange(1, 7)))
-        persistence = ", persistence: {timeout: 60s}" if chance.random() < 0.5 else ""
+        more = ", persistence: {timeout: 60s}" if chance.random() < 0.5 else ""
         on_down = chance.choice(("keep", "reschedule", "reset"))
-        services[f"s{port}"] = (f"{{vip: 10.0.1.100, port: {port}, scheduler: {chance.choice(SCHEDULERS)}{persistence}, "
+        services[f"s{port}"] = (f"{{vip: 10.0.1.100, port: {port}, scheduler: {chance.choice(SCHEDULERS)}{more}, "
                                 f"on_down: {on_down}, servers: {{{servers}}}}}")
     return config(head=f"workers: {workers}\n", **services)
 
