@@ -13,6 +13,11 @@ from swlb.durations import DAY
 SCHEDULERS = ("rr", "wrr", "lc", "wlc", "sed", "nq", "hash", "maglev", "p2c", "fo", "overflow")
 OWN_PREFIX = "python:"  # of a scheduler that somebody has written: python:module.Class
 OWN_SCHEDULER = re.compile(r"python:[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)+")
+# What IPVS, HAProxy and nginx call them, where that is not the same word.
+CALLED_ELSEWHERE = {
+    "roundrobin": "wrr", "round_robin": "wrr", "static-rr": "wrr", "leastconn": "wlc", "least_conn": "wlc",
+    "source": "hash", "ip_hash": "hash", "sh": "hash", "mh": "maglev", "random": "p2c", "ovf": "overflow",
+}  # fmt: skip
 HASH_KEYS = ("source", "source_port", "destination_port", "five_tuple")
 DEFAULT_HASH_KEY = {"hash": "source", "maglev": "five_tuple"}
 LIMIT_MAX = 2**31 - 1
@@ -43,7 +48,8 @@ def read_scheduler(value: object) -> str:
     """A scheduler by its name."""
     if isinstance(value, str) and (value in SCHEDULERS or OWN_SCHEDULER.fullmatch(value)):
         return value
-    raise expected(f"{one_of(SCHEDULERS, instead_of=value)}; or python:module.Class")
+    meant = CALLED_ELSEWHERE.get(value, value) if isinstance(value, str) else None
+    raise expected(one_of((*SCHEDULERS, f"{OWN_PREFIX}module.Class"), instead_of=meant))
 
 
 def read_limit(value: object) -> Limit:
