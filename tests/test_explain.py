@@ -35,6 +35,16 @@ def test_a_check_is_explained_with_its_times() -> None:
     assert "a server that falls silent is out within 7s. While down every 10s; up again after 2 successes" in text
 
 
+@pytest.mark.parametrize(("scheduler", "is_told"), [("rr", True), ("wrr", True), ("wlc", False), ("maglev", False)])
+def test_turns_are_each_worker_s_own(scheduler: str, is_told: bool) -> None:
+    text = BASE.replace("port: 80\n", f"port: 80\n    scheduler: {scheduler}\n")
+    assert "by itself" not in explained(text)
+    said = " ".join(explained(text.replace("workers: 1", "workers: 4")).split())
+    # Another service of that file takes turns.
+    web = said[said.index("service web") : said.index("service dns")]
+    assert ("each of the 4 workers by itself" in web) is is_told
+
+
 def test_several_workers_are_explained() -> None:
     text = " ".join(explained(BASE.replace("workers: 1", "workers: 4")).split())
     assert "room for 1000000 sessions. 4 workers, each a thread, share them by clients." in text

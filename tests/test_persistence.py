@@ -114,6 +114,12 @@ def test_check_says_who_comes_back(written, words):
     assert words in " ".join(explain(parse(PERSISTENT.replace(WORDS, written), file="lab.yaml")).split())
 
 
+def test_check_says_how_long_a_closed_connection_is_a_session():
+    text = PERSISTENT.replace("    port: 80", "    port: 80\n    timeouts: {tcp_fin: 7s}")
+    said = " ".join(explain(parse(text, file="lab.yaml")).split())
+    assert "or of weight 0. A closed connection is a session for 7s more (timeout tcp_fin)." in said
+
+
 def test_check_says_nothing_of_persistence_where_there_is_none():
     assert "persistence" not in explain(parse(CONFIG, file="lab.yaml"))
 

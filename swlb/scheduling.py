@@ -1,0 +1,38 @@
+"""A service's scheduler in words: who gets the next session."""
+
+from swlb.config.models import Service
+
+SCHEDULERS = {
+    "rr": "servers take turns, whatever their weight",
+    "wrr": "servers take turns, as often as their weights say",
+    "lc": "the server with the fewest sessions is next, whatever its weight",
+    "wlc": "the server with the fewest sessions for its weight is next",
+    "sed": "the server that will have the fewest established sessions for its weight is next",
+    "nq": "the first server without established sessions is next, and without one, as sed",
+    "hash": "the hash of {key} names the server, modulo the sum of weights",
+    "maglev": "the hash of {key} names the server, by a table that changes little when servers do",
+    "p2c": "of two servers drawn at random, by weight, the one with fewer sessions is next",
+    "fo": "the server of the highest weight has all sessions",
+    "overflow": "the server of the highest weight is next that has no more established sessions than its weight",
+}
+HASH_KEYS = {
+    "source": "the client's address",
+    "source_port": "the client's address and port",
+    "destination_port": "the client's address and the port it calls",
+    "five_tuple": "both addresses, both ports and the protocol",
+}
+
+
+def scheduler_words(service: Service, workers: int) -> str:
+    """What its scheduler does, where so many workers do it."""
+    if service.has_own_scheduler:
+        key = HASH_KEYS.get(service.hash_key)
+        places = f"the hash of {key} names a place of it" if key else f"they take turns as it says{_each(workers)}"
+        return f"a class of your own fills a table of servers, and {places}"
+    words = SCHEDULERS[service.scheduler].format(key=HASH_KEYS.get(service.hash_key, ""))
+    return words + (_each(workers) if service.scheduler in ("rr", "wrr") else "")
+
+
+def _each(workers: int) -> str:
+    """Turns are not shared: few sessions over many workers are spread less evenly than one would think."""
+    return f", each of the {workers} workers by itself" if workers > 1 else ""
