@@ -1,5 +1,6 @@
 """The tables that `swlb show` and `swlb decap` print for people: the columns one looks for first, --json has all."""
 
+import re
 from datetime import datetime
 from typing import Any, Literal
 
@@ -53,28 +54,49 @@ PLAIN = {
     ("servers", "max_connections"): None,
 }
 PLAIN_WITH = {"sessions_open": "max_connections"}
+SPACE_AT_END = re.compile(r" +(\x1b\[0m)?$", re.MULTILINE)
 COLOURS = {"up": "green", "down": "red", "lost": "red", "checking": "yellow", "drain": "yellow", "maint": "yellow"}
 
 
-def print_table(noun: str, rows: list[dict[str, Any]]) -> None:
-    """The rows on standard output: coloured on a terminal, whole lines when piped."""
+def print_table(noun: str, rows: list[dict[str, Any]], *, chosen: bool = False) -> None:
+    """The rows on standard output: coloured on a terminal, whole lines when piped.
+
+    Where they were chosen, that there are none means less.
+    """
     console = Console(highlight=False, soft_wrap=False)
     if noun == "drops":
         rows = sorted((row for row in rows if row["frames"]), key=lambda row: -row["frames"])
     if not rows:
-        console.print(EMPTY.get(noun, "nothing"))
+        console.print(f"there are no such {noun}" if chosen else EMPTY.get(noun, "nothing"))
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in (columns := _columns(noun, rows)):
-        numeric = isinstance(rows[0][column], int | float) and not isinstance(rows[0][column], bool)
-        justify: Literal["left", "right"] = "right" if numeric and column != "port" else "left"
+        justify: Literal["left", "right"] = "right" if _is_numeric(column, rows) and column != "port" else "left"
         folds = column in FOLDED
         table.add_column(column, justify=justify, no_wrap=not folds, min_width=FOLDED.get(column))
     for row in rows:
         table.add_row(*(_cell(column, row[column]) for column in columns))
-    widened(console, table).print(table)
+    print_lines(console, table)
     for note in _notes(noun, rows):
         console.print(note, markup=False, soft_wrap=True)
+
+
+def print_lines(console: Console, table: Table) -> None:
+    """The table on a console that is wide enough for it, without the space that rich puts at the ends of lines.
+
+    A terminal would break the line at that space, and show empty lines where nothing is.
+    """
+    wide = widened(console, table)
+    with wide.capture() as captured:
+        wide.print(table)
+    wide.file.write(SPACE_AT_END.sub(r"\1", captured.get()))
+    wide.file.flush()
+
+
+def _is_numeric(column: str, rows: list[dict[str, Any]]) -> bool:
+    """Whether there are numbers in it, and nothing else but what is not known."""
+    values = [row[column] for row in rows if row[column] is not None]
+    return bool(values) and all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
 
 
 def _columns(noun: str, rows: list[dict[str, Any]]) -> list[str]:
@@ -125,6 +147,8 @@ def cell_text(column: str, value: Any) -> str:
         return "-"
     if column == "backup":
         return "backup" if value else "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, list):
         return " ".join(map(str, value))
     if column == "time":
