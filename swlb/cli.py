@@ -25,7 +25,8 @@ NOUNS = ("services", "servers", "sessions", "decisions", "persistence", "fdb", "
          "health", "timeouts")  # fmt: skip
 
 # By what the rows of a noun may be chosen.
-CHOSEN_BY = {"sessions": {"client", "service", "server", "state", "protocol", "limit"}, "decisions": {"service"}}
+OF_DECISIONS = {"client", "service", "server", "limit"}
+CHOSEN_BY = {"sessions": OF_DECISIONS | {"state", "protocol"}, "decisions": OF_DECISIONS}
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -125,12 +126,12 @@ def run(file: Path, control: Path, verbose: bool, io: str) -> None:
 @cli.command()
 @click.argument("noun", type=click.Choice(NOUNS), metavar="NOUN")
 @click.option("--json", "as_json", is_flag=True, help="One list of objects, for programs.")
-@click.option("--client", metavar="ADDRESS|PREFIX", help="Only sessions of this client, or of clients in this network.")
+@click.option("--client", metavar="ADDRESS|PREFIX", help="Only this client's sessions, or decisions; or a network's.")
 @click.option("--service", help="Only this service's sessions, or decisions.")
-@click.option("--server", metavar="SERVICE/SERVER", help="Only this server's sessions.")
+@click.option("--server", metavar="SERVICE/SERVER", help="Only this server's sessions, or decisions.")
 @click.option("--state", help="Only sessions in this state, as ESTABLISHED or TWO_WAY.")
 @click.option("--protocol", metavar="tcp|udp|icmp", help="Only sessions of this protocol.")
-@click.option("--limit", metavar="N", help="No more sessions than these.")
+@click.option("--limit", metavar="N", help="No more sessions than these, or only the last decisions.")
 @control_option
 def show(noun: str, as_json: bool, control: Path, **asked: str | None) -> None:
     """Show what a running swlb knows and counts.
@@ -169,7 +170,7 @@ def show(noun: str, as_json: bool, control: Path, **asked: str | None) -> None:
         return
     from swlb.tables import print_table
 
-    print_table(noun, rows)
+    print_table(noun, rows, chosen=bool(query))
 
 
 @cli.command(short_help="Say why a server takes new sessions now, or takes none.")
