@@ -20,7 +20,7 @@ from swlb.health_row import health_row, rounded
 from swlb.persistence_row import persistence, persistence_slices
 from swlb.ports import Ports
 from swlb.servers import ServerState
-from swlb.session_filter import OF_DECISIONS, SessionFilter, read_filter
+from swlb.session_filter import OF_OTHERS, SessionFilter, read_filter
 from swlb.succession import Departed
 
 Row = dict[str, Any]
@@ -274,13 +274,13 @@ NOUNS: dict[str, Callable[..., list[Row]]] = {
 def slices(run: Running, noun: str, asked: Mapping[str, str]) -> Iterable[list[Row]]:
     """The rows of the noun, in lists between which other work may be done; KeyError for an unknown noun.
 
-    `asked` says which sessions or decisions (SessionFilter); ValueError for words that do not belong.
+    `asked` says which sessions, decisions or clients (SessionFilter); ValueError for words that do not belong.
     """
     if noun == "sessions":
         return session_slices(run, read_filter(asked))
-    if unknown := asked.keys() - set(OF_DECISIONS if noun == "decisions" else ()):
+    if unknown := asked.keys() - set(OF_OTHERS if noun in ("decisions", "persistence") else ()):
         raise ValueError(f"{noun} are not chosen by {', '.join(sorted(unknown))}")
-    return persistence_slices(run) if noun == "persistence" else [NOUNS[noun](run, **asked)]
+    return persistence_slices(run, read_filter(asked)) if noun == "persistence" else [NOUNS[noun](run, **asked)]
 
 
 def total(run: Running, noun: str) -> int | None:

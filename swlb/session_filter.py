@@ -12,7 +12,7 @@ from swlb.errors import SwlbError
 
 PROTOCOLS = {"tcp": 6, "udp": 17, "icmp": 1}
 KEYS = ("client", "service", "server", "state", "protocol", "limit")
-OF_DECISIONS = ("client", "service", "server", "limit")
+OF_OTHERS = ("client", "service", "server", "limit")
 
 Row = dict[str, Any]
 
