@@ -15,6 +15,8 @@ SCHEDULERS = {
     "fo": "the server of the highest weight has all sessions",
     "overflow": "the server of the highest weight is next that has no more established sessions than its weight",
 }
+BY_TURNS = ("rr", "wrr")
+BY_LOAD = ("lc", "wlc", "sed", "nq", "p2c", "overflow")
 HASH_KEYS = {
     "source": "the client's address",
     "source_port": "the client's address and port",
@@ -27,12 +29,17 @@ def scheduler_words(service: Service, workers: int) -> str:
     """What its scheduler does, where so many workers do it."""
     if service.has_own_scheduler:
         key = HASH_KEYS.get(service.hash_key)
-        places = f"the hash of {key} names a place of it" if key else f"they take turns as it says{_each(workers)}"
+        turns = f"they take turns as it says{_each('rr', workers)}"
+        places = f"the hash of {key} names a place of it" if key else turns
         return f"a class of your own fills a table of servers, and {places}"
     words = SCHEDULERS[service.scheduler].format(key=HASH_KEYS.get(service.hash_key, ""))
-    return words + (_each(workers) if service.scheduler in ("rr", "wrr") else "")
+    return words + _each(service.scheduler, workers)
 
 
-def _each(workers: int) -> str:
-    """Turns are not shared: few sessions over many workers are spread less evenly than one would think."""
-    return f", each of the {workers} workers by itself" if workers > 1 else ""
+def _each(scheduler: str, workers: int) -> str:
+    """What workers do not share: few sessions over many of them are spread less evenly than one would think."""
+    if workers == 1:
+        return ""
+    if scheduler in BY_LOAD:
+        return f"; each of the {workers} workers counts those that it has itself"
+    return f", each of the {workers} workers by itself" if scheduler in BY_TURNS else ""

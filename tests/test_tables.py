@@ -1,5 +1,8 @@
 """Tables for people: what a line looks like, whatever there is to tell."""
 
+import io
+import re
+
 import pytest
 
 from swlb.tables import print_table
@@ -19,6 +22,7 @@ def test_no_line_ends_with_space(monkeypatch, capsys, colours):
     if colours:
         monkeypatch.setenv("FORCE_COLOR", "1")
         monkeypatch.setenv("COLUMNS", "200")
+        monkeypatch.setenv("TERM", "xterm")
     rows = [{"time": 0.0, "kind": "admin", "text": text} for text in (LONG, "short", "")]
     lines = printed(capsys, "events", rows)
     assert len(lines) == 4
@@ -43,3 +47,38 @@ def test_that_none_is_such_is_not_said_as_if_there_were_none(capsys):
     print_table("decisions", [], chosen=True)
     print_table("decisions", [])
     assert capsys.readouterr().out.splitlines() == ["there are no such decisions", "no session has begun yet"]
+
+
+SERVICE = {
+    "service": "web", "vip": "10.0.1.100", "port": 80, "protocol": "tcp", "scheduler": "rr", "fail_open": False,
+    "sessions_active": 1, "sessions_inactive": 2, "sessions_total": 3, "refused": 0, "packets_in": 4, "packets_out": 5,
+    "bytes_in": 6, "bytes_out": 7,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("columns", "n_headings"), [(80, 1), (135, 2), (200, 1)])
+def test_on_a_terminal_that_is_narrow_headings_take_two_lines_where_that_is_enough(monkeypatch, columns, n_headings):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("sys.stdout", terminal := Terminal())
+    print_table("services", [SERVICE])
+    *headings, line = re.sub(r"\x1b\[[0-9;]*m", "", terminal.getvalue()).splitlines()
+    assert len(headings) == n_headings
+    if n_headings == 2:
+        assert headings[0].split()[:3] == ["fail_", "sessions_", "sessions_"]
+        assert headings[1].split()[:8] == ["service", "vip", "port", "protocol", "scheduler", "open", "active", "inactive"]
+        assert len(line) <= 135
+    assert line.split()[-1] == "7"
+
+
+def test_in_a_pipe_a_heading_is_one_line_however_long(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    heading, _ = printed(capsys, "services", [SERVICE])
+    assert heading.split() == list(SERVICE)
+
+
+class Terminal(io.StringIO):
+    """What is written there is seen by somebody."""
+
+    def isatty(self) -> bool:
+        return True
