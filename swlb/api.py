@@ -3,7 +3,8 @@
     GET  /show/NOUN                                   a list of objects, one a line
     GET  /show/sessions?client=...&service=...        those that are so: also server, state, protocol, limit;
                                                       the header X-Total-Count says of how many
-    GET  /show/decisions?service=...
+    GET  /show/decisions?client=...&limit=...         by client, service, server, limit, too, and so is persistence;
+                                                      of decisions the last
     GET  /why/SERVICE/SERVER                          an object; "sentence" is for people
     POST /set/server  {"server": "S/S", "order": "drain"}
     POST /flush/TABLE {"segment": ..., "service": ..., "server": ...}

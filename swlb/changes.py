@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from swlb.config import Config, Server, Service
-from swlb.config.schedule_models import Limit
+from swlb.config.schedule_models import Limit, Persistence
 from swlb.config.source import counted
 from swlb.durations import duration_text
 from swlb.indices import host_and_port, service_key
@@ -149,10 +149,15 @@ def _short(name: str, value: Any) -> str | None:
         return "none"
     if isinstance(value, Limit):
         return str(value.upper) if value.lower == value.upper else f"{value.upper} until below {value.lower}"
+    if isinstance(value, Persistence):
+        masks = f"mask: {value.mask}, mask6: {value.mask6}"
+        return f"{{by: {value.by}, {masks}, timeout: {duration_text(value.timeout)}}}"
     if isinstance(value, bool):
         return "true" if value else "false"
     if name == "l4_ports":
         return str(value.first) if value.first == value.last else f"{value.first}-{value.last}"
+    if name == "fail_open":
+        return f"{value:.0%}"
     if name in DURATIONS and isinstance(value, float):
         return duration_text(value)
     if isinstance(value, tuple) and all(not hasattr(item, "__dataclass_fields__") for item in value):

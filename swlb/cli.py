@@ -25,7 +25,8 @@ NOUNS = ("services", "servers", "sessions", "decisions", "persistence", "fdb", "
          "health", "timeouts")  # fmt: skip
 
 # By what the rows of a noun may be chosen.
-CHOSEN_BY = {"sessions": {"client", "service", "server", "state", "protocol", "limit"}, "decisions": {"service"}}
+OF_OTHERS = {"client", "service", "server", "limit"}
+CHOSEN_BY = {"sessions": OF_OTHERS | {"state", "protocol"}, "decisions": OF_OTHERS, "persistence": OF_OTHERS}
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -128,21 +129,23 @@ def run(file: Path, control: Path, verbose: bool, io: str) -> None:
 @cli.command()
 @click.argument("noun", type=click.Choice(NOUNS), metavar="NOUN")
 @click.option("--json", "as_json", is_flag=True, help="One list of objects, for programs.")
-@click.option("--client", metavar="ADDRESS|PREFIX", help="Only sessions of this client, or of clients in this network.")
-@click.option("--service", help="Only this service's sessions, or decisions.")
-@click.option("--server", metavar="SERVICE/SERVER", help="Only this server's sessions.")
+@click.option("--client", metavar="ADDRESS|PREFIX", help="Only what is of this client, or of clients in this network.")
+@click.option("--service", help="Only what is of this service.")
+@click.option("--server", metavar="SERVICE/SERVER", help="Only what is of this server.")
 @click.option("--state", help="Only sessions in this state, as ESTABLISHED or TWO_WAY.")
 @click.option("--protocol", metavar="tcp|udp|icmp", help="Only sessions of this protocol.")
-@click.option("--limit", metavar="N", help="No more sessions than these.")
+@click.option("--limit", metavar="N", help="So many rows at most; of decisions the last.")
 @control_option
 def show(noun: str, as_json: bool, control: Path, **asked: str | None) -> None:
     """Show what a running swlb knows and counts.
+
+    Sessions, decisions and persistence are shown in whole, or chosen by the options below.
 
     \b
     services    what each balances, and its sums
     servers     who serves: admin state, health, weight, sessions
     health      each check of each server: its last probes, what happens next
-    sessions    who is served by whom; all, or those that the options name, as they are found
+    sessions    who is served by whom, as they are found
     decisions   why the last new sessions were given to the servers they have
     persistence which clients come back to which server, and until when
     fdb         which station is behind which port
@@ -156,7 +159,7 @@ def show(noun: str, as_json: bool, control: Path, **asked: str | None) -> None:
 
     query = {name: word for name, word in asked.items() if word is not None}
     for name in query.keys() - CHOSEN_BY.get(noun, set()):
-        allowed = " and ".join(other for other, names in CHOSEN_BY.items() if name in names)
+        allowed = ", ".join(other for other, names in CHOSEN_BY.items() if name in names)
         raise click.UsageError(f"--{name} goes with {allowed}, not with {noun}")
     target = f"/show/{noun}?{urlencode(query)}" if query else f"/show/{noun}"
     if noun == "sessions":
@@ -172,7 +175,7 @@ def show(noun: str, as_json: bool, control: Path, **asked: str | None) -> None:
         return
     from swlb.tables import print_table
 
-    print_table(noun, rows)
+    print_table(noun, rows, chosen=bool(query))
 
 
 @cli.command(short_help="Say why a server takes new sessions now, or takes none.")

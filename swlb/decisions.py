@@ -5,13 +5,14 @@ that has left, its own until another has its index.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from swlb.addresses import endpoint_text, unpacked
 from swlb.build_service import PROTOCOLS
 from swlb.config.schedule_models import HASH_KEYS
 from swlb.servers import ServerState
+from swlb.session_filter import SessionFilter
 from swlb.slow_start import SHARE_FULL, portion
 from swlb.succession import Departed
 
@@ -45,6 +46,23 @@ def decision_row(decision: Decision, servers: Mapping[int, ServerState | Departe
         if decision["scheduler"] == "table":
             row["scheduler"] = chosen.service.scheduler
     return row | {"text": text(row, decision["hash_key"], slow=decision["share"] < SHARE_FULL)}
+
+
+def decision_rows(
+    decisions: Iterable[Decision], servers: Mapping[int, ServerState | Departed], wanted: SessionFilter
+) -> list[Row]:
+    """Those that are wanted, oldest first; of more than the limit the last."""
+    made = (decision_row(decision, servers) for decision in decisions if _is_client(decision, wanted))
+    rows = [row for row in made if wanted.service in (None, row["service"]) and wanted.server in (None, _path(row))]
+    return rows if wanted.limit is None else rows[-wanted.limit :]
+
+
+def _is_client(decision: Decision, wanted: SessionFilter) -> bool:
+    return wanted.client is None or unpacked(decision["client"]) in wanted.client
+
+
+def _path(row: Row) -> str:
+    return f"{row['service']}/{row['server']}"
 
 
 def text(row: Row, hash_key: str, *, slow: bool) -> str:
@@ -99,4 +117,4 @@ def _by_scheduler(row: Row, hash_key: str) -> str:
         case "hash" | "maglev":
             return f"the hash of {HASH_KEYS[hash_key]} names it"
         case _:
-            return "its table names it"
+            return "its table names it, or while that names nobody its turn does"

@@ -6,7 +6,6 @@ from ipaddress import IPv6Address
 
 from swlb.asks import asks, hears_silence
 from swlb.config.models import Check, Config, Port, Segment, Server, Service
-from swlb.config.schedule_models import HASH_KEYS
 from swlb.config.source import counted
 from swlb.config.values import ANY_PORT, Address, PortRange
 from swlb.config.ways import is_one_arm, segment_of_vip, segment_towards
@@ -14,24 +13,12 @@ from swlb.durations import duration_text
 from swlb.effect import WORDS, fates_of
 from swlb.journey import journey
 from swlb.persistence import persistence_words
+from swlb.scheduling import scheduler_words
 from swlb.timing import bounds
 
 WIDTH = 100  # columns
 INDENT = "  "
 
-SCHEDULERS = {
-    "rr": "servers take turns, whatever their weight",
-    "wrr": "servers take turns, as often as their weights say",
-    "lc": "the server with the fewest sessions is next, whatever its weight",
-    "wlc": "the server with the fewest sessions for its weight is next",
-    "sed": "the server that will have the fewest established sessions for its weight is next",
-    "nq": "the first server without established sessions is next, and without one, as sed",
-    "hash": "the hash of {key} names the server, modulo the sum of weights",
-    "maglev": "the hash of {key} names the server, by a table that changes little when servers do",
-    "p2c": "of two servers drawn at random, by weight, the one with fewer sessions is next",
-    "fo": "the server of the highest weight has all sessions",
-    "overflow": "the server of the highest weight is next that has no more established sessions than its weight",
-}
 KINDS = {
     "packet": "an interface that is there already. While swlb runs it is up and has that mtu, and its own kernel hears "
     "nothing there; it must not have an address. Afterwards it is as it was.",
@@ -119,7 +106,7 @@ def _port(port: Port) -> tuple[str, ...]:
 def _service(config: Config, service: Service) -> list[str]:
     vips = " and ".join(map(str, service.vips))
     lines = _wrapped(f"service {service.name}: {vips}, {service.protocol} {_l4_ports(service.l4_ports)}")
-    scheduler = f"scheduler {service.scheduler}: {_scheduler(service)}"
+    scheduler = f"scheduler {service.scheduler}: {scheduler_words(service, config.workers)}"
     lines += _wrapped(f"forward {service.forward}, source_nat {service.source_nat}; {scheduler}", INDENT)
     lines += _table([_server(server) for server in service.servers.values()])
     lines += [line for words in _life(service) for line in _wrapped(words, INDENT)]
@@ -132,14 +119,6 @@ def _service(config: Config, service: Service) -> list[str]:
     lines += _wrapped(_passive(service), INDENT)
     lines += _wrapped(_under_way(config, service), INDENT)
     return lines + _wrapped(_on_down(service), INDENT)
-
-
-def _scheduler(service: Service) -> str:
-    if service.has_own_scheduler:
-        key = HASH_KEYS.get(service.hash_key)
-        places = f"the hash of {key} names a place of it" if key else "they take turns as it says"
-        return f"a class of your own fills a table of servers, and {places}"
-    return SCHEDULERS[service.scheduler].format(key=HASH_KEYS.get(service.hash_key, ""))
 
 
 def _server(server: Server) -> tuple[str, ...]:

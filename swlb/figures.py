@@ -14,13 +14,13 @@ from swlb.build import Built, host_port_name
 from swlb.clock import Clock
 from swlb.config import Config
 from swlb.config.values import ANY_PORT, PortRange
-from swlb.decisions import PROTOCOL_NAMES, decision_row
+from swlb.decisions import PROTOCOL_NAMES, decision_rows
 from swlb.events import Events
 from swlb.health_row import health_row, rounded
 from swlb.persistence_row import persistence, persistence_slices
 from swlb.ports import Ports
 from swlb.servers import ServerState
-from swlb.session_filter import SessionFilter, index_of, read_filter
+from swlb.session_filter import OF_OTHERS, SessionFilter, read_filter
 from swlb.succession import Departed
 
 Row = dict[str, Any]
@@ -177,11 +177,11 @@ def _before_port(address: Address) -> str:
     return str(address) if address.version == 4 else f"[{address}]"
 
 
-def decisions(run: Running, service: str | None = None) -> list[Row]:
-    """One row a new session, of the service or of all, oldest first: why it was given to its server."""
-    index_of("service", service, run.built.services)
-    rows = [decision_row(decision, run.balancer.by_index) for decision in run.built.workers.decisions()]
-    return [row for row in rows if service in (None, row["service"])]
+def decisions(run: Running, **asked: str) -> list[Row]:
+    """One row a new session that is asked for, oldest first: why it was given to its server."""
+    wanted = read_filter(asked)
+    wanted.in_indices(run.built)  # what is not there is refused
+    return decision_rows(run.built.workers.decisions(), run.balancer.by_index, wanted)
 
 
 def fdb(run: Running) -> list[Row]:
@@ -274,13 +274,13 @@ NOUNS: dict[str, Callable[..., list[Row]]] = {
 def slices(run: Running, noun: str, asked: Mapping[str, str]) -> Iterable[list[Row]]:
     """The rows of the noun, in lists between which other work may be done; KeyError for an unknown noun.
 
-    `asked` says which sessions (SessionFilter), or of which service decisions; ValueError for words that do not belong.
+    `asked` says which sessions, decisions or clients (SessionFilter); ValueError for words that do not belong.
     """
     if noun == "sessions":
         return session_slices(run, read_filter(asked))
-    if unknown := asked.keys() - ({"service"} if noun == "decisions" else set()):
+    if unknown := asked.keys() - set(OF_OTHERS if noun in ("decisions", "persistence") else ()):
         raise ValueError(f"{noun} are not chosen by {', '.join(sorted(unknown))}")
-    return persistence_slices(run) if noun == "persistence" else [NOUNS[noun](run, **asked)]
+    return persistence_slices(run, read_filter(asked)) if noun == "persistence" else [NOUNS[noun](run, **asked)]
 
 
 def total(run: Running, noun: str) -> int | None:

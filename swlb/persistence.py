@@ -16,7 +16,15 @@ def persistence_words(service: Service) -> str:
     versions = sorted({vip.version for vip in service.vips})
     clients = " and ".join(_clients(version, masks[version]) for version in versions)
     until = f"until {duration_text(persistence.timeout)} after their last session"
-    return f"persistence: {clients} come back to their server {until}; not when it is down, full or of weight 0."
+    unless = "not when it is down, full or of weight 0"
+    return f"persistence: {clients} come back to their server {until}; {unless}.{_when_over(service)}"
+
+
+def _when_over(service: Service) -> str:
+    """When that last session is over: later than clients think."""
+    if service.protocol != "tcp":
+        return ""
+    return f" A closed connection is a session for {duration_text(service.timeouts.tcp_fin)} more (timeout tcp_fin)."
 
 
 def _clients(version: int, mask: int) -> str:

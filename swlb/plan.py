@@ -128,9 +128,9 @@ def _hash_space(present: Present, after: Service) -> Row | None:
     if before is None or not is_same_service(before, after) or not (share := moved(before, after)):
         return None
     others = moved_of_others(before, after)
-    words = f"{share:.1%} of keys get another server"
+    words = f"{share:.2%} of keys get another server"
     if others is not None:
-        words += f", {others:.1%} of those whose server stays"
+        words += f", {others:.2%} of those whose server stays"
     return {
         "action": "move",
         "kind": HASH_SPACE,

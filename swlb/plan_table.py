@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from swlb.tables import widened
+from swlb.tables import print_lines
 
 SIGNS = {"add": "[green]+[/]", "remove": "[red]-[/]", "change": "[yellow]~[/]", "replace": "[yellow]±[/]", "move": ">"}
 
@@ -23,7 +23,7 @@ def print_plan(rows: list[dict[str, Any]], sentence: str, *, file: Path) -> None
         told = "; ".join(filter(None, [", ".join(row["details"]), row["effect"]]))
         table.add_row(SIGNS[row["action"]], row["kind"], escape(row["name"]), escape(told))
     if rows:
-        widened(console, table).print(table)
+        print_lines(console, table)
     console.print(sentence, markup=False, soft_wrap=True)
     if rows:
         console.print(f"Nothing has changed yet: swlb reload {file}", markup=False, soft_wrap=True)

@@ -13,6 +13,7 @@ from swlb.errors import look_up
 
 PROTOCOLS = BALANCED | {"icmp": 1}
 KEYS = ("client", "service", "server", "state", "protocol", "limit")
+OF_OTHERS = ("client", "service", "server", "limit")
 
 Row = dict[str, Any]
 
@@ -62,7 +63,7 @@ def read_filter(asked: Mapping[str, str]) -> SessionFilter:
         client=None if (client := asked.get("client")) is None else _read_client(client),
         service=asked.get("service"),
         server=asked.get("server"),
-        state=state and _one_of("state", state.upper(), session_states()),
+        state=state and _one_of("state", state.upper().replace("-", "_"), session_states()),
         protocol=protocol and _one_of("protocol", protocol.lower(), list(PROTOCOLS)),
         limit=None if limit is None else _read_limit(limit),
     )

@@ -1,9 +1,11 @@
 """The tables that `swlb show` and `swlb decap` print for people: the columns one looks for first, --json has all."""
 
+import re
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Literal
 
-from rich.console import Console, ConsoleOptions
+from rich.console import Console, ConsoleDimensions, ConsoleOptions
 from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Column, Table
@@ -53,28 +55,59 @@ PLAIN = {
     ("servers", "max_connections"): None,
 }
 PLAIN_WITH = {"sessions_open": "max_connections"}
+SPACE_AT_END = re.compile(r"(?: |\x1b\[[0-9;]*m)+$", re.MULTILINE)
+RESET = "\x1b[0m"
 COLOURS = {"up": "green", "down": "red", "lost": "red", "checking": "yellow", "drain": "yellow", "maint": "yellow"}
 
 
-def print_table(noun: str, rows: list[dict[str, Any]]) -> None:
-    """The rows on standard output: coloured on a terminal, whole lines when piped."""
+def print_table(noun: str, rows: list[dict[str, Any]], *, chosen: bool = False) -> None:
+    """The rows on standard output: coloured on a terminal, whole lines when piped.
+
+    Where they were chosen, that there are none means less.
+    """
     console = Console(highlight=False, soft_wrap=False)
     if noun == "drops":
         rows = sorted((row for row in rows if row["frames"]), key=lambda row: -row["frames"])
     if not rows:
-        console.print(EMPTY.get(noun, "nothing"))
+        console.print(f"there are no such {noun}" if chosen else EMPTY.get(noun, "nothing"))
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in (columns := _columns(noun, rows)):
-        numeric = isinstance(rows[0][column], int | float) and not isinstance(rows[0][column], bool)
-        justify: Literal["left", "right"] = "right" if numeric and column != "port" else "left"
-        folds = column in FOLDED
-        table.add_column(column, justify=justify, no_wrap=not folds, min_width=FOLDED.get(column))
-    for row in rows:
-        table.add_row(*(_cell(column, row[column]) for column in columns))
-    widened(console, table).print(table)
+    table = _table(noun, rows)
+    if console.is_terminal and wanted(console, table) > console.width:
+        narrow = _table(noun, rows, heading=lambda column: column.replace("_", "_\n"))
+        table = narrow if wanted(console, narrow) <= console.width else table
+    print_lines(console, table)
     for note in _notes(noun, rows):
         console.print(note, markup=False, soft_wrap=True)
+
+
+def _table(noun: str, rows: list[dict[str, Any]], heading: Callable[[str], str] = str) -> Table:
+    """The rows below headings, which may be of several lines: most columns are as wide as their names."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in (columns := _columns(noun, rows)):
+        justify: Literal["left", "right"] = "right" if _is_numeric(column, rows) and column != "port" else "left"
+        folds = column in FOLDED
+        table.add_column(heading(column), justify=justify, no_wrap=not folds, min_width=FOLDED.get(column))
+    for row in rows:
+        table.add_row(*(_cell(column, row[column]) for column in columns))
+    return table
+
+
+def print_lines(console: Console, table: Table) -> None:
+    """The table on a console that is wide enough for it, without the space that rich puts at the ends of lines.
+
+    A terminal would break the line at that space, and show empty lines where nothing is.
+    """
+    wide = widened(console, table)
+    with wide.capture() as captured:
+        wide.print(table)
+    wide.file.write(SPACE_AT_END.sub(lambda end: RESET if RESET in end[0] else "", captured.get()))
+    wide.file.flush()
+
+
+def _is_numeric(column: str, rows: list[dict[str, Any]]) -> bool:
+    """Whether there are numbers in it, and nothing else but what is not known."""
+    values = [row[column] for row in rows if row[column] is not None]
+    return bool(values) and all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
 
 
 def _columns(noun: str, rows: list[dict[str, Any]]) -> list[str]:
@@ -103,16 +136,22 @@ def widened(console: Console, table: Table) -> Console:
 
     Rich would cut columns down to nothing. A terminal wraps whole rows better, and a pipe has no width at all.
     """
+    # Both at once: of a dumb terminal rich does not believe the width alone.
+    console.size = ConsoleDimensions(max(console.width, wanted(console, table)), console.height)
+    return console
+
+
+def wanted(console: Console, table: Table) -> int:
+    """How wide the table has to be."""
     boundless = console.options.update(max_width=10_000)
-    wanted = console.measure(table, options=boundless).maximum
+    width = console.measure(table, options=boundless).maximum
     if console.is_terminal:
-        wanted -= sum(
+        width -= sum(
             max(0, _longest(column, console, boundless) - column.min_width)
             for column in table.columns
             if column.min_width
         )
-    console.width = max(console.width, wanted)
-    return console
+    return width
 
 
 def _longest(column: Column, console: Console, options: ConsoleOptions) -> int:
@@ -125,6 +164,8 @@ def cell_text(column: str, value: Any) -> str:
         return "-"
     if column == "backup":
         return "backup" if value else "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, list):
         return " ".join(map(str, value))
     if column == "time":

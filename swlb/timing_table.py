@@ -12,7 +12,7 @@ from swlb.config import Check, Config, Service
 from swlb.config.source import counted
 from swlb.config.values import one_of
 from swlb.durations import duration_text
-from swlb.tables import widened
+from swlb.tables import print_lines
 from swlb.timing import EITHER, KINDS, RETRIES, TIMEOUT, Bounds, bounds, rule, together
 
 Row = dict[str, Any]
@@ -54,7 +54,7 @@ def print_timing(rows: list[Row]) -> None:
         head = (row["service"], row["check"] or "-")
         table.add_row(*(("", "") if head == above else head), *_cells(row))
         above = head
-    widened(console, table).print(table)
+    print_lines(console, table)
     for text, names in _by_text(rows).items():
         said = f"{', '.join(names)}: {text}."
         console.print(f"\n{textwrap.fill(said, WIDTH, subsequent_indent='  ')}", markup=False, soft_wrap=True)

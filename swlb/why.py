@@ -96,7 +96,7 @@ def _sentence(name: str, takes: bool, because: list[str], ahead: str) -> str:
 
 
 def _for_it(known: Known) -> str:
-    weight = "; ".join(filter(None, (_weight(known), _backup(known), _load(known))))
+    weight = "; ".join(filter(None, (_weight(known), _backup(known), _load(known), _own_scheduler(known))))
     if known.state.operational != UP:
         why_not = "too few servers of its service are up (fail_open)"
         return f"it counts as up though {_health(known)}, as {why_not}; {weight}"
@@ -119,6 +119,12 @@ def _weight(known: Known) -> str:
 
 def _backup(known: Known) -> str:
     return "it is a backup, and no other server can" if known.state.config.backup else ""
+
+
+def _own_scheduler(known: Known) -> str:
+    """Whose table may leave it out all the same."""
+    service = known.state.service
+    return f"whether it is given any, {service.scheduler} says" if service.has_own_scheduler else ""
 
 
 def _load(known: Known) -> str:

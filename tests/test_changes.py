@@ -46,6 +46,11 @@ CASES = [
     ("a port's size", "{tap: sws1}", "{tap: sws1, mtu: 9000}", [Step("change", "port", "web1", ("mtu 1500 -> 9000",))]),
     ("slow start", "port: 80\n", "port: 80\n    slow_start: 1m30s\n",
      [Step("change", "service", "web", ("slow_start 0s -> 1m30s",))]),
+    ("persistence", "port: 80\n", "port: 80\n    persistence: {mask: 24, timeout: 90s}\n",
+     [Step("change", "service", "web",
+           ("persistence none -> {by: source, mask: 24, mask6: 128, timeout: 1m30s}",))]),
+    ("fail-open", "port: 80\n", "port: 80\n    fail_open: 30%\n",
+     [Step("change", "service", "web", ("fail_open 0% -> 30%",))]),
 ]  # fmt: skip
 
 

@@ -38,7 +38,8 @@ def test_every_noun_that_is_offered_can_be_shown():
 
 
 @pytest.mark.parametrize("words", [["dance"], ["check"], ["show", "weather"], ["why"], ["set", "service", "a", "b"],
-                                   ["show", "fdb", "--service", "web"], ["show", "decisions", "--limit", "3"],
+                                   ["show", "fdb", "--service", "web"], ["show", "decisions", "--state", "CLOSED"],
+                                   ["show", "persistence", "--protocol", "tcp"],
                                    ["flush", "fdb", "--service", "web"],
                                    ["flush", "sessions", "--segment", "lan"],
                                    ["flush", "persistence", "--segment", "lan"],

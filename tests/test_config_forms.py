@@ -70,6 +70,12 @@ CASES = [
     Case("a scheduler that is none", "port: 80\n", "port: 80\n    scheduler: round\n",
          '17: services.web.scheduler: found "round"; expected rr, wrr, lc, wlc, sed, nq, hash, '
          'maglev, p2c, fo, overflow or python:module.Class'),
+    Case("a scheduler by its name in HAProxy", "port: 80\n", "port: 80\n    scheduler: leastconn\n",
+         '17: services.web.scheduler: found "leastconn"; expected rr, wrr, lc, wlc, sed, nq, hash, '
+         'maglev, p2c, fo, overflow or python:module.Class; did you mean wlc?'),
+    Case("two limits the wrong way round", "port: 8080}", "port: 8080, max_connections: {upper: 5, lower: 9}}",
+         "19: services.web.servers.web1.max_connections: found {upper: 5, lower: 9}; expected a whole number from 1 to "
+         "2147483647, or {upper: 100, lower: 75} with lower not above upper"),
     Case("a service's port 0", "port: 53", "port: 0",
          '21: services.dns.port: found 0; expected a port from 1 to 65535, a range such as "8000-8099", or any'),
     Case("a range that runs backwards", "port: 53", "port: 90-80",

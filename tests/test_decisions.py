@@ -8,9 +8,10 @@ import pytest
 from control import control
 
 from swlb.addresses import packed
-from swlb.decisions import decision_row
+from swlb.decisions import decision_row, decision_rows
 from swlb.errors import SwlbError
 from swlb.figures import decisions
+from swlb.session_filter import read_filter
 
 
 @pytest.fixture(scope="module")
@@ -18,15 +19,20 @@ def servers():
     return {state.index: state for state in control().balancer.servers.values()}
 
 
-def decided(servers, *, client: str = "192.0.2.1", server: int = 0, **given: object) -> dict:
-    """The row of a decision for server number `server`."""
-    decision = {
+def decided(servers, **given: object) -> dict:
+    """The row of such a decision."""
+    return decision_row(decision(**given), servers)
+
+
+def decision(*, client: str = "192.0.2.1", server: int = 0, **given: object) -> dict:
+    """A decision for server number `server`, as a worker tells it."""
+    made = {
         "at_ns": time.monotonic_ns(), "protocol": 6, "client": packed(ip_address(client)), "client_port": 1024,
         "vip_port": 80, "server": server, "named": None, "scheduler": "wlc", "hash_key": "source",
         "because": "scheduler", "backup": False, "mid_stream": False, "candidates": 4, "active": 3, "inactive": 1,
         "weight": 2, "share": 256,
     }  # fmt: skip
-    return decision_row(decision | given, servers)
+    return made | given
 
 
 @pytest.mark.parametrize(
@@ -92,9 +98,43 @@ def test_a_scheduler_of_one_s_own_is_called_by_its_name(servers):
     state = servers[0]
     known = {0: replace(state, service=replace(state.service, scheduler=own))}
     row = decided(known, scheduler="table")
-    assert (row["scheduler"], row["text"]) == (own, "python:mine.Own: its table names it")
+    assert (row["scheduler"], row["text"]) == (
+        own,
+        "python:mine.Own: its table names it, or while that names nobody its turn does",
+    )
 
 
 def test_decisions_of_a_service_that_is_not_there_are_refused():
     with pytest.raises(SwlbError, match="no service 'mail'; there are: web, dns"):
-        decisions(control(), "mail")
+        decisions(control(), service="mail")
+
+
+@pytest.mark.parametrize(
+    ("asked", "ports"),
+    [
+        ({}, [1, 2, 3, 4, 5]),
+        ({"service": "dns"}, [3]),
+        ({"service": "web"}, [1, 2, 4, 5]),
+        ({"server": "web/web1"}, [1, 4]),
+        ({"client": "192.0.2.0/24"}, [1, 2, 3]),
+        ({"client": "2001:db8::1"}, [5]),
+        ({"limit": "2"}, [4, 5]),
+        ({"limit": "9"}, [1, 2, 3, 4, 5]),
+        ({"server": "web/web1", "limit": "1"}, [4]),
+    ],
+    ids=str,
+)
+def test_decisions_are_chosen_by_all_that_is_asked_and_the_last_are_told(servers, asked, ports):
+    at = {"/".join(state.key): index for index, state in servers.items()}
+    made = [
+        decision(client_port=port, client=client, server=at[server])
+        for port, client, server in (
+            (1, "192.0.2.1", "web/web1"),
+            (2, "192.0.2.2", "web/web2"),
+            (3, "192.0.2.1", "dns/ns1"),
+            (4, "198.51.100.1", "web/web1"),
+            (5, "2001:db8::1", "web/web1v6"),
+        )
+    ]
+    rows = decision_rows(made, servers, read_filter(asked))
+    assert [int(row["client"].rpartition(":")[2]) for row in rows] == ports

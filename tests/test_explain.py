@@ -35,6 +35,24 @@ def test_a_check_is_explained_with_its_times() -> None:
     assert "a server that falls silent is out within 7s. While down every 10s; up again after 2 successes" in text
 
 
+@pytest.mark.parametrize(
+    ("scheduler", "words"),
+    [
+        *((name, "each of the 4 workers by itself") for name in ("rr", "wrr")),
+        *((name, "each of the 4 workers counts those that it has itself")
+          for name in ("lc", "wlc", "sed", "nq", "p2c", "overflow")),
+        *((name, "") for name in ("hash", "maglev", "fo")),
+    ],
+)  # fmt: skip
+def test_turns_and_counts_are_each_worker_s_own(scheduler: str, words: str) -> None:
+    text = BASE.replace("port: 80\n", f"port: 80\n    scheduler: {scheduler}\n")
+    assert "workers" not in explained(text)
+    said = " ".join(explained(text.replace("workers: 1", "workers: 4")).split())
+    # Another service of that file takes turns.
+    web = said[said.index("service web") : said.index("service dns")]
+    assert words in web if words else "workers" not in web
+
+
 def test_several_workers_are_explained() -> None:
     text = " ".join(explained(BASE.replace("workers: 1", "workers: 4")).split())
     assert "room for 1000000 sessions. 4 workers, each a thread, share them by clients." in text

@@ -11,6 +11,7 @@ from scapy.layers.l2 import Ether
 
 from swlb.build import segment_mac
 from swlb.config import parse
+from swlb.errors import SwlbError
 from swlb.explain import explain
 from swlb.figures import slices
 from swlb.persistence import is_outdated
@@ -112,6 +113,40 @@ def test_people_read_who_has_sessions_and_how_long_others_are_remembered(capsys)
 )  # fmt: skip
 def test_check_says_who_comes_back(written, words):
     assert words in " ".join(explain(parse(PERSISTENT.replace(WORDS, written), file="lab.yaml")).split())
+
+
+@pytest.mark.parametrize(
+    ("asked", "clients"),
+    [
+        ({}, {"10.0.1.0/24", "10.0.9.0/24", "fd00:1::/64"}),
+        ({"client": "10.0.1.200"}, {"10.0.1.0/24"}),
+        ({"client": "10.0.0.0/16"}, {"10.0.1.0/24", "10.0.9.0/24"}),
+        ({"client": "fd00:1::77"}, {"fd00:1::/64"}),
+        ({"client": "10.0.2.1"}, set()),
+        ({"server": "web/web2"}, {"10.0.9.0/24"}),
+        ({"service": "web"}, {"10.0.1.0/24", "10.0.9.0/24", "fd00:1::/64"}),
+        ({"service": "dns"}, set()),
+    ],
+    ids=lambda value: str(value) if isinstance(value, dict) else "",  # a set has no order, and so no name
+)
+def test_clients_are_chosen_by_all_that_is_asked(asked, clients):
+    run = control(PERSISTENT)
+    call(run, "10.0.1.10", "10.0.9.1", "fd00:1::10")
+    assert {row["client"] for some in slices(run, "persistence", asked) for row in some} == clients
+
+
+def test_no_more_clients_are_told_than_are_asked_for_and_no_server_that_is_not_there():
+    run = control(PERSISTENT)
+    call(run, *(f"10.{a}.{b}.7" for a in (1, 2) for b in range(250)))
+    assert sum(len(told) for told in slices(run, "persistence", {"limit": "301"})) == 301
+    with pytest.raises(SwlbError, match="no server 'web/web9'; there are: web/web1"):
+        slices(run, "persistence", {"server": "web/web9"})
+
+
+def test_check_says_how_long_a_closed_connection_is_a_session():
+    text = PERSISTENT.replace("    port: 80", "    port: 80\n    timeouts: {tcp_fin: 7s}")
+    said = " ".join(explain(parse(text, file="lab.yaml")).split())
+    assert "or of weight 0. A closed connection is a session for 7s more (timeout tcp_fin)." in said
 
 
 def test_check_says_nothing_of_persistence_where_there_is_none():

@@ -51,6 +51,7 @@ def clients(run, **asked: str) -> set[str]:
         ({"server": "web/web1"}, {"192.0.2.1", "192.0.2.130"}),
         ({"server": "web/web1", "service": "dns"}, set()),
         ({"state": "two_way"}, {"192.0.2.130", "198.51.100.7"}),
+        ({"state": "two-way"}, {"192.0.2.130", "198.51.100.7"}),
         ({"protocol": "udp"}, {"198.51.100.7"}),
         ({"protocol": "ICMP"}, set()),
         ({"protocol": "tcp", "state": "ESTABLISHED", "client": "192.0.2.0/24"}, {"192.0.2.1", "192.0.2.2"}),

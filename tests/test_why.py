@@ -58,6 +58,15 @@ def test_a_server_that_takes_new_sessions() -> None:
     assert (told["takes_new_sessions"], told["operational"], told["effective_weight"]) == (True, "up", 4)
 
 
+def test_a_server_that_a_class_of_one_s_own_may_leave_out() -> None:
+    def change(config: Config) -> Config:
+        web = replace(config.services["web"], scheduler="python:mine.Own")
+        return replace(config, services=config.services | {"web": web})
+
+    says("web/web1 takes new sessions: ", "its weight is 4; whether it is given any, python:mine.Own says.",
+         change=change)  # fmt: skip
+
+
 def test_a_server_without_a_check() -> None:
     says("dns/ns1 takes new sessions: it has no check and always counts as up; its weight is 1.", of="dns/ns1")
 

@@ -19,6 +19,11 @@ HASH_KEYS = {  # what is hashed, in words
     "destination_port": "the client's address and the port it calls",
     "five_tuple": "both addresses, both ports and the protocol",
 }
+# What IPVS, HAProxy and nginx call them, where that is not the same word.
+CALLED_ELSEWHERE = {
+    "roundrobin": "wrr", "round_robin": "wrr", "static-rr": "wrr", "leastconn": "wlc", "least_conn": "wlc",
+    "source": "hash", "ip_hash": "hash", "sh": "hash", "mh": "maglev", "random": "p2c", "ovf": "overflow",
+}  # fmt: skip
 DEFAULT_HASH_KEY = {"hash": "source", "maglev": "five_tuple"}
 LIMIT_MAX = 2**31 - 1
 
@@ -48,7 +53,8 @@ def read_scheduler(value: object) -> str:
     """A scheduler by its name."""
     if isinstance(value, str) and (value in SCHEDULERS or OWN_SCHEDULER.fullmatch(value)):
         return value
-    raise expected(one_of((*SCHEDULERS, f"{OWN_PREFIX}module.Class"), instead_of=value))
+    meant = CALLED_ELSEWHERE.get(value, value) if isinstance(value, str) else None
+    raise expected(one_of((*SCHEDULERS, f"{OWN_PREFIX}module.Class"), instead_of=meant))
 
 
 def read_limit(value: object) -> Limit:

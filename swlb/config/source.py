@@ -72,12 +72,18 @@ def show(value: object) -> str:
         return "nothing"
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, dict) and value and all(type(number) is int for number in value.values()):
+        return _cut("{" + ", ".join(f"{key}: {number}" for key, number in value.items()) + "}")
     if isinstance(value, dict | list | tuple):
         return ("a" if value else "an empty") + (" mapping" if isinstance(value, dict) else " list")
     if not isinstance(value, str):
         return str(value)
-    shown = value if len(value) <= SHOWN_TEXT_LEN else value[:SHOWN_TEXT_LEN] + "..."
+    shown = _cut(value)
     return json.dumps(shown, ensure_ascii=not shown.isprintable())
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= SHOWN_TEXT_LEN else text[:SHOWN_TEXT_LEN] + "..."
 
 
 def counted(count: int, one: str, many: str = "") -> str:
