@@ -18,7 +18,7 @@ def plan(file: Path, as_json: bool, control: Path) -> None:
     """Say what a running swlb would do if it were to go over to FILE. Nothing is changed.
 
     \b
-    +  is added         ~  changes, and nobody notices
+    +  is added         ~  changes, and no session notices
     -  is removed       ±  is replaced: what is there leaves, and another comes
     >  under a scheduler that hashes, this share of clients gets another server
 

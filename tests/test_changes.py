@@ -6,7 +6,9 @@ from swlb.changes import Step, changes
 from swlb.config import parse
 from tests.config_text import BASE
 
-WEB = """      web1: {address: 10.0.2.11, port: 8080, weight: 3}"""
+WEB1 = "      web1: {address: 10.0.2.11, port: 8080}\n"
+WEB2 = "      web2: {address: 10.0.2.12, port: 8080}\n"
+DNS = "  dns: {vip: 10.0.1.100, port: 53, protocol: udp}\n"
 
 
 def told(old: str, new: str, *, base: str = BASE) -> list[Step]:
@@ -44,6 +46,12 @@ CASES = [
     ("a segment's address", "[10.0.2.1/24]", "[10.0.2.2/24]",
      [Step("change", "segment", "inside", ("addresses 10.0.2.1/24 -> 10.0.2.2/24",))]),
     ("a port's size", "{tap: sws1}", "{tap: sws1, mtu: 9000}", [Step("change", "port", "web1", ("mtu 1500 -> 9000",))]),
+    ("servers in another order", WEB1 + WEB2, WEB2 + WEB1, [Step("change", "service", "web", ("order of servers",))]),
+    ("services in another order", BASE[BASE.index("  web:"):], DNS + BASE[BASE.index("  web:"):BASE.index(DNS)],
+     [Step("change", "setting", "services", ("order of services",))]),
+    ("a setting of many keys", "workers: 1\n", "workers: 1\ntimeouts: {udp: 9s}\n",
+     [Step("change", "service", "web", ("timeouts",)), Step("change", "service", "dns", ("timeouts",)),
+      Step("change", "setting", "timeouts")]),
     ("slow start", "port: 80\n", "port: 80\n    slow_start: 1m30s\n",
      [Step("change", "service", "web", ("slow_start 0s -> 1m30s",))]),
     ("persistence", "port: 80\n", "port: 80\n    persistence: {mask: 24, timeout: 90s}\n",
