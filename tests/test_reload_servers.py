@@ -265,6 +265,27 @@ def test_a_service_of_another_vip_knows_what_was_known_of_its_servers() -> None:
     reforming(BASE, scenario)
 
 
+def test_a_new_server_knows_at_once_what_a_check_that_others_share_knows() -> None:
+    def shared(more: str) -> str:
+        text = BASE.replace(f"check: {TIMED}", "check: a").replace("services:", f"checks: {{a: {TIMED}}}\nservices:", 1)
+        return text + more
+
+    async def scenario(at: Reforming) -> None:
+        at.told.outcomes["tcp", WEB1] = DOWN
+        await at.until(105.0)
+        at.go_over(shared("""\
+  web9:
+    vip: 10.0.1.109
+    port: 80
+    check: a
+    servers: {web1: {address: 10.0.2.11, port: 8080}}
+"""))
+        assert at.states()["web9/web1"] == "down"
+        assert at.events("server_down")[-1].startswith("server web9/web1 is down (was up): L4CON")
+
+    reforming(shared(""), scenario)
+
+
 # ---- orders ----
 
 
