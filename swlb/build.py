@@ -51,7 +51,7 @@ class Built:
 
     An index means the same in every worker. `key` is the secret by which the owner of a session is found. `doubles` of
     servers stand for them in probes through VIPs, which leave by the ports of `pins`. `persists` has who comes back to
-    which server. `left` are servers, by index, that are not in the configuration any more and may have sessions.
+    which server.
     """
 
     workers: Workers
@@ -61,7 +61,6 @@ class Built:
     pin_table: PinTable
     indices: Indices
     macs: dict[str, bytes] = field(default_factory=dict)  # of segments: those they had at first
-    left: dict[int, tuple[str, str]] = field(default_factory=dict)
     segments: dict[str, int] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
     services: dict[str, int] = field(default_factory=dict)
@@ -141,7 +140,6 @@ def _begin(
         built = Built(Workers(()), *kept, indices)
     known = {**(previous.macs if previous else {}), **macs}
     built.macs |= {name: known.get(name) or segment_mac(segment) for name, segment in config.segments.items()}
-    built.left |= indices.left_servers()
     built.segments |= indices.segments.present
     built.ports |= indices.ports.present
     for service in config.services.values():

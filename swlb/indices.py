@@ -130,12 +130,6 @@ class Indices:
         """The index of a service that is there, or of its double."""
         return self.services.present[service_key(service, double=double)]
 
-    def left_servers(self) -> dict[int, tuple[str, str]]:
-        """Service and server, by index, of those that have left and may have sessions; doubles are nobody's."""
-        return {
-            index: (key.service.name, key.name) for index, key in self.servers.left.items() if not key.service.double
-        }
-
 
 def _services(config: Config) -> Iterable[tuple[Service, bool]]:
     """Every service, and behind all of them the doubles of those that are probed through their VIPs."""

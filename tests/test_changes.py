@@ -67,6 +67,20 @@ def test_every_difference_is_a_step(old: str, new: str, steps: list[Step]) -> No
     assert told(old, new) == steps
 
 
+def test_servers_of_a_service_that_is_replaced_are_so_with_it() -> None:
+    after = BASE.replace("vip: 10.0.1.100\n    port", "vip: 10.0.1.101\n    port").replace("10.0.2.12", "10.0.2.22")
+    steps = changes(parse(BASE, file="a"), parse(after, file="b")).steps
+    assert [(step.action, step.kind, step.name) for step in steps] == [("replace", "service", "web")]
+
+
+def test_steps_are_in_the_order_of_the_new_file_and_what_leaves_comes_last() -> None:
+    dns = "  dns: {vip: 10.0.1.100, port: 53, protocol: udp}\n"
+    new = "services:\n  zeta: {vip: 10.0.1.100, port: 123}\n  alpha: {vip: 10.0.1.100, port: 124}\n"
+    after = BASE.replace(dns, "").replace("services:\n", new)
+    steps = changes(parse(BASE, file="a"), parse(after, file="b")).steps
+    assert [step.name for step in steps] == ["zeta", "alpha", "dns"]
+
+
 def test_what_is_told_is_counted_by_kind() -> None:
     more = "      web3: {address: 10.0.2.13}\n      web4: {address: 10.0.2.14}\n  dns:"
     before, after = parse(BASE, file="a"), parse(BASE.replace("  dns:", more).replace("80\n", "81\n"), file="b")

@@ -3,8 +3,18 @@
 import random
 
 import pytest
+from control import CONFIG
 
-from swlb.indices import Places
+from swlb.config import Config, parse
+from swlb.indices import Indices, Places
+
+VIA_VIP = CONFIG.replace("{type: tcp, initial: up}", "{type: tcp, via: vip, initial: up}")
+WITHOUT_DNS = VIA_VIP[: VIA_VIP.index("  dns:")]
+DNS = VIA_VIP[VIA_VIP.index("  dns:") :]
+
+
+def config(text: str) -> Config:
+    return parse(text, file="test.yaml")
 
 
 def never(_: int) -> bool:
@@ -86,3 +96,13 @@ def test_whatever_happens_no_two_share_a_place():
         assert not new & set(places.present.values()), where
         assert not new & used, where
         places = after
+
+
+@pytest.mark.parametrize("in_use", [True, False])
+def test_a_service_that_left_is_there_as_long_as_a_server_of_it_has_sessions(in_use):
+    before = Indices().next(config(VIA_VIP), [], has_sessions=never)
+    (dns,) = [index for key, index in before.services.present.items() if key.name == "dns"]
+    gone = before.next(config(WITHOUT_DNS), [], has_sessions=never)
+    other = gone.next(config(WITHOUT_DNS + DNS.replace("dns:", "dns2:")), [], has_sessions=lambda _: in_use)
+    (dns2,) = [index for key, index in other.services.present.items() if key.name == "dns2"]
+    assert (dns2 != dns, dns in other.services.left) == (in_use, in_use)

@@ -5,6 +5,8 @@ from control import CONFIG
 from reforming import Reforming, reforming
 from told import DOWN, UP
 
+from swlb.probes.outcome import Outcome, Report
+
 CHECK = "{type: tcp, initial: up}"
 TIMED = "{type: tcp, initial: up, interval: 2s, retries: 2, dead_interval: 2s, rise: 2, timeout: 1h}"
 OTHER = TIMED.replace("retries: 2", "retries: 3")
@@ -119,6 +121,30 @@ def test_a_check_of_another_type_begins_as_the_one_before_stood() -> None:
         assert (at.states()["web/web1"], at.states()["web/web2"]) == ("down", "up")
 
     reforming(BASE, scenario)
+
+
+def test_each_check_that_is_replaced_is_so_by_one_other() -> None:
+    async def scenario(at: Reforming) -> None:
+        at.told.outcomes["tcp", WEB1] = DOWN
+        await at.until(105.0)
+        at.go_over(checked_by(OTHER, OTHER.replace("type: tcp", "type: tcp, port: 9090"), need="any"))
+        assert [standing.state for standing in at.control.server("web1").standings] == ["down", "up"]
+        assert at.states()["web/web1"] == "up"
+
+    reforming(checked_by(TIMED, timed("http"), need="any"), scenario)
+
+
+def test_a_check_that_is_another_begins_as_the_one_of_its_name_stood() -> None:
+    def named(a: str, b: str) -> str:
+        return checked_by("a", "b", need="any").replace("services:", f"checks: {{a: {a}, b: {b}}}\nservices:", 1)
+
+    async def scenario(at: Reforming) -> None:
+        at.told.outcomes["tcp", WEB1] = DOWN
+        await at.until(105.0)
+        at.go_over(named(timed("http"), TIMED))
+        assert [standing.state for standing in at.control.server("web1").standings] == ["down", "up"]
+
+    reforming(named(TIMED, timed("http")), scenario)
 
 
 def test_a_further_check_is_no_hindrance_to_a_server_whose_others_are_well_again() -> None:
@@ -239,6 +265,27 @@ def test_a_service_of_another_vip_knows_what_was_known_of_its_servers() -> None:
     reforming(BASE, scenario)
 
 
+def test_a_new_server_knows_at_once_what_a_check_that_others_share_knows() -> None:
+    def shared(more: str) -> str:
+        text = BASE.replace(f"check: {TIMED}", "check: a").replace("services:", f"checks: {{a: {TIMED}}}\nservices:", 1)
+        return text + more
+
+    async def scenario(at: Reforming) -> None:
+        at.told.outcomes["tcp", WEB1] = DOWN
+        await at.until(105.0)
+        at.go_over(shared("""\
+  web9:
+    vip: 10.0.1.109
+    port: 80
+    check: a
+    servers: {web1: {address: 10.0.2.11, port: 8080}}
+"""))
+        assert at.states()["web9/web1"] == "down"
+        assert at.events("server_down")[-1].startswith("server web9/web1 is down (was up): L4CON")
+
+    reforming(shared(""), scenario)
+
+
 # ---- orders ----
 
 
@@ -272,5 +319,26 @@ def test_a_server_in_maintenance_stays_there_unasked_and_comes_back_with_the_new
         await at.until(111.0)
         assert at.asked("http", f"{WEB1}:8080") == [110.0]
         assert at.states()["web/web1"] == "up"
+
+    reforming(BASE, scenario)
+
+
+def test_an_agent_that_is_not_asked_any_more_has_said_nothing() -> None:
+    async def scenario(at: Reforming) -> None:
+        words = Report(admin="drain", weight=50, weight_is_percent=True)
+        at.told.outcomes["agent", WEB1] = Outcome(True, "L7OK", "drain 50%", 1.0, report=words)
+        await at.until(103.0)
+        assert (at.control.server("web1").effective_admin, at.control.server("web1").wanted_weight) == ("drain", 2)
+        at.go_over(BASE)
+        assert (at.control.server("web1").effective_admin, at.control.server("web1").effective_weight) == ("ready", 4)
+
+    reforming(checked_by(TIMED, "{type: agent, port: 9000}"), scenario)
+
+
+def test_a_server_of_another_protocol_is_a_new_one() -> None:
+    async def scenario(at: Reforming) -> None:
+        at.balancer.order("dns/ns1", "drain")
+        at.go_over(BASE.replace("protocol: udp", "protocol: tcp"))
+        assert at.control.server("ns1", "dns").admin == "ready"
 
     reforming(BASE, scenario)

@@ -4,7 +4,7 @@ from control import CONFIG
 from reforming import Reforming, reforming
 from told import DOWN
 
-from swlb.succession import Departed
+from swlb.succession import Departed, by_index
 
 TIMED = "{type: tcp, initial: up, interval: 2s, retries: 2, dead_interval: 2s, rise: 2, timeout: 1h}"
 BASE = CONFIG.replace("{type: tcp, initial: up}", TIMED)
@@ -153,6 +153,15 @@ def test_a_server_that_is_held_stays_so_until_its_time_is_over() -> None:
     reforming(BASE.replace(CHECK, CHECK + PASSIVE), scenario)
 
 
+def test_a_server_that_is_held_stays_so_when_its_service_has_no_check_any_more() -> None:
+    async def scenario(at: Reforming) -> None:
+        held(at)
+        at.go_over(BASE.replace(CHECK, PASSIVE))
+        assert (at.states()["web/web1"], at.events("server_up")) == ("down", [])
+
+    reforming(BASE.replace(CHECK, CHECK + PASSIVE), scenario)
+
+
 def test_without_passive_nobody_is_held() -> None:
     async def scenario(at: Reforming) -> None:
         await at.until(101.0)
@@ -213,6 +222,16 @@ def test_who_had_an_index_last_is_known_until_somebody_else_has_it() -> None:
         assert at.balancer.by_index[index] is at.balancer.servers["dns", "ns1"]
 
     reforming(BASE, scenario)
+
+
+def test_the_double_of_a_server_is_nobody_even_where_somebody_had_its_index() -> None:
+    async def scenario(at: Reforming) -> None:
+        web1 = at.control.server("web1")
+        double = at.control.built.doubles["web", "web1"]
+        before = {double: Departed(web1.service, web1.config)}
+        assert by_index({("web", "web1"): web1}, before, at.control.built) == {web1.index: web1}
+
+    reforming(THROUGH, scenario)
 
 
 def test_what_workers_say_of_a_server_that_has_left_is_no_news() -> None:

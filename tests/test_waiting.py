@@ -64,6 +64,13 @@ def test_no_time_at_all_is_one_look() -> None:
     assert "no session" in Waiting(0).wait(0.0)
 
 
+def test_it_waits_no_longer_than_it_is_to() -> None:
+    waiting = Waiting(1)
+    with pytest.raises(SwlbError, match="after 500ms"):
+        waiting.wait(0.5)
+    assert waiting.moment == pytest.approx(1000.5)
+
+
 def test_without_a_limit_it_waits_as_long_as_it_takes() -> None:
     waiting = Waiting(*[1] * 50_000, 0)
     waiting.wait(math.inf)

@@ -44,7 +44,7 @@ def test_tcp_of_a_server_that_left_goes_on_to_its_end():
     assert [farm.open(sport) for sport in (4000, 4001)] == ["web1", "web2"]
     left = farm.site.built.servers["web", "web1"]
     farm.site.take_over(config(web=service(["web2"])))
-    assert farm.site.built.left == {left: ("web", "web1")}
+    assert left in farm.site.built.indices.servers.left
     farm.talk("web1", 4000)
     assert [farm.open(sport) for sport in (4002, 4003)] == ["web2", "web2"]
     assert farm.ask(4000, "FA") == "web1"
