@@ -190,7 +190,7 @@ def test_what_moves_is_what_the_twin_says(scheduler, old, new):
     share = judge(*servers)
     assert (row["action"], row["kind"], row["name"], row["sessions"]) == ("move", "hash space", "web", 0)
     assert row["moved"] == pytest.approx(float(share))
-    assert f"{float(share):.1%} of keys get another server" in row["details"][0]
+    assert f"{float(share):.2%} of keys get another server" in row["details"][0]
     assert 0 <= row["moved_of_others"] <= 1
 
 
