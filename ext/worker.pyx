@@ -35,7 +35,7 @@ from ext.pages cimport map_pages
 from ext.ports.memory cimport RECORD_LEN, memory_put
 from ext.ports.packet cimport packet_count_missed
 from ext.ports.port cimport PORT_MEMORY, PORT_PACKET, PORT_TAP, PORT_TUN, PORTS, port_t
-from ext.schedule.maglev cimport maglev_fill
+from ext.schedule.maglev cimport maglev_copy, maglev_fill
 from ext.sync cimport load_acquire, store_release
 from ext.tables.crew cimport WORKERS, crew_note_server, crew_t
 from ext.tables.decision cimport DECISIONS, NOBODY, decision_t, decisions_t
@@ -532,8 +532,11 @@ cdef class Worker:
         self.w.tables.persists = &persists.table
         self.w.tables.sessions[V4].persists = self.w.tables.sessions[V6].persists = &persists.table
 
-    def seal(self, *, now_ns=None) -> None:
-        """Building is over: every VIP knows whether it is active, and is announced."""
+    def seal(self, *, like=(), now_ns=None) -> None:
+        """Building is over: every VIP knows whether it is active, and is announced.
+
+        Tables of maglev that one of the workers `like` this one has, under the same index, are taken from there.
+        """
         cdef services_t *services = &self.w.tables.services
         cdef uint32_t i, now_ms = to_ms(clock_ns() if now_ns is None else now_ns)
         cdef int family
@@ -547,7 +550,7 @@ cdef class Worker:
                 if group_seal(&services.services[i].groups[family], services.services[i].scheduler) < 0:
                     raise MemoryError
                 service_recount(services, &services.services[i], family, now_ms)
-                self._make_table(i, family)
+                self._make_table(i, family, like)
         for i in range(services.n_servers):
             server_watch(services, &services.servers[i])
         for i in range(services.n_matches):
@@ -674,16 +677,23 @@ cdef class Worker:
         self._call(call_set_server, &request)
         if server.table_weight != table_weight:
             for family in range(2):
-                self._make_table(server.service, family)
+                self._make_table(server.service, family, ())
 
-    cdef int _make_table(self, uint16_t service, uint16_t family) except -1:
+    cdef int _make_table(self, uint16_t service, uint16_t family, like) except -1:
         """The group of the service for clients of that family has its table by the weights as they are, if it is maglev's."""
         cdef group_t *group = &self.w.tables.services.services[service].groups[family]
         cdef server_t *servers = self.w.tables.services.servers
+        cdef services_t *others
+        cdef Worker worker
         cdef uint16_t *table
         cdef int failed
         if group.kind != SCHEDULE_MAGLEV:
             return 0
+        for worker in like:
+            others = &worker.w.tables.services
+            if service < others.n_services and maglev_copy(&table, group, servers, &others.services[service].groups[family],
+                                                           others.servers):
+                return self._swap_table(service, family, table, TABLE_LEN)
         # Weights change by calls of the control plane only, and so by nobody meanwhile.
         with nogil:
             failed = maglev_fill(&table, group, servers)

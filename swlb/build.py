@@ -110,8 +110,8 @@ def build(
         worker.use_persists(built.persists)
     if len(workers) > 1:
         link(workers, key=built.key)
-    for worker in workers:
-        worker.seal()
+    for number, worker in enumerate(workers):
+        worker.seal(like=[*workers[:number], *(previous.workers if previous else ())])
     return built
 
 
@@ -146,10 +146,9 @@ def _begin(
     built.ports |= indices.ports.present
     for service in config.services.values():
         built.services[service.name] = indices.service(service)
-        for server in service.servers.values():
-            built.servers[service.name, server.name] = indices.server(service, server)
-            if service.checks_through_vip:
-                built.doubles[service.name, server.name] = indices.server(service, server, double=True)
+        built.servers |= indices.servers_of(service)
+        if service.checks_through_vip:
+            built.doubles |= indices.servers_of(service, double=True)
     return built
 
 

@@ -9,10 +9,10 @@ not have the sessions that went on when it left.
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
-from swlb.addresses import Address
-from swlb.config import Config, Server, Service
+from swlb.addresses import packed
+from swlb.config import Config, Service
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -56,33 +56,36 @@ def _first(indices: Iterable[int], room: int) -> int:
     raise ValueError(f"there is room for {room} only")
 
 
-@dataclass(frozen=True)
-class ServiceKey:
+# Keys are looked up some ten times for each server, for which an Address takes its time: its bytes stand for it here.
+
+
+class ServiceKey(NamedTuple):
     """What makes a service the same after a reload; its double for probes is one of its own."""
 
     name: str
-    vips: tuple[Address, ...]
+    vips: tuple[bytes, ...]
     protocol: str
     forward: str
     double: bool = False
 
 
-@dataclass(frozen=True)
-class ServerKey:
+class ServerKey(NamedTuple):
     """What makes a server the same after a reload."""
 
     service: ServiceKey
     name: str
-    address: Address
+    address: bytes
     port: int | None
 
 
 def service_key(service: Service, *, double: bool = False) -> ServiceKey:
-    return ServiceKey(service.name, service.vips, service.protocol, service.forward, double)
+    return ServiceKey(service.name, tuple(map(packed, service.vips)), service.protocol, service.forward, double)
 
 
-def server_key(service: Service, server: Server, *, double: bool = False) -> ServerKey:
-    return ServerKey(service_key(service, double=double), server.name, server.address, server.port)
+def server_keys(service: Service, *, double: bool = False) -> list[ServerKey]:
+    """Those of all servers of the service, in the order of the configuration."""
+    of = service_key(service, double=double)
+    return [ServerKey(of, server.name, packed(server.address), server.port) for server in service.servers.values()]
 
 
 @dataclass(frozen=True)
@@ -98,11 +101,7 @@ class Indices:
         """The indices under that configuration with these ports. `has_sessions` is asked of servers that had left."""
         wanted = list(_services(config))
         servers = self.servers.next(
-            [
-                server_key(service, server, double=double)
-                for service, double in wanted
-                for server in service.servers.values()
-            ],
+            [key for service, double in wanted for key in server_keys(service, double=double)],
             is_used=has_sessions,
         )
         # A service is there as long as a server of it is.
@@ -117,9 +116,10 @@ class Indices:
             servers,
         )
 
-    def server(self, service: Service, server: Server, *, double: bool = False) -> int:
-        """The index of a server that is there, or of its double."""
-        return self.servers.present[server_key(service, server, double=double)]
+    def servers_of(self, service: Service, *, double: bool = False) -> dict[tuple[str, str], int]:
+        """The indices of the servers of a service that is there, or of their doubles, by service and server."""
+        keys = server_keys(service, double=double)
+        return {(service.name, key.name): self.servers.present[key] for key in keys}
 
     def service(self, service: Service, *, double: bool = False) -> int:
         """The index of a service that is there, or of its double."""

@@ -170,7 +170,9 @@ def _written(error: ErrorDetails, data: object) -> ErrorDetails:
 
 def _with_timeouts_of(config: Config, service: Service, data: object) -> Service:
     """The service with its own timeouts over those of the configuration."""
-    own = next((mapping for _, mapping in _find(data, ("services", service.name, "timeouts"))), {})
+    own = data
+    for step in ("services", service.name, "timeouts"):
+        own = _entries(own).get(step)
     merged = replace(config.timeouts, **{key: getattr(service.timeouts, key) for key in _entries(own)})
     return replace(service, timeouts=merged)
 

@@ -14,10 +14,11 @@ LISTED_SUBNETS = 6  # in a message; more would hide its end
 
 def vips_are_their_own(config: Config) -> Iterator[Finding]:
     """No VIP is a segment's address or an end of a subnet."""
+    owners, subnets = _owners(config), subnets_of(config)
     for path, vip in _vips(config):
-        if owner := _segment_with(config, vip):
+        if owner := owners.get(vip):
             yield Finding(path, f"{vip}, which is the address of segment {owner}", "an address nobody else has")
-        elif found := as_end_of_subnet(config, vip):
+        elif found := as_end_of_subnet(subnets, vip):
             yield Finding(path, found, "the address of one station")
 
 
@@ -54,14 +55,15 @@ def l4_ports_of_a_vip_are_served_once(config: Config) -> Iterator[Finding]:
 def server_addresses_are_their_own(config: Config) -> Iterator[Finding]:
     """No server has an address of swlb's own, or an end of a subnet."""
     vips = {vip: path[1] for path, vip in _vips(config)}
+    owners, subnets = _owners(config), subnets_of(config)
     for service, server in _servers(config):
         path, address = _place(service, server, "address"), server.address
         if address in vips:
             yield Finding(path, f"{address}, which is the VIP of service {vips[address]}", "the server's own address")
-        elif owner := _segment_with(config, address):
+        elif owner := owners.get(address):
             found = f"{address}, which is the address of segment {owner}"
             yield Finding(path, found, "the server's own address")
-        elif found := as_end_of_subnet(config, address):
+        elif found := as_end_of_subnet(subnets, address):
             yield Finding(path, found, "the address of one station")
 
 
@@ -139,10 +141,9 @@ def _place(service: Service, server: Server, key: str) -> Path:
     return ("services", service.name, "servers", server.name, key)
 
 
-def _segment_with(config: Config, address: Address) -> str:
-    """The name of the segment whose own address this is, or ''."""
-    owners = [name for name, segment in config.segments.items() if any(own.ip == address for own in segment.addresses)]
-    return owners[0] if owners else ""
+def _owners(config: Config) -> dict[Address, str]:
+    """The segments, by name, of swlb's own addresses; of one that several have, the first."""
+    return {own.ip: name for name, segment in reversed(config.segments.items()) for own in segment.addresses}
 
 
 def _listed(networks: list[Network]) -> str:

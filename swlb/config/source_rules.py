@@ -6,7 +6,7 @@ from swlb.config.models import Config
 from swlb.config.service_models import SOURCE_PORTS, Service
 from swlb.config.source import Finding, Path
 from swlb.config.values import Address
-from swlb.config.ways import as_end_of_subnet
+from swlb.config.ways import as_end_of_subnet, subnets_of
 
 # ext/tables/source.pxd
 MAX_POOL = 16
@@ -36,7 +36,7 @@ def pools_are_used(config: Config) -> Iterator[Finding]:
 
 def pools_are_swlbs_own(config: Config) -> Iterator[Finding]:
     """Every address that stands for others is swlb's alone, and named once in its pool."""
-    others = _addresses_of_others(config)
+    others, subnets = _addresses_of_others(config), subnets_of(config)
     for path, pool in _pools(config):
         if len(pool) > MAX_POOL:
             yield Finding(path, f"{len(pool)} addresses", f"at most {MAX_POOL} addresses")
@@ -46,7 +46,7 @@ def pools_are_swlbs_own(config: Config) -> Iterator[Finding]:
                 yield Finding((*path, index), f"{address} a second time", "each address once")
             elif owner := others.get(address):
                 yield Finding((*path, index), f"{address}, which is {owner}", "an address that is swlb's alone")
-            elif found := as_end_of_subnet(config, address):
+            elif found := as_end_of_subnet(subnets, address):
                 yield Finding((*path, index), found, "the address of one station")
 
 

@@ -1,5 +1,6 @@
 """Which way a packet takes, as far as the configuration alone tells: by which segment, over which router."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from swlb.config.models import Config, Segment
@@ -58,9 +59,9 @@ def subnets_of(config: Config) -> list[Network]:
     return list(dict.fromkeys(address.network for address in addresses))
 
 
-def as_end_of_subnet(config: Config, address: Address) -> str:
+def as_end_of_subnet(subnets: Iterable[Network], address: Address) -> str:
     """The address with what it is of its subnet, or '' where it may be a station's."""
-    for network in subnets_of(config):
+    for network in subnets:
         if address in network and (word := end_of_subnet(address, network)):
             return f"{address}, the {word} address of {network}"
     return ""
