@@ -18,6 +18,7 @@ from .figure import Figure, Reading
 from .idle import IDLE_S, SETTLE_S
 from .moves import CHANGES, measure_moves
 from .ours import large, routed, spawn_swlb
+from .reloads import measure_reload
 from .topology import Topology
 
 MANY, FEW = 1_000_000, 1_000
@@ -123,6 +124,9 @@ OWN_DRIVERS = (
         _figure("lookup_growth", "a million over a thousand", "×")), measure_sessions),
     OwnDriver("start", (_figure("start", f"start to ready, {SERVICES} services of {SERVERS} servers", "s"),),
               measure_start),
+    OwnDriver("reload", (
+        _figure("reload", f"reload, {SERVICES} services of {SERVERS} servers, a few changed", "ms"),
+        _figure("reload_lost", "datagrams lost in ten reloads, one a millisecond", "frames")), measure_reload),
     OwnDriver("at rest", (
         _figure("resident", "resident memory, idle", "MiB"),
         _figure("idle_alone", "idle CPU, one core", "%")), measure_rest),

@@ -25,8 +25,12 @@ N_FLOWS = 30_000
 GOLDEN = [0xBA0ABF762811A0EC, 0x0390ED341F1F51F1, 0x14B7E88D767F8AEF, 0xB3A0637690AD58BA]
 
 
-def worker_of(servers: Sequence[Server], scheduler: str, key: str = "five_tuple", *, order: Sequence[int] = ()) -> Any:
-    """A Worker with one service that has these servers, all of one family; `order` is the one of the configuration."""
+def worker_of(servers: Sequence[Server], scheduler: str, key: str = "five_tuple", *, order: Sequence[int] = (),
+              like: Sequence[Any] = ()) -> Any:
+    """A Worker with one service that has these servers, all of one family; `order` is the one of the configuration.
+
+    `like` are workers that may have the same tables.
+    """
     version = 6 if ":" in servers[0].address else 4
     worker = Worker(n_services=1, n_servers=len(servers), n_addresses=1)
     segment = worker.add_segment(mac=mac("02:00:00:00:00:01"))
@@ -37,7 +41,7 @@ def worker_of(servers: Sequence[Server], scheduler: str, key: str = "five_tuple"
         server = servers[n]
         worker.add_server(service, ip=ip(server.address), l4_port=server.port, weight=server.weight,
                           ready=UP if server.takes else DOWN, backup=server.backup)
-    worker.seal(now_ns=0)
+    worker.seal(like=like, now_ns=0)
     return worker
 
 
@@ -133,6 +137,30 @@ def test_the_table_of_maglev_is_the_twins_in_every_place() -> None:
     for weights in ((1, 1, 1, 1), (7, 1, 3, 65535), (2, 0, 4)):
         servers = servers_of(*weights)
         assert worker_of(servers, "maglev").table(0, 4) == hashing.maglev(servers), weights
+
+
+ALIKE = (servers_of(3, 1, 2, 1), servers_of(3, 1, 2, 2), servers_of(3, 1, 2), servers_of(3, 1, 2, 0),
+         [*servers_of(3, 1, 2), Server("10.0.1.9")], [*servers_of(3, 1, 2), Server("10.0.1.4", port=81)],
+         [*servers_of(3, 1, 2), Server("10.0.1.4", backup=True)], [*reversed(servers_of(3, 1, 2, 1))],
+         servers_of(3, 1, 2, 1, version=6))  # fmt: skip
+
+
+@pytest.mark.parametrize("servers", ALIKE)
+def test_a_table_that_may_come_from_other_workers_is_the_twins_in_every_place(servers: list[Server]) -> None:
+    others = [worker_of(other, scheduler) for other in ALIKE for scheduler in ("maglev", "hash")]
+    table = worker_of(servers, "maglev", like=others).table(0, 6 if ":" in servers[0].address else 4)
+    assert table == hashing.maglev(servers)
+
+
+def test_a_table_that_came_from_another_worker_is_its_own() -> None:
+    """The other one gets another weight, and is gone."""
+    servers = servers_of(3, 1, 2)
+    other = worker_of(servers, "maglev")
+    worker = worker_of(servers, "maglev", like=[other])
+    other.set_server(0, ready=UP, weight=9)
+    assert other.table(0, 4) == hashing.maglev(hashing.weighing(servers, 0, 9))
+    del other
+    assert worker.table(0, 4) == hashing.maglev(servers)
 
 
 def test_two_machines_that_write_their_servers_in_another_order_have_the_same_table() -> None:
