@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from netns.datagrams import plain_echo, roomy
-from netns.running import Site, made_namespaces
+from netns.running import START_S, Site, made_namespaces
 from netns.sites import Routed, config_of, site
 from netns.streams import PATIENCE_S, block, receive_stream
 from netns.traffic import connect, listening
@@ -48,7 +48,7 @@ def numbered(round_: int) -> Callable[[dict[str, Any]], None]:
         services["echoed"] = {"vip": VIP, "port": ECHO_PORT, "protocol": "udp", "servers": to | gone,
                               "scheduler": scheduler}  # fmt: skip
         services["streamed"] = {"vip": VIP, "port": STREAM_PORT, "servers": to | gone, "scheduler": scheduler,
-                                "check": {"interval": "60s", "initial": "up"}}  # fmt: skip
+                                "check": {"interval": "500ms", "dead_interval": "500ms"}, "on_down": "keep"}  # fmt: skip
 
     return change
 
@@ -159,6 +159,7 @@ def test_every_byte_of_a_download_comes(at):
             received.append(receive_stream(sock))
 
     with listening(at["web1"], at["web1"].ipv4, STREAM_PORT, serve):
+        at.swlb.wait_operational("up", "streamed/web1", within=START_S)
         with beside(download):
             reload_often(at)
             over.set()
