@@ -33,7 +33,7 @@ from swlb.client import ask
 from swlb.config import Config, parse
 from swlb.errors import SwlbError
 from swlb.lab import record
-from swlb.lab.host import Host, Kind, Place, lay_cable, make_namespace
+from swlb.lab.host import Host, Kind, Place, lay_cable, make_namespace, undisturbed
 from swlb.lab.record import Process, Record
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
@@ -41,7 +41,6 @@ SWITCH = "swlb"  # the host that swlb itself runs in
 CABLE = "eth0"  # what a host calls its end
 POLL_S = 0.01
 START_S = 20.0  # swlb has printed "ready" by then, on a slow machine too
-STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 T = TypeVar("T")
 
@@ -180,7 +179,7 @@ class Lab:
 
     def close(self) -> None:
         """Nothing of the lab is left. Signals that would stop us halfway wait until it is done."""
-        with _undisturbed():
+        with undisturbed():
             self._record.remove_all()
             for host in self.hosts.values():
                 host.forget_children()
@@ -243,23 +242,13 @@ def take_down(name: str) -> list[str]:
     if left.owner is not None and left.owner.is_there():
         owner = f"process {left.owner.pid} ({left.owner.command})"
         raise SwlbError(f"lab {name} is being run by {owner}: end that with Ctrl-C or SIGTERM, and it tidies up itself")
-    with _undisturbed():
+    with undisturbed():
         return left.remove_all()
 
 
 def _needs_root() -> None:
     if os.geteuid() != 0:
         raise SwlbError("a lab needs root, for network namespaces and TAP devices: run it again with sudo")
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """A signal to stop that comes within the block takes effect after it."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def environment() -> dict[str, str]:

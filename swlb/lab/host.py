@@ -1,10 +1,13 @@
 """A host of a lab: a network namespace, its devices, and the processes that were started in it."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
@@ -14,6 +17,8 @@ from typing import Any
 from swlb.errors import SwlbError
 from swlb.lab.record import Process, Record
 from swlb.namespaces import namespace, namespaces, new_namespace
+
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 HTTP_PROGRAM = Path(__file__).with_name("hello.py")
 BRIDGE = "br0"
@@ -197,12 +202,32 @@ def make_namespace(record: Record, name: str) -> None:
         raise SwlbError(f"there is a namespace {name} already, and it is not this lab's; look into it with: ip netns")
     with new_namespace() as inode:
         record.will_have_namespace(name, inode)
-        # Made without a name first, so that its inode can be written down before the name is there.
-        _ip("netns", "attach", name, str(threading.get_native_id()))
+        # Made without a name first, so that its inode can be written down before the name is there. A child that was
+        # begun just when we are told to stop would be forgotten, and make the name when all has been taken away.
+        with undisturbed():
+            _ip("netns", "attach", name, str(threading.get_native_id()))
         # Some containers have it off for every new namespace.
         for scope in ("all", "default"):
             _set(f"ipv6/conf/{scope}/disable_ipv6", "0")
         _ip("link", "set", "lo", "up")
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """A signal to stop that comes within the block takes effect after it.
+
+    A mask would not do: it is the main thread's own, and the kernel gives the signal to any other that there is.
+    """
+    came: list[int] = []
+    is_main = threading.current_thread() is threading.main_thread()
+    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in STOPPING if is_main}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+        for told in came[:1]:
+            signal.raise_signal(told)
 
 
 def lay_cable(host: Host, device: str, far: Host) -> None:

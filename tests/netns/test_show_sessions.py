@@ -85,7 +85,7 @@ def test_no_more_rows_come_than_are_wanted(routed, clients):
         (["sessions", "--limit", "0"], 2, "from 1"),
         (["decisions", "--service", "mail"], 1, "no service 'mail'"),
         (["decisions", "--state", "CLOSED"], 2, "--state goes with sessions, not with decisions"),
-        (["fdb", "--service", "web"], 2, "--service goes with sessions and decisions, not with fdb"),
+        (["fdb", "--service", "web"], 2, "--service goes with sessions, decisions, persistence, not with fdb"),
     ],
     ids=str,
 )
