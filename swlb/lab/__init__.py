@@ -17,11 +17,9 @@ read the lab's record (swlb.lab.record). Needs root and iproute2.
 import os
 import re
 import shutil
-import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from subprocess import Popen
 from types import TracebackType
