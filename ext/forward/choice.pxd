@@ -15,7 +15,7 @@ from ext.tables.group cimport group_has_room, group_t, group_taker
 from ext.tables.load cimport full_follow, group_review, opened_follow, server_hold
 from ext.tables.persist cimport persist_find, persist_give, persist_key, persist_t
 from ext.tables.pin cimport server_pinned
-from ext.tables.server cimport server_t
+from ext.tables.server cimport NO_PLACE, server_t
 from ext.tables.service cimport FORWARD_NAT, service_t
 from ext.tables.session cimport session_of_reply, session_t
 from ext.tables.session_life cimport session_expired, session_give_way
@@ -68,7 +68,10 @@ cdef inline void choose(tables_t *tables, const frame_t *frame, service_t *servi
         if (may_have(tables, frame, service, server, family, choice, now_ms)
                 and likely(server_hold(&tables.services, server))):
             choice.server = server
-            scheduled(group, i)
+            # Where a session gave way for this one, others may take sessions now, and their numbers be others.
+            i = group.numbers[server.place[family]]
+            if likely(i != NO_PLACE):
+                scheduled(group, i)
             return
         i = schedule_next(group, i, choice)
 

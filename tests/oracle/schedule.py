@@ -9,6 +9,7 @@
 A class for each scheduler. Where swlb keeps trees and sums up to date, these look at all servers each time.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import ceil, gcd
@@ -48,7 +49,7 @@ class Server:
         return 256 * self.active + self.inactive
 
 
-class Scheduler:
+class Scheduler(ABC):
     """Who takes new sessions, and their weights; a scheduler adds how it names one of them."""
 
     weighted = True
@@ -57,7 +58,7 @@ class Scheduler:
         self.servers = servers
         self.changed()
 
-    def changed(self) -> None:
+    def changed(self) -> None:  # noqa: B027  (most schedulers keep nothing that would have to follow)
         """Servers came, went, or have another weight."""
 
     def takers(self) -> list[int]:
@@ -84,8 +85,9 @@ class Scheduler:
         weights = self.weights()
         return self.name(weights) if weights else None
 
+    @abstractmethod
     def name(self, weights: dict[int, int]) -> int | None:
-        raise NotImplementedError
+        """The one of those that take sessions, by their weights, whom the definition names; None: nobody has room."""
 
     def least(self, of: Iterable[int], load: Callable[[Server], int], weights: dict[int, int]) -> int:
         """The one with the least load for its weight; of equals the earliest."""
@@ -108,8 +110,9 @@ class TakingTurns(Scheduler):
         self.round = 0
         super().__init__(servers)
 
+    @abstractmethod
     def round_of(self, weights: dict[int, int]) -> int:
-        raise NotImplementedError
+        """What a round is worth."""
 
     def changed(self) -> None:
         weights = self.weights()
