@@ -13,6 +13,7 @@ NEED_TEST := $(NEED_DEMO) ping:iputils-ping curl:curl ethtool:ethtool sysctl:pro
 NEED_BENCH := $(NEED_TEST) nft:nftables nginx:nginx /usr/lib/nginx/modules/ngx_stream_module.so:libnginx-mod-stream \
 	haproxy:haproxy iperf3:iperf3 wrk:wrk sockperf:sockperf gcc:gcc setpriv:util-linux \
 	ovs-vswitchd:openvswitch-switch
+NEED_FUZZ := gcc:gcc clang:clang
 
 .PHONY: help demo test bench lint fuzz build clean
 help:
@@ -20,7 +21,7 @@ help:
 	@echo "make test    all tests (root for those with real namespaces and devices)"
 	@echo "make bench   swlb beside nftables, HAProxy, nginx, Open vSwitch and its own limits (root, about 45 minutes)"
 	@echo "make lint    ruff and mypy"
-	@echo "make fuzz    $(FRAMES) random and mutated frames under the address and undefined-behaviour sanitizers"
+	@echo "make fuzz    spoilt frames, by chance and by libFuzzer, under the address and undefined-behaviour sanitizers"
 
 # $(call need,PAIRS): every command is there, installed by apt-get where root may; otherwise a message names the packages
 define need
@@ -78,10 +79,15 @@ lint: build
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 
+# Half of the time frames that are spoilt by chance, by the million; half of it inputs of libFuzzer's.
 fuzz: $(VENV)/.built
+	$(call need,$(NEED_FUZZ))
 	@SWLB_BUILD=asan $(BIN)/python setup.py --quiet build_ext --build-lib build/asan/lib --build-temp build/asan/temp
+	@SWLB_BUILD=guided $(BIN)/python setup.py --quiet build_ext --build-lib build/guided/lib --build-temp build/guided/temp
 	@LD_PRELOAD=$$(gcc -print-file-name=libasan.so) PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 \
-		$(BIN)/python -m tests.fuzz --extensions build/asan/lib --frames $(FRAMES) --seconds $(SECONDS_FUZZ)
+		$(BIN)/python -m tests.fuzz --extensions build/asan/lib --frames $(FRAMES) --seconds $$(($(SECONDS_FUZZ) / 2))
+	@LD_PRELOAD=$$(clang --print-runtime-dir)/libclang_rt.asan-$$(uname -m).so PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 \
+		$(BIN)/python -m tests.fuzz.guided --extensions build/guided/lib --seconds $$(($(SECONDS_FUZZ) / 2))
 
 clean:
 	rm -rf build $(VENV) swlb/*.so *.egg-info

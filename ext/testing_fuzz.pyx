@@ -15,18 +15,16 @@ ports' functions need is the module's. What is checked:
 
 from cpython.bytes cimport PyBytes_AS_STRING
 from libc.stdint cimport uint8_t, uint32_t, uint64_t, uintptr_t
-from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcpy, memset
+from libc.stdlib cimport calloc, free
 
-from ext.frame cimport HEAD_LEN, SLOT_LEN, VNET_LEN, frame_t
+from ext.frame cimport frame_t
 from ext.judge cimport to_ms, worker_t
-from ext.ports.port cimport BURST, port_count_tx, port_t, room_t
-from ext.tables.audit cimport tables_audit, waiting_held
-from ext.tables.audit_persist cimport persists_audit
-from ext.testing_judge cimport MOST_OUTER, POISON, fuzz_t, judge, slot_data
-from ext.testing_mutate cimport compose, draw, overlay, parse_tightly
-from ext.turn cimport receive, turn
-from ext.verdict cimport N_DROPS
+from ext.ports.port cimport BURST, port_t, room_t
+from ext.testing_hail cimport (feed, frames_leave, fuzz_fault, fuzz_free_slots, fuzz_make_slots, fuzz_take_ports,
+                               message_come)
+from ext.testing_judge cimport fuzz_t
+from ext.testing_mutate cimport compose, draw
+from ext.turn cimport turn
 
 cdef enum:
     MOST_FRAMES_A_CALL = 100000
@@ -41,13 +39,7 @@ cdef int fuzz_rx(port_t *port, room_t *room, frame_t *burst, int n) noexcept nog
     while i < n and fuzz.left:
         fuzz.left -= 1
         compose(&fuzz.corpus, &fuzz.message)
-        fuzz.sums[i] = parse_tightly(&fuzz.message)
-        fuzz.sent[i] = False
-        overlay(&burst[i], &fuzz.message)
-        memset(fuzz.slots[i], POISON, HEAD_LEN)
-        burst[i].data = slot_data(fuzz, i)
-        memcpy(burst[i].data - VNET_LEN, fuzz.message.bytes, VNET_LEN + burst[i].len)
-        fuzz.lens[i] = burst[i].len
+        message_come(fuzz, &burst[i], i)
         i += 1
     fuzz.got = i
     return i
@@ -55,58 +47,7 @@ cdef int fuzz_rx(port_t *port, room_t *room, frame_t *burst, int n) noexcept nog
 
 cdef int fuzz_tx(port_t *port, frame_t **frames, int n) noexcept nogil:
     """Frames judged and gone; one in 4096 fails."""
-    cdef fuzz_t *fuzz = running
-    cdef int i, dropped = 0
-    for i in range(n):
-        if not port.up or port.lost:
-            fuzz.fault = "a frame left by a port that is down"
-        if draw(&fuzz.corpus, 4096) == 0:
-            dropped += 1 + frames[i].merged
-            continue
-        judge(fuzz, frames[i])
-        port_count_tx(port, frames[i])
-        fuzz.n_sent += 1
-    port.tx_dropped += dropped
-    return dropped
-
-
-cdef uint64_t drops_of(const worker_t *worker) noexcept nogil:
-    cdef uint64_t n = 0
-    cdef uint32_t i
-    for i in range(<uint32_t>N_DROPS):
-        n += worker.tables.drops[i]
-    return n
-
-
-cdef bint is_head_whole(const uint8_t *slot) noexcept nogil:
-    """Whether the slot begins as it did, as far as no tunnel has need of it."""
-    cdef uint32_t i
-    for i in range(<uint32_t>(HEAD_LEN - MOST_OUTER)):
-        if slot[i] != POISON:
-            return False
-    return True
-
-
-cdef void feed(fuzz_t *fuzz, worker_t *worker, uint32_t port, uint32_t n, uint32_t now_ms) noexcept nogil:
-    """A burst of n comes in by the port, and each of its frames can be accounted for."""
-    cdef uint64_t drops = drops_of(worker), overflows = worker.tables.neighbours.overflows
-    cdef uint32_t held = waiting_held(&worker.tables.neighbours)
-    cdef uint64_t began
-    cdef uint32_t i, unsent = 0
-    fuzz.left = n
-    receive(worker, &worker.tables.ports[port], now_ms)
-    fuzz.left = 0
-    for i in range(fuzz.got):
-        unsent += not fuzz.sent[i]
-        if not is_head_whole(fuzz.slots[i]):
-            fuzz.fault = "more was put in front of a frame than the largest outer headers"
-    drops = drops_of(worker) - drops
-    began = waiting_held(&worker.tables.neighbours) + worker.tables.neighbours.overflows - overflows - held
-    if unsent > drops + began:
-        fuzz.fault = "a frame is gone without a reason"
-    # One frame may be counted twice: dropped with an answer, and the answer dropped as well.
-    if drops > 2 * fuzz.got or began > fuzz.got:
-        fuzz.fault = "more frames were dropped or wait than came in"
+    return frames_leave(running, port, frames, n, 4096)
 
 
 cdef class Fuzz:
@@ -123,7 +64,6 @@ cdef class Fuzz:
         self.worker = <worker_t *>address
         self.kept = (worker, corpus)
         self.fuzz = <fuzz_t *>calloc(1, sizeof(fuzz_t))
-        self.fuzz.outbox = &self.worker.outbox
         self.fuzz.corpus.n = len(corpus)
         self.fuzz.corpus.random = seed * 2 + 1
         self.fuzz.corpus.messages = <const uint8_t **>calloc(len(corpus), sizeof(uint8_t *))
@@ -131,17 +71,11 @@ cdef class Fuzz:
         for i, message in enumerate(corpus):
             self.fuzz.corpus.messages[i] = <const uint8_t *>PyBytes_AS_STRING(message)
             self.fuzz.corpus.lengths[i] = len(message)
-        for i in range(<uint32_t>BURST):
-            self.fuzz.slots[i] = <uint8_t *>malloc(SLOT_LEN)
-            memset(self.fuzz.slots[i], POISON, SLOT_LEN)
-        for i in range(self.worker.tables.n_ports):
-            self.worker.tables.ports[i].rx_burst = fuzz_rx
-            self.worker.tables.ports[i].tx_burst = fuzz_tx
+        fuzz_make_slots(self.fuzz)
+        fuzz_take_ports(self.fuzz, self.worker, fuzz_rx, fuzz_tx)
 
     def __dealloc__(self):
-        cdef int i
-        for i in range(BURST):
-            free(self.fuzz.slots[i])
+        fuzz_free_slots(self.fuzz)
         free(self.fuzz.corpus.messages)
         free(self.fuzz.corpus.lengths)
         free(self.fuzz)
@@ -166,8 +100,7 @@ cdef class Fuzz:
                 fuzz.got = 0
                 turn(worker, now_ns)
                 now_ns += step_ns
-            wrong = fuzz.fault if fuzz.fault is not NULL else tables_audit(&worker.tables)
-            wrong = wrong if wrong is not NULL else persists_audit(&worker.tables)
+            wrong = fuzz_fault(fuzz, worker)
         if wrong is not NULL:
             raise AssertionError(f"{wrong.decode()}; the last frame was "
                                  f"{fuzz.message.bytes[:min(fuzz.message.len, <uint32_t>200)].hex()}")

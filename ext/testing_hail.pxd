@@ -1,0 +1,114 @@
+"""A burst of spoilt frames through a worker whose ports the fuzzer has taken, and whether each can be accounted for.
+
+Read first: ext/testing_fuzz.pyx, which spoils frames by chance, and ext/testing_guided.pyx, which has libFuzzer do it.
+Every slot is an allocation of its own, so that a sanitizer sees a step out of it.
+"""
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy, memset
+
+from ext.frame cimport HEAD_LEN, SLOT_LEN, VNET_LEN, frame_t
+from ext.judge cimport worker_t
+from ext.ports.port cimport BURST, port_count_tx, port_t, rx_burst_t, tx_burst_t
+from ext.tables.audit cimport tables_audit, waiting_held
+from ext.tables.audit_persist cimport persists_audit
+from ext.testing_judge cimport MOST_OUTER, POISON, fuzz_t, judge, slot_data
+from ext.testing_mutate cimport draw, overlay, parse_tightly
+from ext.turn cimport receive
+from ext.verdict cimport N_DROPS
+
+
+cdef inline void fuzz_make_slots(fuzz_t *fuzz) noexcept nogil:
+    cdef uint32_t i
+    for i in range(<uint32_t>BURST):
+        fuzz.slots[i] = <uint8_t *>malloc(SLOT_LEN)
+        memset(fuzz.slots[i], POISON, SLOT_LEN)
+
+
+cdef inline void fuzz_free_slots(fuzz_t *fuzz) noexcept nogil:
+    cdef uint32_t i
+    for i in range(<uint32_t>BURST):
+        free(fuzz.slots[i])
+
+
+cdef inline void fuzz_take_ports(fuzz_t *fuzz, worker_t *worker, rx_burst_t rx, tx_burst_t tx) noexcept nogil:
+    """What the worker receives comes from rx, and what it sends goes to tx."""
+    cdef uint32_t i
+    fuzz.outbox = &worker.outbox
+    for i in range(worker.tables.n_ports):
+        worker.tables.ports[i].rx_burst = rx
+        worker.tables.ports[i].tx_burst = tx
+
+
+cdef inline void message_come(fuzz_t *fuzz, frame_t *frame, uint32_t i) noexcept nogil:
+    """The message is the frame at place i of the burst."""
+    fuzz.sums[i] = parse_tightly(&fuzz.message)
+    fuzz.sent[i] = False
+    overlay(frame, &fuzz.message)
+    memset(fuzz.slots[i], POISON, HEAD_LEN)
+    frame.data = slot_data(fuzz, i)
+    memcpy(frame.data - VNET_LEN, fuzz.message.bytes, VNET_LEN + frame.len)
+    fuzz.lens[i] = frame.len
+
+
+cdef inline int frames_leave(fuzz_t *fuzz, port_t *port, frame_t **frames, int n, uint32_t fails) noexcept nogil:
+    """The frames are judged and gone, but for one in `fails` (0: none), which the port does not take; how many those are."""
+    cdef int i, dropped = 0
+    for i in range(n):
+        if not port.up or port.lost:
+            fuzz.fault = "a frame left by a port that is down"
+        if fails and draw(&fuzz.corpus, fails) == 0:
+            dropped += 1 + frames[i].merged
+            continue
+        judge(fuzz, frames[i])
+        port_count_tx(port, frames[i])
+        fuzz.n_sent += 1
+    port.tx_dropped += dropped
+    return dropped
+
+
+cdef inline uint64_t drops_of(const worker_t *worker) noexcept nogil:
+    cdef uint64_t n = 0
+    cdef uint32_t i
+    for i in range(<uint32_t>N_DROPS):
+        n += worker.tables.drops[i]
+    return n
+
+
+cdef inline bint is_head_whole(const uint8_t *slot) noexcept nogil:
+    """Whether the slot begins as it did, as far as no tunnel has need of it."""
+    cdef uint32_t i
+    for i in range(<uint32_t>(HEAD_LEN - MOST_OUTER)):
+        if slot[i] != POISON:
+            return False
+    return True
+
+
+cdef inline void feed(fuzz_t *fuzz, worker_t *worker, uint32_t port, uint32_t n, uint32_t now_ms) noexcept nogil:
+    """A burst of n comes in by the port, and each of its frames can be accounted for."""
+    cdef uint64_t drops = drops_of(worker), overflows = worker.tables.neighbours.overflows
+    cdef uint32_t held = waiting_held(&worker.tables.neighbours)
+    cdef uint64_t began
+    cdef uint32_t i, unsent = 0
+    fuzz.left = n
+    receive(worker, &worker.tables.ports[port], now_ms)
+    fuzz.left = 0
+    for i in range(fuzz.got):
+        unsent += not fuzz.sent[i]
+        if not is_head_whole(fuzz.slots[i]):
+            fuzz.fault = "more was put in front of a frame than the largest outer headers"
+    drops = drops_of(worker) - drops
+    began = waiting_held(&worker.tables.neighbours) + worker.tables.neighbours.overflows - overflows - held
+    if unsent > drops + began:
+        fuzz.fault = "a frame is gone without a reason"
+    # One frame may be counted twice: dropped with an answer, and the answer dropped as well.
+    if drops > 2 * fuzz.got or began > fuzz.got:
+        fuzz.fault = "more frames were dropped or wait than came in"
+
+
+cdef inline const char *fuzz_fault(const fuzz_t *fuzz, worker_t *worker) noexcept nogil:
+    """What is wrong with what left, or with the tables; NULL: nothing."""
+    cdef const char *wrong = fuzz.fault
+    wrong = wrong if wrong is not NULL else tables_audit(&worker.tables)
+    return wrong if wrong is not NULL else persists_audit(&worker.tables)
