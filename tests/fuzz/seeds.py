@@ -35,7 +35,7 @@ def write_seeds(folder: Path) -> int:
 
 
 def captured() -> list[bytes]:
-    """What was captured as rows of records; what clients sent comes by the first port, what servers sent by the third."""
+    """What was captured as rows of records; clients came by the first port, servers by the third."""
     frames = sorted((when, 0 if file.stem.endswith("client") else 2, frame)
                     for file in CAPTURES.glob("*.pcap") for when, frame in frames_of(file))
     rows = [record(port | A_MILLISECOND | TO_US, frame) for _, port, frame in frames]
