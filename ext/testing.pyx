@@ -12,6 +12,7 @@ from libc.string cimport memcpy
 
 # Not `from ... cimport ... as`: what is renamed there, cythonize does not see as a dependency.
 cimport ext.hash as hashing
+cimport ext.tables.sequence as sequences
 cimport ext.tables.state as states
 cimport ext.wire.fragment as fragmenting
 cimport ext.wire.parse as parsing
@@ -23,7 +24,7 @@ from ext.frame cimport (FOUND_FRAGMENT, FOUND_L3, FOUND_L4, FOUND_LATER, FOUND_P
                         frame_t)
 from ext.hash cimport key_t
 from ext.verdict cimport GO_ON, N_DROPS, drop_names, verdict_t
-from ext.wire cimport arp, checksum, ethernet, icmp, ipv4, ipv6, mss, nd
+from ext.wire cimport arp, checksum, ethernet, icmp, ipv4, ipv6, mss, nd, tcp
 
 
 cdef const uint8_t *raw(bytes data):
@@ -138,6 +139,20 @@ STATES = tuple(states.state_names[i].decode() for i in range(<int>states.N_STATE
 TCP_NEXT = tuple(tuple(tuple(states.tcp_next[d][e][s] for s in range(9)) for e in range(4)) for d in range(3))
 
 def tcp_state(uint8_t state, int direction, uint8_t flags): return states.tcp_state(state, direction, flags)
+
+
+def sequence_state(list words, uint32_t seq, uint32_t ack, uint8_t flags, uint8_t state, int direction,
+                   bint direct=False) -> int:
+    """The words are as they are after it; seq and ack in host order."""
+    cdef uint64_t both[2]
+    cdef tcp.tcp_hdr hdr
+    both[0], both[1] = words
+    hdr.seq, hdr.ack, hdr.flags = order.htonl(seq), order.htonl(ack), flags
+    state = sequences.sequence_state(both, &hdr, state, direction, direct)
+    words[:] = both[0], both[1]
+    return state
+
+
 def udp_state(uint8_t state, int direction): return states.udp_state(state, direction)
 def is_closing(uint8_t state): return bool(states.is_closing(state))
 

@@ -52,6 +52,7 @@ from ext.tables.persist_life cimport EVERY, LISTED, persists_forget, persists_li
 from ext.tables.pin cimport pin_of, pins_t, server_double, service_double
 from ext.tables.route cimport route_add, route_t
 from ext.tables.segment cimport segment_t
+from ext.tables.sequence cimport bytes_of
 from ext.tables.server cimport (NO_PLACE, NO_POOL, SERVER_DRAIN, SERVER_FULL, SERVER_MAINT, SERVER_UP, SHARE_FULL, V4, V6,
                                 evidence_t, server_t)
 from ext.tables.service cimport (FORWARD_NAT, MSS_AUTO, MSS_OFF, NO_SOURCE, server_add,
@@ -913,7 +914,8 @@ cdef class Worker:
                            ntohs(session_server_port(s, &services.servers[s.server])), state_names[s.state].decode(),
                            <uint32_t>(now_ms - a.created_ms), <uint32_t>(now_ms - s.seen_ms),
                            session_timeout_ms(services, s) - <uint32_t>(now_ms - s.seen_ms),
-                           a.packets[0], a.packets[1], a.bytes[0], a.bytes[1], source, ntohs(a.source_port)))
+                           a.packets[0], a.packets[1], bytes_of(a.bytes[0]), bytes_of(a.bytes[1]),
+                           source, ntohs(a.source_port)))
         return listed
 
     def persistence_slices(self, *, now_ns=None):
@@ -961,7 +963,8 @@ cdef class Worker:
             rows.append((f.ends.protocol, ip_bytes(f.ends.inside), ntohs(f.ends.inside_port), ip_bytes(f.ends.peer),
                          ntohs(f.ends.peer_port), state_names[f.state].decode(), <uint32_t>(now_ms - f.created_ms),
                          <uint32_t>(now_ms - f.seen_ms), flow_timeout_ms(table, f) - <uint32_t>(now_ms - f.seen_ms),
-                         f.packets[0], f.packets[1], f.bytes[0], f.bytes[1], source, ntohs(f.source_port)))
+                         f.packets[0], f.packets[1], bytes_of(f.bytes[0]), bytes_of(f.bytes[1]),
+                         source, ntohs(f.source_port)))
         return rows
 
     def decisions(self) -> list[dict]:

@@ -24,6 +24,8 @@ from ext.tables.session_life cimport session_expired
 from ext.tables.tables cimport tables_t
 from ext.verdict cimport DROP_FRAGMENT, DROP_ICMP_NO_SESSION, DROP_ORPHAN, DROP_VIP_PROTOCOL, GO_ON, verdict_t
 from ext.wire.icmp cimport is_echo_request, is_icmp_error
+from ext.wire.ipv4 cimport PROTO_TCP
+from ext.wire.tcp cimport is_new_connection
 
 
 cdef inline verdict_t to_source(tables_t *tables, segment_t *segment, frame_t *frame, const vip_t *vip,
@@ -47,6 +49,9 @@ cdef inline verdict_t to_source(tables_t *tables, segment_t *segment, frame_t *f
     verdict = of_flow_or_another(tables, frame, vip.source, now_ms)
     if verdict != GO_ON or own:
         return verdict
+    # Who is behind the address may be about to call the peer: both begin, and a reset would end it (RFC 5382 5 REQ-4).
+    if frame.protocol == PROTO_TCP and is_new_connection(frame.tcp_flags):
+        return DROP_ORPHAN
     return refuse(tables, frame, ANSWER_RESET, DROP_ORPHAN, now_ms)
 
 

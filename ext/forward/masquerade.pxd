@@ -12,8 +12,9 @@ from ext.debug cimport likely, unlikely
 from ext.forward.handover cimport hand_over, is_of_another
 from ext.forward.icmp cimport PROHIBITED, icmp_error
 from ext.forward.output cimport route_out
-from ext.forward.quote cimport error_rewrite, quote_read_any, quote_rewrite, quote_t
+from ext.forward.quote cimport error_rewrite, quote_is_forged, quote_read_any, quote_rewrite, quote_t
 from ext.forward.refuse cimport refuse
+from ext.forward.resume cimport is_midstream
 from ext.forward.source cimport source_find
 from ext.frame cimport FOUND_FRAGMENT, FOUND_L4, FOUND_LATER, frame_t
 from ext.order cimport be16
@@ -23,8 +24,9 @@ from ext.tables.route cimport route_lookup, route_t
 from ext.tables.segment cimport segment_t
 from ext.tables.server cimport NO_POOL, V4, V6
 from ext.tables.service cimport ANSWER_RESET
+from ext.tables.state cimport ESTABLISHED, S_NONE
 from ext.tables.tables cimport report_full, tables_t
-from ext.verdict cimport (DROP_ACCESS_PRIVATE, DROP_FRAGMENT, DROP_ORPHAN, DROP_SESSION_FULL, DROP_SOURCE_PORTS,
+from ext.verdict cimport (DROP_ACCESS_PRIVATE, DROP_FORGED_ICMP, DROP_FRAGMENT, DROP_ORPHAN, DROP_SESSION_FULL, DROP_SOURCE_PORTS,
                           DROP_UNMASQUERADABLE, GO_ON, verdict_t)
 from ext.wire.icmp cimport icmp_echo_hdr, is_echo, is_icmp_error
 from ext.wire.ipv4 cimport PROTO_TCP
@@ -73,10 +75,6 @@ cdef inline bint ends_of(frame_t *frame, bint from_inside, ends_t *ends) noexcep
     return True
 
 
-cdef inline uint32_t ip_len(const frame_t *frame) noexcept nogil:
-    return frame.l4_off - frame.l3_off + frame.l4_len
-
-
 cdef inline verdict_t leave_as_another(tables_t *tables, frame_t *frame, segment_t *here, segment_t *there,
                                        uint32_t now_ms) noexcept nogil:
     """A packet of one of the segment's hosts: from an address of swlb's own, unless it answers what others began."""
@@ -92,7 +90,7 @@ cdef inline verdict_t leave_as_another(tables_t *tables, frame_t *frame, segment
         verdict = begin_flow(tables, frame, here, there, &ends, &flow, now_ms)
         if verdict != GO_ON:
             return verdict
-    flow_follow(flow, OTHER if flow.source == 0 else BEGINNER, frame.tcp_flags, ip_len(frame), now_ms)
+    flow_follow(flow, frame, OTHER if flow.source == 0 else BEGINNER, now_ms)
     if flow.source == 0:
         return GO_ON
     return as_source(tables, frame, flow, now_ms)
@@ -142,7 +140,10 @@ cdef inline verdict_t enter_as_it_is(tables_t *tables, frame_t *frame, uint32_t 
     if flow is NULL:
         report_full(tables, frame)
         return DROP_SESSION_FULL
-    flow_follow(flow, BEGINNER if flow.source == 0 else OTHER, frame.tcp_flags, ip_len(frame), now_ms)
+    if flow.state == S_NONE and frame.protocol == PROTO_TCP and is_midstream(frame.tcp_flags):
+        # From S_NONE its first segment would close it.
+        flow.state = ESTABLISHED
+    flow_follow(flow, frame, BEGINNER if flow.source == 0 else OTHER, now_ms)
     return GO_ON
 
 
@@ -155,7 +156,7 @@ cdef inline verdict_t answer_enters(tables_t *tables, frame_t *frame, uint16_t s
     flow = flow_of_source(&tables.flows, source, ends.inside_port, ends.protocol, ends.peer, ends.peer_port, now_ms)
     if flow is NULL:
         return GO_ON
-    flow_follow(flow, OTHER, frame.tcp_flags, ip_len(frame), now_ms)
+    flow_follow(flow, frame, OTHER, now_ms)
     if unlikely(frame.found & FOUND_FRAGMENT):
         fragment_note(&tables.fragments, frame, DST_END, frame.src, flow.ends.inside, now_ms)
     rewrite(frame, DST, flow.ends.inside, flow.ends.inside_port)
@@ -171,6 +172,8 @@ cdef inline verdict_t error_enters(tables_t *tables, frame_t *frame, uint16_t so
     flow = flow_of_source(&tables.flows, source, quote.sport, quote.protocol, quote.dst, quote.dport, now_ms)
     if flow is NULL:
         return GO_ON
+    if quote_is_forged(&quote, flow.bytes, BEGINNER):
+        return DROP_FORGED_ICMP
     quote_rewrite(frame, &quote, SRC, flow.ends.inside, flow.ends.inside_port)
     error_rewrite(frame, DST, flow.ends.inside)
     return route_out(tables, frame, flow.ends.inside, True, now_ms)
@@ -190,6 +193,8 @@ cdef inline verdict_t error_leaves(tables_t *tables, frame_t *frame, uint32_t no
     flow = flow_find(&tables.flows, &ends, now_ms)
     if flow is NULL:
         return DROP_UNMASQUERADABLE
+    if quote_is_forged(&quote, flow.bytes, OTHER if flow.source else BEGINNER):
+        return DROP_FORGED_ICMP
     if flow.source == 0:
         return GO_ON
     source = tables.sources.sources[flow.source - 1].ip

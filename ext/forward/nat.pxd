@@ -15,18 +15,22 @@ from ext.tables.evidence cimport evidence_of_change
 from ext.tables.fragment cimport DST_END, SRC_END, fragment_note, fragment_t
 from ext.tables.neighbour cimport REACHABLE, STALE, neighbour_find, neighbour_t
 from ext.tables.segment cimport segment_t
+from ext.tables.sequence cimport sequence_is_usual, sequence_state
 from ext.tables.server cimport V4, V6, server_t
+from ext.tables.service cimport FORWARD_NAT
 from ext.tables.session cimport account_t, session_account, session_client, session_server_port, session_t, sessions_t
 from ext.tables.session_life cimport session_count, session_set_state
-from ext.tables.state cimport FROM_CLIENT, FROM_SERVER, tcp_state, udp_state
+from ext.tables.state cimport FROM_CLIENT, FROM_SERVER, S_NONE, tcp_state, udp_state
 from ext.tables.tables cimport tables_t
 from ext.verdict cimport verdict_t
 from ext.wire.ethernet cimport eth_hdr, mac_load, mac_store
 from ext.wire.ipv4 cimport PROTO_TCP
 from ext.wire.rewrite cimport DST, SRC, rewrite
+from ext.wire.tcp cimport TCP_RST, tcp_hdr
 
 ctypedef void (*change_fn)(tables_t *tables, session_t *session, const frame_t *frame, uint8_t state,
                            int direction) noexcept nogil
+ctypedef uint8_t (*judge_fn)(tables_t *tables, session_t *session, const frame_t *frame, int direction) noexcept nogil
 
 cdef extern from * nogil:
     """
@@ -34,14 +38,23 @@ cdef extern from * nogil:
     #define swlb_apart(f) ({ __typeof__(&f) hidden = &f; __asm__("" : "+r"(hidden)); hidden; })
     """
     change_fn session_change_apart "swlb_apart"(change_fn function)
+    judge_fn session_judge_apart "swlb_apart"(judge_fn function)
 
 
 cdef inline void session_follow(tables_t *tables, session_t *session, const frame_t *frame, int direction,
                                 uint32_t now_ms) noexcept nogil:
-    """The session's state and counters include this packet; direction is FROM_CLIENT, FROM_SERVER or ONE_SIDED."""
+    """The session's state and counters include this packet; direction is FROM_CLIENT, FROM_SERVER or ONE_SIDED.
+
+    Not those of a reset that is not believed: the session is as if it had not come.
+    """
     cdef uint8_t state
     if frame.protocol == PROTO_TCP:
-        state = tcp_state(session.state, direction, frame.tcp_flags)
+        if likely(is_usual(tables, session, frame, direction)):
+            state = tcp_state(session.state, direction, frame.tcp_flags)
+        else:
+            state = session_judge_apart(session_judge)(tables, session, frame, direction)
+            if state == S_NONE:
+                return
     else:
         state = udp_state(session.state, direction)
     session_count(sessions_of(tables, frame), &tables.services, session,
@@ -50,6 +63,20 @@ cdef inline void session_follow(tables_t *tables, session_t *session, const fram
     # Few packets change anything: last and apart, so that the others save no registers for it.
     if unlikely(state != session.state):
         session_change_apart(session_change)(tables, session, frame, state, direction)
+
+
+cdef inline bint is_usual(tables_t *tables, const session_t *session, const frame_t *frame, int direction) noexcept nogil:
+    """Whether the segment is no reset and goes on where its side was last."""
+    return not frame.tcp_flags & TCP_RST and sequence_is_usual(
+        account_of(tables, frame, session).bytes[FROM_SERVER if direction == FROM_SERVER else FROM_CLIENT],
+        (<const tcp_hdr *>(frame.data + frame.l4_off)).seq)
+
+
+cdef inline uint8_t session_judge(tables_t *tables, session_t *session, const frame_t *frame, int direction) noexcept nogil:
+    """The state after any other segment; S_NONE for a reset that is not believed."""
+    return sequence_state(session_account(sessions_of(tables, frame), session).bytes,
+                          <const tcp_hdr *>(frame.data + frame.l4_off), session.state, direction,
+                          tables.services.services[tables.services.servers[session.server].service].forward != FORWARD_NAT)
 
 
 cdef inline void session_change(tables_t *tables, session_t *session, const frame_t *frame, uint8_t state,

@@ -1,7 +1,8 @@
 """ICMP errors about sessions: translated inside and out, so that the receiver recognises its own packet.
 
 Read first: RFC 5508 4.2 and 7, RFC 792, RFC 4443 2.4. Only 8 bytes of the quoted transport header are sure to be
-there. A session is neither kept alive nor ended by an error. Checksums gain what changed, so a wrong one stays wrong.
+there; they have the sequence number of TCP, which must be one that the quoted sender can have used (RFC 5927 4.1). A
+session is neither kept alive nor ended by an error. Checksums gain what changed, so a wrong one stays wrong.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -16,13 +17,15 @@ from ext.order cimport be16, load16, ntohs, store16
 from ext.tables.evidence cimport evidence_of_refusal
 from ext.tables.route cimport address_find
 from ext.tables.segment cimport segment_t
+from ext.tables.sequence cimport was_sent
 from ext.tables.server cimport SERVER_GONE, V4, V6, server_t
 from ext.tables.service cimport FORWARD_NAT, SERVICE_NONE, service_find, service_t, services_t, vip_find
 from ext.tables.session cimport (account_t, session_account, session_client, session_hash, session_of_reply,
                                  session_of_request, session_of_source, session_server_port, session_t)
 from ext.tables.session_life cimport session_expired
+from ext.tables.state cimport FROM_CLIENT, FROM_SERVER
 from ext.tables.tables cimport tables_t
-from ext.verdict cimport DROP_BAD_ICMP, DROP_ICMP_NO_SESSION, GO_ON, verdict_t
+from ext.verdict cimport DROP_BAD_ICMP, DROP_FORGED_ICMP, DROP_ICMP_NO_SESSION, GO_ON, verdict_t
 from ext.wire.checksum cimport checksum_adjust, sum_bytes, sum_change, sum_fold
 from ext.wire.ethernet cimport eth_hdr, mac_load
 from ext.wire.icmp cimport (ECHO_ID_OFF, ICMP_CHECKSUM_OFF, ICMP_ECHO, ICMP_ECHO_REPLY, ICMP_LEN, ICMPV6_ECHO,
@@ -89,6 +92,11 @@ cdef inline bint quote_read_any(const frame_t *frame, quote_t *quote) noexcept n
             and (quote.l4[0] == ICMPV6_ECHO or quote.l4[0] == ICMPV6_ECHO_REPLY))
 
 
+cdef inline bint quote_is_forged(const quote_t *quote, const uint64_t *words, int direction) noexcept nogil:
+    """Whether who is said to have sent the quoted segment cannot have; words as in ext/tables/sequence.pxd."""
+    return quote.protocol == PROTO_TCP and not was_sent(words[direction], quote.l4)
+
+
 cdef inline uint32_t quote_port_off(const quote_t *quote, uint32_t end) noexcept nogil:
     """Where the quoted transport header has the port of that end, or an echo's identifier."""
     return 2 * end if quote.protocol == PROTO_TCP or quote.protocol == PROTO_UDP else <uint32_t>ECHO_ID_OFF
@@ -150,11 +158,13 @@ cdef inline verdict_t quote_to_server(tables_t *tables, frame_t *frame, uint32_t
         return hand_over(tables, frame, now_ms)
     if session is NULL or session_expired(&tables.services, session, now_ms):
         return DROP_ICMP_NO_SESSION
+    account = session_account(&tables.sessions[family], session)
+    if quote_is_forged(&quote, account.bytes, FROM_SERVER):
+        return DROP_FORGED_ICMP
     if not is_translated(tables, session):
         frame.hash = session_hash(&tables.sessions[family], quote.dst, quote.dport, quote.protocol)
         return untouched_out(tables, frame, session.server, now_ms)
     server = &tables.services.servers[session.server]
-    account = session_account(&tables.sessions[family], session)
     quote_rewrite(frame, &quote, SRC, server.ip, session_server_port(session, server))
     error_rewrite(frame, DST, server.ip)
     if account.source:
@@ -226,6 +236,8 @@ cdef inline verdict_t quote_to_client(tables_t *tables, segment_t *segment, fram
         return hand_over(tables, frame, now_ms)
     if session is NULL or session_expired(&tables.services, session, now_ms):
         return quote_of_none(tables, segment, frame, &quote)
+    if quote_is_forged(&quote, account_of(tables, frame, session).bytes, FROM_CLIENT):
+        return DROP_FORGED_ICMP
     if not is_translated(tables, session):
         return GO_ON
     server = &tables.services.servers[session.server]
@@ -261,6 +273,8 @@ cdef inline verdict_t quote_of_source(tables_t *tables, frame_t *frame, uint16_t
         return hand_over(tables, frame, now_ms)
     if session is NULL or session_expired(&tables.services, session, now_ms):
         return GO_ON
+    if quote_is_forged(&quote, account_of(tables, frame, session).bytes, FROM_CLIENT):
+        return DROP_FORGED_ICMP
     server = &tables.services.servers[session.server]
     vip = tables.services.services[server.service].vip[family]
     client = session_client(&tables.sessions[family], session)

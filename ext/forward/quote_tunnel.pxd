@@ -1,7 +1,8 @@
 """ICMP errors about packets that swlb itself sent to a server, through a tunnel: what they mean to the client within.
 
 Read first: RFC 2003 4, RFC 2473 8. The error quotes the outer packet; the inner one behind it is the client's, as it
-sent it. An error is believed when that is of a session with that server, as anybody may invent one. "Too big" says how
+sent it. An error is believed when that is of a session with that server, and such as its client can have sent, as anybody
+may invent one. "Too big" says how
 large a packet gets to the server, which is remembered for PATH_MS, and the client hears what is left of that without the
 outer headers; unless its packets may be taken apart, which they will be. "Unreachable", for whatever reason, and "time
 exceeded" mean to the client that the host is not reached. All other errors are for the kernel twin.
@@ -14,17 +15,19 @@ from ext.address cimport ip_equal, ip_load, ip_of_v4, ip_t
 from ext.forward.handover cimport hand_over, is_of_another
 from ext.forward.icmp cimport HOST_UNREACHABLE, TOO_BIG, icmp_quote, icmp_token
 from ext.forward.output cimport neighbour_output, to_host
-from ext.forward.quote cimport quote_read, quote_t
+from ext.forward.quote cimport quote_is_forged, quote_read, quote_t
 from ext.forward.tunnel cimport told_mtu
 from ext.frame cimport FOUND_L3, VNET_LEN, frame_t, frame_vnet
 from ext.order cimport be16, ntohl, ntohs
 from ext.tables.route cimport address_find, address_on, address_t, route_lookup, route_t
 from ext.tables.server cimport V4, V6, server_t
 from ext.tables.service cimport FORWARD_GUE, FORWARD_IPIP, services_t
-from ext.tables.session cimport session_hash, session_of_request, session_t
+from ext.tables.session cimport session_account, session_hash, session_of_request, session_t
 from ext.tables.session_life cimport session_expired
+from ext.tables.state cimport FROM_CLIENT
 from ext.tables.tables cimport tables_t
-from ext.verdict cimport DROP_BAD_ICMP, DROP_ICMP_NO_SESSION, DROP_NO_ROUTE, DROP_TUNNEL_ERROR, GO_ON, verdict_t
+from ext.verdict cimport (DROP_BAD_ICMP, DROP_FORGED_ICMP, DROP_ICMP_NO_SESSION, DROP_NO_ROUTE, DROP_TUNNEL_ERROR, GO_ON,
+                          verdict_t)
 from ext.wire.ethernet cimport ETH_IPV4, ETH_IPV6
 from ext.wire.gue cimport GUE_LEN, gue_hdr
 from ext.wire.icmp cimport (ICMP_LEN, ICMP_TIME_EXCEEDED, ICMP_TOO_BIG_CODE, ICMP_UNREACHABLE, ICMPV6_TIME_EXCEEDED,
@@ -122,6 +125,8 @@ cdef inline verdict_t quote_of_tunnel(tables_t *tables, frame_t *frame, uint32_t
     if (session is NULL or session_expired(&tables.services, session, now_ms)
             or not is_end_of(&tables.services, &tables.services.servers[session.server], &outer)):
         return DROP_ICMP_NO_SESSION
+    if quote_is_forged(&quote, session_account(&tables.sessions[family], session).bytes, FROM_CLIENT):
+        return DROP_FORGED_ICMP
     return tell_client(tables, frame, &outer, what, now_ms)
 
 

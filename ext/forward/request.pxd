@@ -21,6 +21,7 @@ from ext.frame cimport FOUND_FRAGMENT, frame_t
 from ext.tables.fragment cimport OWNER, SERVER, fragment_find, fragment_note_server, fragment_t
 from ext.tables.route cimport route_lookup, route_t
 from ext.tables.segment cimport segment_t
+from ext.tables.sequence cimport bytes_of
 from ext.tables.server cimport server_t
 from ext.tables.service cimport FORWARD_DSR, FORWARD_NAT
 from ext.tables.session cimport session_t
@@ -40,7 +41,7 @@ cdef inline verdict_t request(tables_t *tables, frame_t *frame, session_t *sessi
     if likely(is_translated(tables, session)):
         return nat_request(tables, frame, session, now_ms)
     session_follow(tables, session, frame,
-                   FROM_CLIENT if account_of(tables, frame, session).bytes[FROM_SERVER] else ONE_SIDED, now_ms)
+                   FROM_CLIENT if bytes_of(account_of(tables, frame, session).bytes[FROM_SERVER]) else ONE_SIDED, now_ms)
     clamp(tables, frame, &tables.services.servers[session.server])
     if unlikely(frame.found & FOUND_FRAGMENT):
         fragment_note_server(&tables.fragments, frame, session.server, frame.hash, now_ms)

@@ -12,13 +12,16 @@ from libc.string cimport memset
 from posix.mman cimport munmap
 
 from ext.address cimport ip_equal, ip_t
+from ext.frame cimport frame_t
 from ext.hash cimport hash_ip, key_t, mix, power_of_two
 from ext.order cimport be16
 from ext.pages cimport map_pages
 from ext.sync cimport add_shared
+from ext.tables.sequence cimport sequence_is_usual, sequence_state
 from ext.tables.source cimport FLOW, kind_of, source_hold, source_holder, source_release, sources_t
 from ext.tables.state cimport S_NONE, tcp_state, udp_state
 from ext.wire.ipv4 cimport PROTO_TCP, PROTO_UDP
+from ext.wire.tcp cimport TCP_RST, tcp_hdr
 
 cdef struct ends_t:        # of a packet, as seen from the segment
     ip_t inside
@@ -36,7 +39,7 @@ cdef struct flow_t:
     uint32_t created_ms
     uint32_t next          # index + 1, in the bucket or in the free list
     uint32_t packets[2]    # by direction: of who began it, of the other
-    uint64_t bytes[2]
+    uint64_t bytes[2]      # and where in its stream that is: sequence.pxd
 
 cdef struct flows_t:
     flow_t *entries
@@ -176,16 +179,25 @@ cdef inline bint flow_expired(const flows_t *table, const flow_t *flow, uint32_t
     return now_ms - flow.seen_ms >= flow_timeout_ms(table, flow)
 
 
-cdef inline void flow_follow(flow_t *flow, int direction, uint8_t tcp_flags, uint32_t n_bytes,
-                             uint32_t now_ms) noexcept nogil:
-    """The flow's state and counters include this packet of n_bytes of IP; direction 0: of who began it."""
-    if flow.ends.protocol == PROTO_TCP:
-        flow.state = tcp_state(flow.state, direction, tcp_flags)
+cdef inline void flow_follow(flow_t *flow, const frame_t *frame, int direction, uint32_t now_ms) noexcept nogil:
+    """The flow's state and counters include this packet, unless it is a reset that is not believed.
+
+    Direction 0: of who began the flow.
+    """
+    cdef const tcp_hdr *tcp = <const tcp_hdr *>(frame.data + frame.l4_off)
+    cdef uint8_t state
+    if flow.ends.protocol != PROTO_TCP:
+        state = udp_state(flow.state, direction)
+    elif frame.tcp_flags & TCP_RST or not sequence_is_usual(flow.bytes[direction], tcp.seq):
+        state = sequence_state(flow.bytes, tcp, flow.state, direction, False)
+        if state == S_NONE:
+            return
     else:
-        flow.state = udp_state(flow.state, direction)
+        state = tcp_state(flow.state, direction, frame.tcp_flags)
+    flow.state = state
     flow.seen_ms = now_ms
     flow.packets[direction] += 1
-    flow.bytes[direction] += n_bytes
+    flow.bytes[direction] += frame.l4_off - frame.l3_off + frame.l4_len
 
 
 cdef inline void flows_sweep(flows_t *table, uint32_t budget, uint32_t now_ms) noexcept nogil:

@@ -54,7 +54,7 @@ cdef struct bucket_t:      # 64 bytes, at a multiple of 64
     uint32_t passed        # sessions that found it full and lie further on
 
 cdef struct account_t:
-    uint64_t bytes[2]      # by direction
+    uint64_t bytes[2]      # by direction, and where in its stream that is: sequence.pxd
     uint32_t packets[2]    # by direction, modulo 2^32
     uint32_t created_ms    # of one that is free: index + 1 of the next free one
     uint16_t source        # index + 1 of the address that stands for the client; 0: the client's own
