@@ -14,7 +14,7 @@ def datagrams_are_of_udp(config: Config) -> Iterator[Finding]:
     for service in config.services.values():
         if service.protocol != "udp":
             for key in _given(service):
-                expected = "the key left out, or protocol udp: a TCP connection stays with its server until it is closed"
+                expected = "the key left out, or protocol udp: a TCP connection stays with its server to its end"
                 yield Finding(("services", service.name, key), f"{_value(service, key)} with protocol tcp", expected)
 
 

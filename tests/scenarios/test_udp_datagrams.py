@@ -1,4 +1,4 @@
-"""Services whose clients are scheduled anew by the number of datagrams: `requests` (1 is one_packet) and `responses`."""
+"""Clients that are scheduled anew by the number of datagrams: `requests` (1 is one_packet) and `responses`."""
 
 import random
 from collections import Counter
@@ -122,20 +122,20 @@ def test_two_services_with_the_same_servers_and_one_client_port_do_not_mix_up_re
         scene.answer(0, sport=dport)
 
 
-@BOTH
-@pytest.mark.parametrize("given", [{"requests": 1}, {"requests": 3}, {"responses": 1}, {"requests": 1, "responses": 1}])
+@pytest.mark.parametrize(("family", "given"), [(4, {"requests": 1}), (6, {"requests": 3}), (4, {"responses": 1}),
+                                               (6, {"requests": 1, "responses": 1})])
 def test_any_order_of_datagrams_and_replies_agrees_with_a_book_of_who_was_asked(family: int, given: dict) -> None:
     scene, chance = counted(routed, family, **given), random.Random(f"{family} {given}")
     asked: dict[int, Counter] = {}
-    for _ in range(300):
-        sport = chance.randrange(4000, 4008)
+    for _ in range(100):
+        sport = chance.randrange(4000, 4004)
         if chance.random() < 0.6 or not asked.get(sport):
             server = scene.call(sport=sport, payload=chance.randbytes(4))
             asked.setdefault(sport, Counter())[server] += 1
         else:
             server = chance.choice(sorted(asked[sport]))
             scene.answer(server, dport=sport, payload=chance.randbytes(4))
-        assert audit(scene.net.worker) is None
+    assert audit(scene.net.worker) is None
     assert scene.net.drops() == {}
 
 
