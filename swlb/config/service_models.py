@@ -88,8 +88,8 @@ class Service:
     where the scheduler hashes nothing. A server that comes back takes `slow_start` seconds to weigh what it weighs. An
     empty `source_pool` is the address of the segment towards the server. Without `on_down`, the policy: UDP and closing
     TCP are rescheduled, established TCP is reset. A server is up when `need` (all, any) of its `checks` say so; the
-    key `check` tells both. `fail_open` is a share: 0 is off. A client's next datagram is scheduled anew after `requests`
-    of them (1 with `one_packet`), and once its server has sent `responses` for each.
+    key `check` tells both. `fail_open` is a share: 0 is off. A client's next datagram is scheduled anew after
+    `requests` of them (1 with `one_packet`), and once its server has sent `responses` for each.
     """
 
     name: str
