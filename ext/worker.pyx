@@ -388,12 +388,13 @@ cdef class Worker:
 
     def add_service(self, *, vips, protocol, l4_first, l4_last, refuse, orphans, on_down, timeouts_ns,
                     source_nat="never", forward="nat", mss="off", gue_port=6080, scheduler="rr", hash_key="source",
-                    persistence_ns=None, persistence_masks=(128, 128), index=None) -> int:
+                    persistence_ns=None, persistence_masks=(128, 128), requests=0, responses=0, index=None) -> int:
         """A service at `vips`: (address, segment or None) each; timeouts_ns by state, N_STATES of them; its index.
 
         `forward` is one of FORWARDS; `mss` is "off", "auto" (what fits the way to the server), or the most a SYN offers.
         `scheduler` is one of SCHEDULERS, `hash_key` of HASH_KEYS. Clients that are alike in so many of the 128 bits of
         their addresses (of IPv4, of IPv6) come back to their server until they had no session for persistence_ns.
+        `requests` and `responses` say after how many datagrams a session ends (ext/tables/datagrams.pxd); 0: not by that.
         """
         cdef services_t *services = &self.w.tables.services
         cdef service_t *service
@@ -406,6 +407,7 @@ cdef class Worker:
         service.refuse = refuse
         service.orphans = orphans
         service.on_down = on_down
+        service.requests, service.responses = requests, responses
         service.source_nat = SOURCE_NAT.index(source_nat)
         service.forward = FORWARDS.index(forward)
         service.mss = {"off": MSS_OFF, "auto": MSS_AUTO}.get(mss, mss)

@@ -34,6 +34,8 @@ def add_service(worker: Worker, config: Config, service: Service, segments: Mapp
         source_nat=service.source_nat,
         mss=service.mss,
         gue_port=service.gue.port,
+        requests=service.datagrams_a_choice,
+        responses=service.responses or 0,
         **_schedule(service),
     )
 

@@ -9,6 +9,7 @@ from swlb.config.models import Check, Config, Port, Segment, Server, Service
 from swlb.config.source import counted
 from swlb.config.values import ANY_PORT, Address, PortRange
 from swlb.config.ways import is_one_arm, segment_of_vip, segment_towards
+from swlb.datagrams import datagram_words
 from swlb.durations import duration_text
 from swlb.effect import WORDS, fates_of
 from swlb.journey import journey
@@ -111,6 +112,7 @@ def _service(config: Config, service: Service) -> list[str]:
     lines += _table([_server(server) for server in service.servers.values()])
     lines += [line for words in _life(service) for line in _wrapped(words, INDENT)]
     lines += _wrapped(persistence_words(service), INDENT)
+    lines += _wrapped(datagram_words(service), INDENT)
     for heading, words in journey(config, service):
         lines += _wrapped(f"{heading}: {words}", INDENT)
     for words in _checks(service):

@@ -20,6 +20,7 @@ from ext.forward.source cimport source_find
 from ext.frame cimport FOUND_FRAGMENT, FOUND_L4, FOUND_LATER, frame_t
 from ext.order cimport be16
 from ext.schedule.choose cimport names_again
+from ext.tables.datagrams cimport ANY_SERVER, ends_by_count, service_of, session_make_room, session_with
 from ext.tables.decision cimport BECAUSE_NEXT, BECAUSE_PROBE, choice_begin, choice_t, decision_keep, decision_write
 from ext.tables.event cimport EVENT_REPLY_BYPASSES
 from ext.tables.evidence cimport evidence_of_repeat
@@ -56,6 +57,8 @@ cdef inline verdict_t balance(tables_t *tables, segment_t *segment, frame_t *fra
         return balance_icmp(tables, frame, vip, now_ms)
     session = session_of_request(&tables.sessions[family], &tables.services, frame.hash, frame.src, frame.sport,
                                  frame.protocol, frame.dst, frame.dport)
+    if unlikely(session is not NULL and ends_by_count(service_of(&tables.services, session))):
+        session = session_of(tables, frame, session.server, family, ANY_SERVER)
     if likely(session is not NULL):
         if likely(session_goes_on(tables, session, frame, now_ms)):
             if unlikely(frame.protocol == PROTO_TCP and is_new_connection(frame.tcp_flags)):
@@ -65,6 +68,28 @@ cdef inline verdict_t balance(tables_t *tables, segment_t *segment, frame_t *fra
             return session_down(tables, session, frame, family, now_ms)
         session_give_way(&tables.sessions[family], &tables.services, session, now_ms)
     return balance_new(tables, frame, vip, family, now_ms)
+
+
+cdef inline session_t *session_of(tables_t *tables, const frame_t *frame, uint16_t index, int family,
+                                  uint16_t server) noexcept nogil:
+    """session_with for the frame's client, and the service of the server of that index."""
+    return session_with(&tables.sessions[family], &tables.services, frame.hash, frame.src, frame.sport, frame.protocol,
+                        frame.dport, tables.services.servers[index].service, server)
+
+
+cdef inline session_t *chosen_again(tables_t *tables, const frame_t *frame, const choice_t *choice, int family,
+                                    uint16_t index, uint32_t now_ms) noexcept nogil:
+    """The spent session of the client with the chosen server, which goes on; or NULL, and there is room for a new one."""
+    cdef sessions_t *sessions = &tables.sessions[family]
+    cdef session_t *session = session_of(tables, frame, index, family, index)
+    if session is NULL:
+        session_make_room(sessions, &tables.services, frame.hash, frame.src, frame.sport, now_ms)
+        return NULL
+    if (session.server == index and not session_expired(&tables.services, session, now_ms)
+            and choice.standing_in == (account_of(tables, frame, session).source != 0)):
+        return session
+    session_give_way(sessions, &tables.services, session, now_ms)
+    return NULL
 
 
 cdef inline void asked_again(tables_t *tables, const frame_t *frame, const session_t *session,
@@ -209,6 +234,12 @@ cdef inline verdict_t begin(tables_t *tables, frame_t *frame, const choice_t *ch
     cdef be16 source_port = 0
     if unlikely(is_spent(tables, frame, server)):
         return icmp_error(tables, frame, TIME_EXCEEDED, 0, DROP_TTL_EXPIRED, now_ms)
+    if unlikely(ends_by_count(&tables.services.services[server.service])):
+        session = chosen_again(tables, frame, choice, family, index, now_ms)
+        if session is not NULL:
+            decision_write(&tables.decisions, frame, choice, &tables.services.services[server.service], family, index, tables.now_ns)
+            decision_keep(&tables.decisions, choice)
+            return request(tables, frame, session, now_ms)
     if session_crowded(sessions, frame.hash, frame.src, frame.sport):
         return DROP_SESSION_CROWDED
     if unlikely(choice.standing_in) and route_lookup(&tables.routes, frame.src) is NULL:

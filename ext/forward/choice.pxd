@@ -9,6 +9,7 @@ from ext.debug cimport likely, unlikely
 from ext.forward.source cimport needs_source
 from ext.frame cimport frame_t
 from ext.schedule.choose cimport schedule, schedule_next, scheduled
+from ext.tables.datagrams cimport session_is_spent
 from ext.tables.decision cimport BECAUSE_PERSISTENCE, BECAUSE_PROBE, choice_t
 from ext.tables.event cimport EVENT_UNREMEMBERED
 from ext.tables.group cimport group_has_room, group_t, group_taker
@@ -123,14 +124,19 @@ cdef inline bint server_can_tell(tables_t *tables, const frame_t *frame, const s
                                  uint32_t now_ms) noexcept nogil:
     """Whether the client's port is not in use at the server's already, by way of another port or VIP.
 
-    Both would be one connection there. An expired or closing session gives way, as when a client uses a port again.
+    Both would be one connection there. An expired or closing session gives way, as when a client uses a port again; one
+    that is spent goes on, if it is of the same port of the VIP.
     """
+    cdef bint spent
     cdef session_t *session = session_of_reply(&tables.sessions[family], &tables.services, frame.hash, frame.src, frame.sport,
                                                frame.protocol, server.ip,
                                                server.l4_port if server.l4_port else frame.dport)
     if likely(session is NULL):
         return True
-    if not is_closing(session.state) and not session_expired(&tables.services, session, now_ms):
+    spent = session_is_spent(&tables.sessions[family], &tables.services, session)
+    if spent and session.vip_port == frame.dport and &tables.services.servers[session.server] == server:
+        return True
+    if not spent and not is_closing(session.state) and not session_expired(&tables.services, session, now_ms):
         return False
     session_give_way(&tables.sessions[family], &tables.services, session, now_ms)
     return True

@@ -8,11 +8,12 @@ sent one within a tick, and only if its MAC is known.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from ext.debug cimport unlikely
-from ext.forward.nat cimport nat_reply
+from ext.forward.nat cimport nat_reply, sessions_of
 from ext.forward.output cimport leave
 from ext.forward.refuse cimport refuse, reset_write
 from ext.frame cimport FOUND_FRAGMENT, FOUND_L3, FOUND_L4, NO_PORT, NO_TUNNEL, frame_t
 from ext.order cimport be32
+from ext.tables.datagrams cimport session_is_answered
 from ext.tables.neighbour cimport FAILED, neighbour_find, neighbour_t
 from ext.tables.reset cimport reset_post, reset_t, reset_take
 from ext.tables.route cimport route_lookup, route_t
@@ -20,8 +21,8 @@ from ext.tables.segment cimport segment_t
 from ext.tables.server cimport V4, V6, server_serves, server_t
 from ext.tables.service cimport ANSWER_RESET, DOWN_DEFAULT, DOWN_DROP, DOWN_RESET, is_tunnel, service_t
 from ext.tables.session cimport session_account, session_client, session_server_port, session_t
-from ext.tables.session_life cimport session_expired, session_remove
-from ext.tables.state cimport ESTABLISHED
+from ext.tables.session_life cimport session_expired, session_remove, session_set_state
+from ext.tables.state cimport CLOSED, ESTABLISHED
 from ext.tables.tables cimport drop_count, tables_t
 from ext.verdict cimport DROP_SERVER_DOWN, TAKEN, verdict_t
 from ext.wire.ethernet cimport ETH_IPV4, ETH_IPV6, ETH_LEN, eth_hdr
@@ -62,7 +63,18 @@ cdef inline verdict_t reply(tables_t *tables, segment_t *segment, frame_t *frame
     cdef const server_t *server = &tables.services.servers[session.server]
     if unlikely(not server_serves(server)) and reply_ends(tables, session, frame, now_ms):
         return reply_down(tables, segment, frame, session, now_ms)
+    if unlikely(tables.services.services[server.service].responses):
+        return reply_counted(tables, segment, frame, session, now_ms)
     return nat_reply(tables, segment, frame, session, now_ms)
+
+
+cdef inline verdict_t reply_counted(tables_t *tables, segment_t *segment, frame_t *frame, session_t *session,
+                                    uint32_t now_ms) noexcept nogil:
+    """The same where replies are counted: with the last that is due the session is closed."""
+    cdef verdict_t verdict = nat_reply(tables, segment, frame, session, now_ms)
+    if session_is_answered(sessions_of(tables, frame), &tables.services, session):
+        session_set_state(&tables.services, session, CLOSED)
+    return verdict
 
 
 cdef inline bint reply_ends(tables_t *tables, session_t *session, const frame_t *frame, uint32_t now_ms) noexcept nogil:

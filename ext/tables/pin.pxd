@@ -59,6 +59,7 @@ cdef inline void service_double(services_t *table, uint16_t index, uint16_t doub
     made.probes_of = index + 1
     made.on_down = DOWN_KEEP
     made.persistent = False
+    made.requests = made.responses = 0
     made.refused = 0
     for family in range(V4, V6 + 1):
         made.vip_index[family] = SERVICE_NONE

@@ -56,6 +56,7 @@ cdef enum:
 cdef struct service_t:
     ip_t vip[2]            # by family; zero when it has none
     uint16_t vip_index[2]  # in vips; SERVICE_NONE when it has none
+    uint16_t requests, responses     # datagrams.pxd; 0: sessions do not end by that
     group_t groups[2]      # its servers, by the family of the clients they serve
     uint8_t protocol
     uint8_t refuse
@@ -121,8 +122,7 @@ cdef inline int services_init(services_t *table, uint32_t n_services, uint32_t n
     table.servers_room = n_servers
     table.key = key
     memset(table.answered_from, 0, sizeof(table.answered_from))
-    for i in range(<uint32_t>VIP_BUCKETS):
-        table.buckets[i] = NO_VIP
+    memset(table.buckets, 0xFF, sizeof(table.buckets))        # NO_VIP
     table.vips = <vip_t *>calloc(2 * n_services + n_sources + 1, sizeof(vip_t))
     table.matches = <match_t *>calloc(2 * n_services + 1, sizeof(match_t))
     table.services = <service_t *>calloc(n_services + 1, sizeof(service_t))

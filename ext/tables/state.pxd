@@ -8,7 +8,7 @@
     CLOSE_WAIT    the client has closed its side                  inactive    tcp_fin
     LAST_ACK      closed by both, last acknowledgement due        inactive    tcp_fin
     TIME_WAIT     closed by both                                  inactive    tcp_fin
-    CLOSED        reset                                           inactive    tcp_closed
+    CLOSED        reset; UDP: all replies have come               inactive    tcp_closed
     ONE_WAY       UDP, nothing came back yet                      inactive    udp
     TWO_WAY       UDP, both sides were heard                      inactive    udp_stream
 
@@ -104,7 +104,7 @@ cdef inline uint8_t tcp_state(uint8_t state, int direction, uint8_t flags) noexc
 
 
 cdef inline uint8_t udp_state(uint8_t state, int direction) noexcept nogil:
-    """ONE_WAY until the server has answered, or must have, as it is not heard; then TWO_WAY for good."""
+    """ONE_WAY until the server has answered, or must have, as it is not heard; then TWO_WAY, until CLOSED (datagrams.pxd)."""
     if direction == FROM_SERVER or state == TWO_WAY:
         return TWO_WAY
     return TWO_WAY if direction == ONE_SIDED and state == ONE_WAY else ONE_WAY

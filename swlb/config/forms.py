@@ -17,6 +17,7 @@ TableSize = Annotated[int, whole(1, 16_777_216)]
 IdleTime = Annotated[float, seconds(0.001, 10 * DAY)]
 ProbeTime = Annotated[float, seconds(0.01, DAY)]
 Count = Annotated[int, whole(1, 1000)]
+Datagrams = Annotated[int, whole(1, 65535)]
 Reject = Annotated[str, choice("reset", "drop")]
 
 

@@ -19,6 +19,12 @@ from swlb.config.check_rules import (
     probes_through_vips_are_few_enough,
     programs_can_be_run,
 )
+from swlb.config.datagram_rules import (
+    datagrams_are_not_persistent,
+    datagrams_are_of_udp,
+    one_packet_is_one_request,
+    responses_are_seen,
+)
 from swlb.config.forward_rules import (
     direct_servers_are_neighbours,
     mss_is_of_tcp,
@@ -261,6 +267,10 @@ RULES = (
     Rule(tunnels_have_room),
     Rule(tunnels_say_which_gue),
     Rule(mss_is_of_tcp),
+    Rule(datagrams_are_of_udp),
+    Rule(one_packet_is_one_request),
+    Rule(responses_are_seen),
+    Rule(datagrams_are_not_persistent),
     Rule(source_nat_is_of_nat),
     Rule(pools_are_used),
     Rule(pools_are_swlbs_own),

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 
 from swlb.config.check_models import CHECK_FORMS, PROTOCOL_OF_TYPE, Check, read_checks, read_named, read_need
 from swlb.config.check_values import read_percent
-from swlb.config.forms import Flag, Host, IdleTime, L4Port, Name, Reject, named
+from swlb.config.forms import Datagrams, Flag, Host, IdleTime, L4Port, Name, Reject, named
 from swlb.config.passive_models import Passive
 from swlb.config.schedule_models import (
     DEFAULT_HASH_KEY,
@@ -88,7 +88,8 @@ class Service:
     where the scheduler hashes nothing. A server that comes back takes `slow_start` seconds to weigh what it weighs. An
     empty `source_pool` is the address of the segment towards the server. Without `on_down`, the policy: UDP and closing
     TCP are rescheduled, established TCP is reset. A server is up when `need` (all, any) of its `checks` say so; the
-    key `check` tells both. `fail_open` is a share: 0 is off.
+    key `check` tells both. `fail_open` is a share: 0 is off. A client's next datagram is scheduled anew after
+    `requests` of them (1 with `one_packet`), and once its server has sent `responses` for each.
     """
 
     name: str
@@ -130,6 +131,9 @@ class Service:
     orphans: Reject = "reset"
     on_down: Annotated[str, choice("keep", "reschedule", "reset", "drop")] | None = None
     timeouts: Timeouts = TIMEOUTS
+    one_packet: Flag = False
+    requests: Datagrams | None = None
+    responses: Datagrams | None = None
 
     def __post_init__(self) -> None:
         source_nat = self.source_nat or ("auto" if self.forward == "nat" else "never")
@@ -138,6 +142,11 @@ class Service:
         object.__setattr__(self, "source_nat", source_nat)
         object.__setattr__(self, "mss", mss)
         object.__setattr__(self, "hash_key", hash_key)
+
+    @property
+    def datagrams_a_choice(self) -> int:
+        """After how many datagrams of a client the next is scheduled anew; 0: not by their number."""
+        return 1 if self.one_packet else self.requests or 0
 
     @property
     def port_first(self) -> int:

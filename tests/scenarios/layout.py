@@ -74,3 +74,5 @@ class Service:
     probe_idle: float | None = None                        # its servers can be probed through its VIP
     scheduler: str = "rr"
     hash_key: str = "source"
+    requests: int = 0                                      # datagrams after which a session is spent; 0: none
+    responses: int = 0

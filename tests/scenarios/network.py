@@ -140,6 +140,7 @@ class Network:
             timeouts_ns=[int(timeouts[name] * SECOND) for name in TIMEOUT_OF_STATE], source_nat=service.source_nat,
             forward=service.forward, mss=service.mss, gue_port=service.gue_port,
             scheduler=service.scheduler, hash_key=service.hash_key,
+            requests=service.requests, responses=service.responses,
             persistence_ns=None if service.persistence is None else int(service.persistence * SECOND),
             persistence_masks=(96 + service.persistence_masks[0], service.persistence_masks[1]))
         pool = self._add_pool(service) if service.source_pool else None

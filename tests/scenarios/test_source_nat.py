@@ -35,12 +35,15 @@ class Scene:
     n_servers: int = 2
     refuse: str = "reset"
     spare: tuple[int, int] | None = None
+    requests: int = 0
+    responses: int = 0
 
     def __post_init__(self) -> None:
         self.vip, self.sources = self.at(100), [self.at(host) for host in self.pool]
         servers = tuple(Server(self.at(11 + i), 8080) for i in range(self.n_servers))
         service = Service((self.vip,), servers, protocol=self.protocol, refuse=self.refuse, source_nat=self.source_nat,
-                          source_pool=tuple(self.sources), source_ports=self.ports, source_spare=self.spare)
+                          source_pool=tuple(self.sources), source_ports=self.ports, source_spare=self.spare,
+                          requests=self.requests, responses=self.responses)
         names = dict.fromkeys((self.client_port, self.server_port))
         self.net = Network({"lan": Segment(tuple(names), NEAR, host=True)}, services=[service])
         self.client = self.net.station(self.client_port, self.at(10))
