@@ -11,6 +11,7 @@ carries (advmss), or there would be nothing to discover; and TCP does not probe 
 
 import argparse
 import hashlib
+import io
 import itertools
 import random
 import socket
@@ -19,7 +20,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -261,7 +262,8 @@ def main(words: Sequence[str]) -> int:
     for mode in MODES:
         if names and mode.name not in names:
             continue
-        with tempfile.TemporaryDirectory() as directory:
+        # What swlb has logged is for tests that fail.
+        with tempfile.TemporaryDirectory() as directory, redirect_stdout(io.StringIO()):
             outcomes = measure(mode, cells_of(mode), Path(directory))
         print(row(mode, outcomes), flush=True)
         for links, found in outcomes.items():
