@@ -222,6 +222,7 @@ cdef inline void figures_adopt(tables_t *tables, const tables_t *made) noexcept 
     tables.flows.echo_ms = made.flows.echo_ms
     tables.fragment_ms = made.fragment_ms
     tables.icmp_rate = made.icmp_rate
-    tables.icmp_tokens = min(tables.icmp_tokens, made.icmp_rate * <uint64_t>ERROR_COST)
+    for i in range(2):
+        tables.icmp_tokens[i] = min(tables.icmp_tokens[i], made.icmp_rate * <uint64_t>ERROR_COST)
     if made.pins is not NULL:
         tables.pins = made.pins

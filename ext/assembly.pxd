@@ -71,7 +71,7 @@ cdef inline worker_t *worker_new(const sizes_t *sizes) noexcept nogil:
     worker.wake_fd = eventfd(0, EFD_CLOEXEC)
     worker.done_fd = eventfd(0, EFD_CLOEXEC)
     worker.room.slots = <uint8_t *>map_pages(<size_t>(BURST + 1) * SLOT_LEN)
-    worker.outbox.arena = <uint8_t *>map_pages(ARENA_LEN)
+    worker.outbox.arena = <uint8_t *>map_pages(ARENA_LEN + SLOT_LEN)
     worker.outbox.ring = &worker.ring
     worker.ring.fd = -1
     if (worker.wake_fd < 0 or worker.done_fd < 0 or worker.room.slots is NULL or worker.outbox.arena is NULL
@@ -91,7 +91,7 @@ cdef inline int tables_init(tables_t *tables, const sizes_t *sizes) noexcept nog
     tables.crew.n = 1
     tables.fragment_ms = sizes.fragment_ms
     tables.icmp_rate = sizes.icmp_rate
-    tables.icmp_tokens = <uint64_t>sizes.icmp_rate * ERROR_COST
+    tables.icmp_tokens[0] = tables.icmp_tokens[1] = <uint64_t>sizes.icmp_rate * ERROR_COST
     tables.icmp_filled_ms = to_ms(clock_ns())
     if (tables.segments is NULL or tables.ports is NULL or tables.opened is NULL or places_init(tables, sizes) < 0
             or routes_init(&tables.routes, sizes.addresses, sizes.addresses + sizes.routes) < 0
@@ -149,7 +149,7 @@ cdef inline void worker_free(worker_t *worker) noexcept nogil:
     if worker.room.slots is not NULL:
         munmap(worker.room.slots, <size_t>(BURST + 1) * SLOT_LEN)
     if worker.outbox.arena is not NULL:
-        munmap(worker.outbox.arena, ARENA_LEN)
+        munmap(worker.outbox.arena, ARENA_LEN + SLOT_LEN)
     close(worker.wake_fd)
     close(worker.done_fd)
     free(worker)

@@ -60,7 +60,7 @@ cdef struct frame_t:
     be16 dport
     uint16_t vip           # place of the VIP it is sent to, when FOUND_L3; NO_VIP for none
     uint32_t hash          # of the client's end point, when FOUND_L4: session_hash
-    uint32_t fragment_id   # IPv4 or IPv6 identification, when FOUND_FRAGMENT
+    uint32_t fragment_id   # IPv4 or IPv6 identification, when FOUND_FRAGMENT; of an outer packet in pieces, its own
     # Set on the way out
     ip_t next_hop          # where it waits to go
     uint8_t lowered        # TTL was lowered by swlb
@@ -68,7 +68,7 @@ cdef struct frame_t:
     uint8_t shared         # leaves by several ports, so that none may change it
     uint8_t outer_len      # bytes of outer headers between Ethernet and the inner IP header, when a tunnel has grown
     uint16_t merged        # how many more datagrams it carries than the one it came as
-    uint16_t cut_len       # bytes of IP packet each of its pieces may have; 0 when it leaves whole
+    uint16_t cut_len       # bytes each piece of the IPv4 packet may have, or, of IPv6, of the outer one; 0: it leaves whole
     uint16_t tunnel        # server at the other end of the tunnel it is to leave through; NO_TUNNEL for none
 
 

@@ -1,7 +1,7 @@
 """Where verdicts are carried out: what leaves is queued by port until the burst is judged, then flushed.
 
 A frame's bytes must stay as they are between `carry_out` and `flush`. One frame that was judged is one that leaves, but
-for an IPv4 packet that leaves in fragments (wire/fragment.pxd), and for what a port does not take as it is (a super-frame, a
+for a packet that leaves in fragments (wire/fragment.pxd), and for what a port does not take as it is (a super-frame, a
 partial checksum): that is cut and completed into the arena, and leaves as pieces. When the arena is full, everything that
 is queued leaves first.
 """
@@ -10,7 +10,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
 from ext.coalesce cimport coalesce
 from ext.debug cimport likely, unlikely
-from ext.frame cimport VNET_LEN, frame_t, frame_vnet
+from ext.frame cimport HEAD_LEN, VNET_LEN, frame_t, frame_vnet
 from ext.ports.port cimport BURST, PORTS, port_t
 from ext.ports.ring cimport ring_enter, ring_t
 from ext.tables.crew cimport crew_hand
@@ -19,7 +19,7 @@ from ext.tables.tables cimport drop_count, tables_t
 from ext.verdict cimport (DROP_BAD_OFFLOAD, DROP_HANDOVER_FULL, DROP_NOWHERE, DROP_OVERSIZE, DROP_PORT_DOWN,
                           DROP_TX_FAILED, FLOOD, FLOOD_STATIONS, HAND_OVER, N_DROPS, SEND, verdict_t)
 from ext.wire.ethernet cimport ETH_LEN, TAG_LEN
-from ext.wire.fragment cimport fragment_make
+from ext.wire.fragment cimport fragment_make, outer_alone
 from ext.wire.segment cimport cut_plan, cut_t, is_unfinished, piece_len, piece_write
 from ext.wire.tcp cimport TCP_LEN, tcp_hdr
 from ext.wire.udp cimport UDP_LEN
@@ -35,7 +35,7 @@ cdef struct outbox_t:
     uint16_t busy[PORTS]   # ports with something queued, each once
     uint32_t n_busy
     ring_t *ring           # may still have to read what was flushed
-    uint8_t *arena         # ARENA_LEN bytes
+    uint8_t *arena         # ARENA_LEN bytes, and behind them a slot for the segment that is being cut
     uint32_t arena_len     # of them in use
     uint32_t n_pieces
     frame_t pieces[PIECES]
@@ -188,16 +188,41 @@ cdef inline verdict_t flood(tables_t *tables, outbox_t *outbox, frame_t *frame, 
     return result
 
 
-cdef inline verdict_t in_fragments(tables_t *tables, outbox_t *outbox, frame_t *frame, verdict_t verdict) noexcept nogil:
-    """Every fragment is queued in the frame's place; a drop when one could not be, for the reason it gave."""
+cdef inline verdict_t in_fragments(tables_t *tables, outbox_t *outbox, const frame_t *frame, verdict_t verdict) noexcept nogil:
+    """All fragments are queued in the frame's place, those of every segment of a super-frame; else a reason to drop."""
+    cdef verdict_t sent, result = SEND
+    cdef frame_t whole = frame[0]
+    cdef cut_t cut
+    cdef uint32_t i
+    if likely((<vnet_hdr *>frame_vnet(frame)).gso_type == GSO_NONE):
+        return fragments_of(tables, outbox, &whole, verdict)
+    if unlikely(not cut_plan(&cut, frame)):
+        return DROP_BAD_OFFLOAD
+    for i in range(cut.n):
+        whole = frame[0]
+        whole.data = outbox.arena + ARENA_LEN + HEAD_LEN + VNET_LEN
+        piece_write(&cut, i, &whole)
+        whole.l4_len = whole.len - whole.l4_off
+        sent = fragments_of(tables, outbox, &whole, verdict)
+        if sent != SEND:
+            result = sent
+    return result
+
+
+cdef inline verdict_t fragments_of(tables_t *tables, outbox_t *outbox, frame_t *whole, verdict_t verdict) noexcept nogil:
+    """The fragments of one packet are queued; a drop when one could not be, for the reason it gave."""
     cdef verdict_t sent, result = SEND
     cdef frame_t *piece
     cdef uint32_t at = 0
-    while at < frame.l4_len:
-        piece = piece_room(tables, outbox, frame.l3_off + frame.outer_len + frame.cut_len)
-        at = fragment_make(frame, piece, at)
+    if whole.family == 6:
+        # Several workers send from one address.
+        tables.outer_id += 1
+        outer_alone(whole, tables.outer_id * tables.crew.n + tables.crew.index)
+    while at < whole.l4_len:
+        piece = piece_room(tables, outbox, whole.l3_off + whole.outer_len + whole.cut_len)
+        at = fragment_make(whole, piece, at)
         if verdict == SEND:
-            sent = queue(tables, outbox, frame.out_port, piece)
+            sent = queue(tables, outbox, whole.out_port, piece)
         else:
             sent = flood(tables, outbox, piece, verdict)
         if sent != SEND:

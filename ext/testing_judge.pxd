@@ -12,11 +12,12 @@ from ext.order cimport htons, ntohs
 from ext.outbox cimport outbox_t
 from ext.ports.port cimport BURST
 from ext.testing_mutate cimport MESSAGE_LEN, corpus_t, message_t
-from ext.testing_pieces cimport asks_for_nothing, is_partial_and_right, is_piece, is_piece_of
+from ext.testing_pieces cimport PORTS_LEN, asks_for_nothing, is_partial_and_right, is_piece, is_piece_of
 from ext.testing_sums cimport UNKNOWN, l4_sum
 from ext.verdict cimport GO_ON, N_DROPS
 from ext.wire.checksum cimport sum_bytes, sum_fold, sum_pseudo
 from ext.wire.ethernet cimport ETH_IPV4, ETH_IPV6, ETH_LEN
+from ext.wire.gue cimport GUE_LEN
 from ext.wire.ipv4 cimport IPV4_MORE, PROTO_UDP, ipv4_hdr
 from ext.wire.parse cimport parse_ethernet, parse_ip
 from ext.wire.udp cimport UDP_LEN, udp_hdr
@@ -73,12 +74,27 @@ cdef inline uint32_t place_of(const fuzz_t *fuzz, const frame_t *frame) noexcept
 
 
 cdef inline bint is_first_piece_of(const frame_t *piece, const uint8_t *whole) noexcept nogil:
-    """Whether the piece is how the IPv4 packet in the frame at whole begins, which lies where it came in."""
+    """Whether the piece is how the packet in the frame at whole begins, which lies where it came in."""
     cdef const ipv4_hdr *ip = <const ipv4_hdr *>(whole + piece.l3_off)
     cdef const ipv4_hdr *own = <const ipv4_hdr *>(piece.data + piece.l3_off + piece.outer_len)
     cdef uint32_t ip_len = piece.l4_off - piece.l3_off - piece.outer_len
+    cdef uint32_t alike = ip_len - 12 + piece.l4_len
+    if piece.family == 6:
+        return is_outer_of(piece, whole)
+    # Of a super-frame the headers of a segment are not the same. In a tunnel the outer ones lie where it was said to be one.
+    if piece.outer_len or (<const vnet_hdr *>(whole - VNET_LEN)).gso_type != GSO_NONE:
+        alike = ip_len - 12 + PORTS_LEN
     return (ip.ver_ihl == own.ver_ihl and ip.tos == own.tos and ip.id == own.id and ip.ttl == own.ttl
-            and (ip.frag | htons(IPV4_MORE)) == own.frag and memcmp(&ip.src, &own.src, ip_len - 12 + piece.l4_len) == 0)
+            and (ip.frag == own.frag or (ip.frag | htons(IPV4_MORE)) == own.frag)
+            and memcmp(&ip.src, &own.src, alike) == 0)
+
+
+cdef inline bint is_outer_of(const frame_t *piece, const uint8_t *whole) noexcept nogil:
+    """Whether the first piece of an outer packet has the IPv6 packet of that frame within, by addresses and hops."""
+    cdef const uint8_t *outer = piece.data + piece.l3_off
+    cdef uint8_t carried = outer[9] if outer[0] >> 4 == 4 else outer[40]
+    cdef uint32_t at = piece.l4_off + (UDP_LEN + GUE_LEN if carried == PROTO_UDP else 0)
+    return memcmp(whole + piece.l3_off + 7, piece.data + at + 7, 33) == 0
 
 
 cdef inline void judge(fuzz_t *fuzz, const frame_t *frame) noexcept nogil:

@@ -54,23 +54,28 @@ cdef extern from * nogil:
     const uint8_t error_types "swlb_error_types"[6][2][2]
 
 
-cdef inline bint icmp_token(tables_t *tables, uint32_t now_ms) noexcept nogil:
-    """Whether one more error may be sent now: at most icmp_rate a second, bursts of a second's worth."""
+cdef inline bint icmp_token(tables_t *tables, int what, uint32_t now_ms) noexcept nogil:
+    """Whether one more such error may be sent now: at most icmp_rate a second, bursts of a second's worth.
+
+    TOO_BIG has tokens of its own: who provokes other errors must not keep hosts from learning what fits.
+    """
+    cdef uint64_t *tokens = &tables.icmp_tokens[what == TOO_BIG]
     icmp_fill(tables, now_ms)
-    if tables.icmp_tokens < ERROR_COST:
+    if tokens[0] < ERROR_COST:
         tables.icmp_limited += 1
         return False
-    tables.icmp_tokens -= ERROR_COST
+    tokens[0] -= ERROR_COST
     return True
 
 
 cdef inline void icmp_fill(tables_t *tables, uint32_t now_ms) noexcept nogil:
     """Tokens are there for the time that has passed. Each tick calls it, so that this is never so long that it wraps."""
     cdef uint64_t most = <uint64_t>tables.icmp_rate * ERROR_COST
-    tables.icmp_tokens += <uint64_t>(now_ms - tables.icmp_filled_ms) * tables.icmp_rate
+    cdef uint64_t more = <uint64_t>(now_ms - tables.icmp_filled_ms) * tables.icmp_rate
+    cdef int i
     tables.icmp_filled_ms = now_ms
-    if tables.icmp_tokens > most:
-        tables.icmp_tokens = most
+    for i in range(2):
+        tables.icmp_tokens[i] = min(tables.icmp_tokens[i] + more, most)
 
 
 cdef inline bint icmp_may_answer(const frame_t *frame) noexcept nogil:
@@ -105,7 +110,7 @@ cdef inline verdict_t icmp_error(tables_t *tables, frame_t *frame, int what, uin
     The kernel twin hears it from whom it called: it drops what seems to come from its own address.
     """
     cdef const address_t *own = address_on(&tables.routes, frame.segment, frame.family == 4)
-    if own is NULL or not icmp_may_answer(frame) or not icmp_token(tables, now_ms):
+    if own is NULL or not icmp_may_answer(frame) or not icmp_token(tables, what, now_ms):
         return reason
     drop_count(tables, frame, reason)
     restore(frame)

@@ -7,8 +7,8 @@ from libc.stdint cimport uint8_t, uint32_t
 
 from ext.address cimport ip_t
 from ext.debug cimport likely, unlikely
-from ext.forward.bridge cimport bridge
 from ext.forward.clamp cimport clamp
+from ext.forward.fit cimport bridge_fit
 from ext.forward.output cimport route_out
 from ext.frame cimport FOUND_FRAGMENT, frame_t
 from ext.tables.evidence cimport evidence_of_change
@@ -136,10 +136,13 @@ cdef inline const account_t *account_of(tables_t *tables, const frame_t *frame, 
 cdef inline verdict_t reply_out(tables_t *tables, segment_t *segment, frame_t *frame, uint32_t now_ms) noexcept nogil:
     """Routed when it was sent to swlb as a gateway; otherwise bridged, but from the VIP's MAC."""
     cdef eth_hdr *eth = <eth_hdr *>frame.data
+    cdef verdict_t verdict
     if mac_load(eth.dst) == segment.mac:
         return route_out(tables, frame, frame.dst, False, now_ms)
+    verdict = bridge_fit(tables, segment, frame, now_ms)
+    # Last: one that is too large is answered to who sent it.
     mac_store(eth.src, segment.mac)
-    return bridge(tables, segment, frame, now_ms)
+    return verdict
 
 
 cdef inline void confirm(tables_t *tables, const frame_t *frame, uint32_t now_ms) noexcept nogil:

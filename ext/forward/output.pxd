@@ -7,7 +7,8 @@ from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
 from ext.address cimport ip_t
 from ext.debug cimport unlikely
-from ext.forward.icmp cimport HOST_UNREACHABLE, NET_UNREACHABLE, TIME_EXCEEDED, TOO_BIG, icmp_error
+from ext.forward.fit cimport fit
+from ext.forward.icmp cimport HOST_UNREACHABLE, NET_UNREACHABLE, TIME_EXCEEDED, icmp_error
 from ext.forward.solicit cimport solicit
 from ext.forward.tunnel cimport tunnel_enter
 from ext.frame cimport NO_PORT, NO_TUNNEL, frame_t
@@ -17,20 +18,25 @@ from ext.tables.neighbour cimport (FAILED, INCOMPLETE, PROBE, STALE, neighbour_c
 from ext.tables.route cimport address_find, route_lookup, route_t
 from ext.tables.segment cimport segment_t
 from ext.tables.tables cimport tables_t
-from ext.verdict cimport (DROP_NEIGHBOUR_FAILED, DROP_NEIGHBOUR_FULL, DROP_NEIGHBOUR_QUEUE, DROP_NO_ROUTE, DROP_TOO_BIG,
-                          DROP_TTL_EXPIRED, FLOOD_STATIONS, GO_ON, SEND, TAKEN, verdict_t)
+from ext.verdict cimport (DROP_NEIGHBOUR_FAILED, DROP_NEIGHBOUR_FULL, DROP_NEIGHBOUR_QUEUE, DROP_NO_ROUTE, DROP_TTL_EXPIRED,
+                          FLOOD_STATIONS, GO_ON, SEND, TAKEN, verdict_t)
 from ext.wire.ethernet cimport eth_hdr, mac_store
 from ext.wire.parse cimport packet_len
 from ext.wire.rewrite cimport ttl_change, ttl_of
 
 
-cdef inline verdict_t to_host(tables_t *tables, frame_t *frame, uint16_t segment_index) noexcept nogil:
-    """To the kernel twin of the segment, by its MAC."""
+cdef inline verdict_t to_host(tables_t *tables, frame_t *frame, uint16_t segment_index, uint32_t now_ms) noexcept nogil:
+    """To the kernel twin of the segment, by its MAC, if it fits: a station's link may carry more than another's."""
     cdef segment_t *segment = &tables.segments[segment_index]
-    mac_store((<eth_hdr *>frame.data).dst, segment.mac)
-    frame.out_segment = segment_index
+    cdef verdict_t verdict
     if segment.host_port == NO_PORT:
         return DROP_NO_ROUTE
+    if unlikely(packet_len(frame) > tables.ports[segment.host_port].mtu):
+        verdict = fit(tables, frame, tables.ports[segment.host_port].mtu, now_ms)
+        if verdict != GO_ON:
+            return verdict
+    mac_store((<eth_hdr *>frame.data).dst, segment.mac)
+    frame.out_segment = segment_index
     frame.out_port = segment.host_port
     return SEND
 
@@ -43,7 +49,7 @@ cdef inline verdict_t route_out(tables_t *tables, frame_t *frame, ip_t dst, bint
     """
     cdef const route_t *route
     if unlikely(address_find(&tables.routes, dst) is not NULL):
-        return to_host(tables, frame, frame.segment)
+        return to_host(tables, frame, frame.segment, now_ms)
     route = route_lookup(&tables.routes, dst)
     if unlikely(route is NULL):
         return icmp_error(tables, frame, NET_UNREACHABLE, 0, DROP_NO_ROUTE, now_ms)
@@ -87,7 +93,7 @@ cdef inline verdict_t neighbour_output(tables_t *tables, frame_t *frame, uint32_
 
 
 cdef inline verdict_t leave(tables_t *tables, frame_t *frame, uint64_t mac, uint32_t now_ms) noexcept nogil:
-    """Out to that MAC on frame.out_segment, if it fits the link."""
+    """Out to that MAC on frame.out_segment, as one packet or in pieces that fit the link."""
     cdef segment_t *segment = &tables.segments[frame.out_segment]
     cdef eth_hdr *eth
     cdef uint16_t port = fdb_lookup(&segment.fdb, mac, 0, now_ms)
@@ -98,7 +104,9 @@ cdef inline verdict_t leave(tables_t *tables, frame_t *frame, uint64_t mac, uint
         if verdict != GO_ON:
             return verdict
     elif unlikely(packet_len(frame) > mtu):
-        return icmp_error(tables, frame, TOO_BIG, mtu, DROP_TOO_BIG, now_ms)
+        verdict = fit(tables, frame, mtu, now_ms)
+        if verdict != GO_ON:
+            return verdict
     eth = <eth_hdr *>frame.data
     mac_store(eth.dst, mac)
     mac_store(eth.src, segment.mac)

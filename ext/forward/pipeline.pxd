@@ -10,7 +10,7 @@
       quote        an ICMP error about a session; quote_tunnel: about a packet that swlb itself sent to a server
       gateway      to the segment's MAC: for the kernel twin, or routed on, unless a border (masquerade) says otherwise
       to_station   out of the kernel twin of a segment without Ethernet
-      bridge       all else: untouched
+      bridge       all else: untouched, but for what is too large for its port (fit)
 """
 
 from libc.stdint cimport uint32_t, uint64_t
@@ -21,6 +21,7 @@ from ext.forward.answer cimport to_source
 from ext.forward.balance cimport balance
 from ext.forward.bridge cimport bridge, learn
 from ext.forward.down cimport reply
+from ext.forward.fit cimport bridge_fit
 from ext.forward.handover cimport hand_over, is_reply_of_another
 from ext.forward.local cimport arp, neighbour_discovery
 from ext.forward.masquerade cimport cross_border
@@ -94,7 +95,7 @@ cdef inline verdict_t addressed(tables_t *tables, segment_t *segment, frame_t *f
             return gateway(tables, frame, now_ms)
         if segment.station:
             return to_station(tables, segment, frame, now_ms)
-    return bridge(tables, segment, frame, now_ms)
+    return bridge_fit(tables, segment, frame, now_ms)
 
 
 cdef inline verdict_t to_station(tables_t *tables, segment_t *segment, frame_t *frame, uint32_t now_ms) noexcept nogil:
@@ -162,7 +163,7 @@ cdef inline verdict_t gateway(tables_t *tables, frame_t *frame, uint32_t now_ms)
     if unlikely(not ip_may_send(frame.src) or is_directed_broadcast(&tables.routes, frame.src)):
         return DROP_BAD_ADDRESS
     if address_find(&tables.routes, frame.dst) is not NULL:
-        return to_host(tables, frame, frame.segment)
+        return to_host(tables, frame, frame.segment, now_ms)
     if unlikely(ip_is_group(frame.dst) or ip_is_loopback(frame.dst) or ip_is_link_local(frame.dst)
                 or ip_is_link_local(frame.src) or is_directed_broadcast(&tables.routes, frame.dst)):
         return DROP_BAD_ADDRESS

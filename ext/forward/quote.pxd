@@ -31,7 +31,7 @@ from ext.wire.ethernet cimport eth_hdr, mac_load
 from ext.wire.icmp cimport (ECHO_ID_OFF, ICMP_CHECKSUM_OFF, ICMP_ECHO, ICMP_ECHO_REPLY, ICMP_LEN, ICMPV6_ECHO,
                             ICMPV6_ECHO_REPLY, icmp_hdr, icmp_is_refusal)
 from ext.wire.ipv4 cimport IPV4_LEN, IPV4_OFFSET, PROTO_ICMP, PROTO_TCP, PROTO_UDP, ipv4_hdr
-from ext.wire.ipv6 cimport IPV6_LEN, PROTO_ICMPV6, ipv6_hdr
+from ext.wire.ipv6 cimport IPV6_LEN, PROTO_ICMPV6, ipv6_hdr, ipv6_l4_off
 from ext.wire.rewrite cimport DST, SRC, rewrite_address
 from ext.wire.tcp cimport TCP_CHECKSUM_OFF
 from ext.wire.udp cimport UDP_CHECKSUM_OFF
@@ -70,12 +70,11 @@ cdef inline bint quote_read_any(const frame_t *frame, quote_t *quote) noexcept n
         quote.dst = ip_of_v4(ip.dst)
         quote.protocol = ip.protocol
     else:
-        header_len = IPV6_LEN
         if room < IPV6_LEN or (quote.l3[0] >> 4) != 6:
             return False
         quote.src = ip_load((<ipv6_hdr *>quote.l3).src)
         quote.dst = ip_load((<ipv6_hdr *>quote.l3).dst)
-        quote.protocol = (<ipv6_hdr *>quote.l3).next_header
+        header_len = ipv6_l4_off(quote.l3, room, &quote.protocol)
     if header_len < IPV4_LEN or room < header_len + 8:
         return False
     quote.l4 = quote.l3 + header_len

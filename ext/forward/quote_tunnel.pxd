@@ -12,11 +12,11 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memmove
 
 from ext.address cimport ip_equal, ip_load, ip_of_v4, ip_t
+from ext.forward.fit cimport told_mtu
 from ext.forward.handover cimport hand_over, is_of_another
 from ext.forward.icmp cimport HOST_UNREACHABLE, TOO_BIG, icmp_quote, icmp_token
 from ext.forward.output cimport neighbour_output, to_host
 from ext.forward.quote cimport quote_is_forged, quote_read, quote_t
-from ext.forward.tunnel cimport told_mtu
 from ext.frame cimport FOUND_L3, VNET_LEN, frame_t, frame_vnet
 from ext.order cimport be16, ntohl, ntohs
 from ext.tables.route cimport address_find, address_on, address_t, route_lookup, route_t
@@ -162,11 +162,11 @@ cdef inline verdict_t tell_client(tables_t *tables, frame_t *frame, const outer_
     if route is NULL:
         return DROP_NO_ROUTE
     own = address_on(&tables.routes, route.segment, frame.family == 4)
-    if own is NULL or not icmp_token(tables, now_ms):
+    if own is NULL or not icmp_token(tables, what, now_ms):
         return DROP_TUNNEL_ERROR
     if address_find(&tables.routes, frame.src) is not NULL:
         icmp_quote(frame, what, told_mtu(frame, mtu), vip)
-        return to_host(tables, frame, frame.segment)
+        return to_host(tables, frame, frame.segment, now_ms)
     frame.out_segment = route.segment
     frame.next_hop = frame.src if route.connected else route.via
     icmp_quote(frame, what, told_mtu(frame, mtu), own.ip)

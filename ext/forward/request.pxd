@@ -11,9 +11,9 @@ as swlb may be the switch or the gateway between them, is followed and goes its 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
 from ext.debug cimport likely, unlikely
-from ext.forward.bridge cimport bridge
 from ext.forward.clamp cimport clamp
 from ext.forward.dsr cimport dsr_out
+from ext.forward.fit cimport bridge_fit
 from ext.forward.icmp cimport NET_UNREACHABLE, icmp_error
 from ext.forward.nat cimport account_of, nat_later_fragment, nat_request, session_follow
 from ext.forward.output cimport neighbour_output, route_out
@@ -55,7 +55,7 @@ cdef inline verdict_t reply_heard(tables_t *tables, segment_t *segment, frame_t 
     clamp(tables, frame, &tables.services.servers[session.server])
     if mac_load((<eth_hdr *>frame.data).dst) == segment.mac:
         return route_out(tables, frame, frame.dst, True, now_ms)
-    return bridge(tables, segment, frame, now_ms)
+    return bridge_fit(tables, segment, frame, now_ms)
 
 
 cdef inline verdict_t untouched_out(tables_t *tables, frame_t *frame, uint16_t index, uint32_t now_ms) noexcept nogil:

@@ -45,12 +45,13 @@ cdef struct tables_t:
     neighbours_t neighbours
     fragments_t fragments
     uint32_t fragment_ms
+    uint32_t outer_id          # of outer packets that have left in fragments
     events_t events
     decisions_t decisions
     resets_t resets
     uint32_t icmp_rate         # errors of swlb's own a second
     uint32_t icmp_filled_ms
-    uint64_t icmp_tokens       # thousandths of an error
+    uint64_t icmp_tokens[2]    # thousandths of an error; of TOO_BIG apart
     uint64_t icmp_limited      # errors not sent for want of a token
     uint64_t full_ns           # last time a full session table was reported
     uint64_t bypass_ns         # last time an answer that was not seen was

@@ -1,10 +1,10 @@
 """IPv6 and its extension headers. Spec: RFC 8200; RFC 5095 (routing header type 0); RFC 4302 (AH length)."""
 
-from libc.stdint cimport uint8_t, uint16_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memset
 
 from ext.address cimport ip_store, ip_t
-from ext.order cimport be16, be32, htons
+from ext.order cimport be16, be32, htons, ntohs
 
 cdef enum:
     IPV6_LEN = 40
@@ -50,3 +50,23 @@ cdef inline void ipv6_build(uint8_t *p, ip_t src, ip_t dst, uint8_t next_header,
     ip.hop_limit = hop_limit
     ip_store(ip.src, src)
     ip_store(ip.dst, dst)
+
+
+cdef inline uint32_t ipv6_l4_off(const uint8_t *packet, uint32_t room, uint8_t *protocol) noexcept nogil:
+    """Where what is carried begins, behind extension headers, and its protocol; 0 when the packet's `room` bytes end before.
+
+    Of a fragment, the first only. Behind a routing header the destination is not whom the packet goes to: 0, too.
+    """
+    cdef uint32_t off = IPV6_LEN, n = 0, ext_len
+    protocol[0] = (<const ipv6_hdr *>packet).next_header
+    while protocol[0] == EXT_HOP_BY_HOP or protocol[0] == EXT_DESTINATION or protocol[0] == EXT_FRAGMENT:
+        if off + 8 > room or n == MAX_EXTENSIONS:
+            return 0
+        n += 1
+        if protocol[0] == EXT_FRAGMENT and ntohs((<const ipv6_frag_hdr *>(packet + off)).offset_more) & 0xFFF8:
+            return 0
+        # Of a fragment header the second byte is reserved.
+        ext_len = 8 if protocol[0] == EXT_FRAGMENT else (<uint32_t>packet[off + 1] + 1) * 8
+        protocol[0] = packet[off]
+        off += ext_len
+    return off

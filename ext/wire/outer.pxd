@@ -59,7 +59,8 @@ cdef inline void outer_grow(frame_t *frame, const outer_t *outer) noexcept nogil
         vnet.csum_start += n
         return
     vnet_clear(frame_vnet(frame))
-    if frame.cut_len == 0:
+    # Of IPv6 it is the outer packet that is cut, whole before it is.
+    if frame.cut_len == 0 or frame.family == 6:
         outer_checksum(l3, n, inner_len)
 
 

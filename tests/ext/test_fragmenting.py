@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scapy.layers.inet import IP, TCP, UDP, defragment
+from scapy.layers.inet import IP, UDP, defragment
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 from scapy.packet import Packet, Raw
@@ -76,9 +76,3 @@ def test_later_ones_carry_the_options_whose_first_bit_says_so(options, ended):
     (IPv6(src="fd00::1", dst="fd00::2") / UDP() / Raw(bytes(100)), 1280, False)])
 def test_what_may_be_taken_apart_is_ipv4_without_df_whose_l4_header_stays_in_one_piece(whole, most, may):
     assert c.may_cut(bytes(ETHER / whole), most) == may
-
-
-def test_a_super_frame_is_not_taken_apart():
-    frame = bytes(ETHER / IP(**HEAD) / TCP() / Raw(bytes(3000)))
-    vnet = b"\x01\x01" + b"".join(n.to_bytes(2, "little") for n in (54, 1400, 34, 16))
-    assert c.may_cut(frame, 1000, vnet) is False

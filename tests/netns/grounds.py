@@ -4,7 +4,7 @@ Every ground has a client, servers web1 to web3, and a VIP of each family; 1 is 
 VIP and 254 a router's. Nothing here is swlb's, but `own`, the namespace it is to run in.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,8 @@ class Ground:
 
     `doors` are the far ends of swlb's ports: what is outgoing there enters swlb. `narrow` are the devices of the link
     behind swlb, as (namespace, device), and `narrow_ports` those ports of swlb's that are on it; none: there is no link
-    that is only behind swlb.
+    that is only behind swlb. `front` and `front_ports` are the same of the client's link. `router`: who routes beside
+    swlb; "" for nobody.
     """
 
     own: str
@@ -34,6 +35,9 @@ class Ground:
     narrow: Sequence[tuple[str, str]] = ()
     narrow_ports: Sequence[str] = ()
     routes: Sequence[Mapping[str, str]] = field(default=())
+    front: Sequence[tuple[str, str]] = ()
+    front_ports: Sequence[str] = ()
+    router: str = ""
 
     @property
     def vips(self) -> dict[int, str]:
@@ -81,16 +85,18 @@ def transparent(make: Make, *, kinds: Mapping[str, str] = {}) -> Ground:
 def _inline(
     own: str, hosts: Mapping[str, Host], segments: Mapping[str, Any], net: int, kinds: Mapping[str, str]
 ) -> Ground:
-    ports, narrow = {}, []
+    ports: dict[str, Any] = {}
+    links: dict[str, list[tuple[str, str]]] = {}
     for name, host in hosts.items():
         kind = kinds.get(name, "tap")
         ports[name] = {kind: host.device, "netns": host.netns}
         if kind == "packet":
             lay_wire(host, own, name)
             ports[name] = {"packet": name}
-        if name in SERVERS:
-            narrow += [(host.netns, host.device)] + [(own, name)] * (kind == "packet")
-    return Ground(own, hosts, ports, segments, net, tuple(hosts.values()), narrow, tuple(SERVERS))
+        links[name] = [(host.netns, host.device)] + [(own, name)] * (kind == "packet")
+    narrow = [end for name in SERVERS for end in links[name]]
+    return Ground(own, hosts, ports, segments, net, tuple(hosts.values()), narrow, tuple(SERVERS),
+                  front=links["client"], front_ports=("client",))
 
 
 def beside_switch(make: Make) -> Ground:
@@ -123,18 +129,20 @@ def beside_router(make: Make) -> Ground:
     router = make_router(make, lan, {"front": both(0, 254), "back": both(INSIDE, 254)})
     subnets = {4: f"10.0.{INSIDE}.0/24", 6: f"fd00:{INSIDE}::/64"}
     routes = [{"to": subnet, "via": at(0, 254)[family]} for family, subnet in subnets.items()]
-    links = back_links(lan, router, hosts)
-    return _one_arm(make(), lan, hosts, both(0, 1), switch="front", narrow=links, routes=routes)
+    return _one_arm(make(), lan, hosts, both(0, 1), switch="front", narrow=back_links(lan, router, hosts),
+                    routes=routes, router=router)
 
 
 def _one_arm(
     own: str, lan: str, hosts: Mapping[str, Host], addresses: Sequence[str], *, switch: str = "lan",
-    narrow: Sequence[tuple[str, str]] = (), routes: Sequence[Mapping[str, str]] = (),
+    narrow: Sequence[tuple[str, str]] = (), routes: Sequence[Mapping[str, str]] = (), router: str = "",
 ) -> Ground:
     arm = Host("arm", lan, "arm", (), switch=switch)
     segments = {"lan": {"ports": ["arm"], "addresses": addresses}}
     ports = {"arm": {"tap": "arm", "netns": lan}}
-    return Ground(own, hosts, ports, segments, 0, (arm,), narrow, routes=routes)
+    front = [*front_links(lan, router, hosts if switch == "lan" else ("client",), hosts), (lan, "arm")]
+    return Ground(own, hosts, ports, segments, 0, (arm,), narrow, routes=routes, front=front, front_ports=("arm",),
+                  router=router)
 
 
 def two_legs(make: Make) -> Ground:
@@ -153,7 +161,9 @@ def two_legs(make: Make) -> Ground:
     }
     narrow = [*back_links(lan, router, hosts), (lan, "swlb-back")]
     ports = {door.name: {"tap": door.device, "netns": lan} for door in doors}
-    return Ground(make(), hosts, ports, segments, OUTSIDE, doors, narrow, ("back",))
+    front = [*front_links(lan, router, ("client",), hosts), (lan, "swlb-front")]
+    return Ground(make(), hosts, ports, segments, OUTSIDE, doors, narrow, ("back",), front=front,
+                  front_ports=("front",), router=router)
 
 
 def lay_wire(host: Host, netns: str, device: str) -> None:
@@ -197,3 +207,12 @@ def back_links(lan: str, router: str, hosts: Mapping[str, Host]) -> list[tuple[s
     """Both ends of all wires at the bridge "back"."""
     far = [(hosts[name].netns, hosts[name].device) for name in SERVERS]
     return [*far, (router, "back"), *((lan, device) for device in ("router-back", *SERVERS))]
+
+
+def front_links(
+    lan: str, router: str, names: Iterable[str], hosts: Mapping[str, Host]
+) -> list[tuple[str, str]]:
+    """Both ends of the wires of these hosts, and of the router's leg in front, where there is one."""
+    far = [(hosts[name].netns, hosts[name].device) for name in names]
+    legs = [(router, "front"), (lan, "router-front")] if router else []
+    return [*far, *((lan, name) for name in names), *legs]

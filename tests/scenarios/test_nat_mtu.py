@@ -70,6 +70,7 @@ def test_super_frame_is_measured_by_its_segments(family: int, over: int, passes:
     scene = narrow(family, "server0")
     headers = 40 if family == 4 else 60
     offload = offload_for(scene, TCPV4 if family == 4 else TCPV6, NARROW - headers + over)
-    scene.client.send(partial(scene.request("PA", payload=bytes(20000))), offload=bytes(offload))
+    sent = unbreakable(scene, scene.client.addresses[0], scene.vip, 40000, 80, 20000 + headers)
+    scene.client.send(partial(sent), offload=bytes(offload))
     assert len(scene.net.take("server0")) == passes
     assert scene.net.drops() == ({} if passes else {"too_big": 1})
