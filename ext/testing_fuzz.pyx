@@ -7,6 +7,7 @@ ports' functions need is the module's. What is checked:
 
 - of every burst, each frame has left, or waits, or is counted as dropped;
 - what leaves is whole, leaves by a port that is up, and has right checksums if it came in with right ones;
+- what leaves by a trunk is untagged, or tagged for a VLAN that the trunk carries;
 - what leaves as one for several datagrams consists of datagrams of that burst, in their order, none of them wrong;
 - what leaves through a tunnel is a whole packet within a whole packet, or a piece of one, and no byte in front of it
   was touched that it has no need of;
@@ -18,15 +19,18 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
-from ext.frame cimport HEAD_LEN, SLOT_LEN, VNET_LEN, frame_t
+from ext.frame cimport HEAD_LEN, NO_PORT, SLOT_LEN, VNET_LEN, frame_t
 from ext.judge cimport to_ms, worker_t
 from ext.ports.port cimport BURST, port_count_tx, port_t, room_t
 from ext.tables.audit cimport tables_audit, waiting_held
 from ext.tables.audit_persist cimport persists_audit
-from ext.testing_judge cimport MOST_OUTER, POISON, fuzz_t, judge, slot_data
+from ext.testing_judge cimport MOST_OUTER, POISON, fuzz_t, judge, judge_tagged, place_of, slot_data
 from ext.testing_mutate cimport compose, draw, overlay, parse_tightly
+from ext.testing_pieces cimport is_piece
 from ext.turn cimport receive, turn
 from ext.verdict cimport N_DROPS
+from ext.wire.ethernet cimport TAG_LEN
+from ext.wire.tag cimport tag_vid
 
 cdef enum:
     MOST_FRAMES_A_CALL = 100000
@@ -45,9 +49,12 @@ cdef int fuzz_rx(port_t *port, room_t *room, frame_t *burst, int n) noexcept nog
         fuzz.sent[i] = False
         overlay(&burst[i], &fuzz.message)
         memset(fuzz.slots[i], POISON, HEAD_LEN)
+        fuzz.shifts[i] = 0
         burst[i].data = slot_data(fuzz, i)
         memcpy(burst[i].data - VNET_LEN, fuzz.message.bytes, VNET_LEN + burst[i].len)
-        fuzz.lens[i] = burst[i].len
+        if port.vlans and tag_vid(&burst[i]) and port.members[tag_vid(&burst[i])] != NO_PORT:
+            fuzz.shifts[i] = TAG_LEN
+        fuzz.lens[i] = burst[i].len - fuzz.shifts[i]
         i += 1
     fuzz.got = i
     return i
@@ -63,7 +70,10 @@ cdef int fuzz_tx(port_t *port, frame_t **frames, int n) noexcept nogil:
         if draw(&fuzz.corpus, 4096) == 0:
             dropped += 1 + frames[i].merged
             continue
-        judge(fuzz, frames[i])
+        if port.vlans:
+            judge_tagged(fuzz, port, frames[i])
+        else:
+            judge(fuzz, frames[i], place_of(fuzz, frames[i]), is_piece(fuzz.outbox, frames[i]))
         port_count_tx(port, frames[i])
         fuzz.n_sent += 1
     port.tx_dropped += dropped
@@ -79,9 +89,9 @@ cdef uint64_t drops_of(const worker_t *worker) noexcept nogil:
 
 
 cdef bint is_head_whole(const uint8_t *slot) noexcept nogil:
-    """Whether the slot begins as it did, as far as no tunnel has need of it."""
+    """Whether the slot begins as it did, as far as no tunnel and no tag has need of it."""
     cdef uint32_t i
-    for i in range(<uint32_t>(HEAD_LEN - MOST_OUTER)):
+    for i in range(<uint32_t>(HEAD_LEN - MOST_OUTER - TAG_LEN)):
         if slot[i] != POISON:
             return False
     return True
@@ -94,6 +104,9 @@ cdef void feed(fuzz_t *fuzz, worker_t *worker, uint32_t port, uint32_t n, uint32
     cdef uint64_t began
     cdef uint32_t i, unsent = 0
     fuzz.left = n
+    # What a VLAN has comes by its trunk.
+    if worker.tables.ports[port].vid:
+        port = worker.tables.ports[port].trunk
     receive(worker, &worker.tables.ports[port], now_ms)
     fuzz.left = 0
     for i in range(fuzz.got):
@@ -135,8 +148,9 @@ cdef class Fuzz:
             self.fuzz.slots[i] = <uint8_t *>malloc(SLOT_LEN)
             memset(self.fuzz.slots[i], POISON, SLOT_LEN)
         for i in range(self.worker.tables.n_ports):
-            self.worker.tables.ports[i].rx_burst = fuzz_rx
-            self.worker.tables.ports[i].tx_burst = fuzz_tx
+            if self.worker.tables.ports[i].vid == 0:
+                self.worker.tables.ports[i].rx_burst = fuzz_rx
+                self.worker.tables.ports[i].tx_burst = fuzz_tx
 
     def __dealloc__(self):
         cdef int i
@@ -191,6 +205,11 @@ cdef class Fuzz:
     def fragments(self) -> int:
         """and those among them that are a fragment of a packet."""
         return self.fuzz.n_fragments
+
+    @property
+    def tagged(self) -> int:
+        """Frames that left by a trunk with a tag."""
+        return self.fuzz.n_tagged
 
     @property
     def pieces(self) -> int:
