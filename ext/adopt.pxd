@@ -73,15 +73,23 @@ cdef inline void ports_adopt(worker_t *worker, tables_t *made) noexcept nogil:
     cdef uint32_t i
     for i in range(<uint32_t>PORTS):
         port, other = &worker.tables.ports[i], &made.ports[i]
-        if port.there and other.there and port.fd == other.fd:
+        if port.there and other.there and port.fd == other.fd and port.vid == other.vid:
             port_adopt(port, other)
         elif port.there or other.there:
             port_exchange(worker, port, other)
     worker.tables.n_ports = max(worker.tables.n_ports, made.n_ports)
+    for i in range(worker.tables.n_ports):
+        port = &worker.tables.ports[i]
+        if port.there and port.vid:
+            port.up, port.lost = worker.tables.ports[port.trunk].up, worker.tables.ports[port.trunk].lost
 
 
-cdef inline void port_adopt(port_t *port, const port_t *made) noexcept nogil:
-    """The same device as before, with another place and other properties perhaps."""
+cdef inline void port_adopt(port_t *port, port_t *made) noexcept nogil:
+    """The same device as before, with another place, other VLANs and other properties perhaps."""
+    cdef uint16_t *members = port.members
+    port.members, made.members = made.members, members
+    port.vlans = made.vlans
+    port.trunk = made.trunk
     port.segment = made.segment
     port.segment_mac = made.segment_mac
     port.host = made.host

@@ -11,7 +11,7 @@ from posix.unistd cimport close
 
 from ext.address cimport ip_is_v4, ip_t
 from ext.forward.icmp cimport ERROR_COST
-from ext.frame cimport NO_PORT, SLOT_LEN, slot_frame
+from ext.frame cimport NO_PORT, NO_SEGMENT, SLOT_LEN, slot_frame
 from ext.hash cimport key_t
 from ext.judge cimport clock_ns, to_ms, worker_t
 from ext.outbox cimport ARENA_LEN
@@ -20,6 +20,7 @@ from ext.ports.memory cimport memory_close, memory_open
 from ext.ports.packet cimport packet_open
 from ext.ports.port cimport BURST, PORT_PACKET, PORT_TUN, PORTS, port_t
 from ext.ports.tap cimport tap_open
+from ext.ports.trunk cimport trunk_open, vlan_open
 from ext.ports.tun cimport STATION, tun_open
 from ext.tables.fdb cimport fdb_free, fdb_init
 from ext.tables.flow cimport flows_free, flows_init
@@ -54,6 +55,9 @@ cdef struct sizes_t:
 
 # A port as the control plane wants it.
 cdef struct plan_t:
+    uint16_t trunk             # of which it is
+    uint16_t vid               # the VLAN; 0: it has a device of its own
+    bint tells                 # it asks for tags
     int fd                     # of its device; -1: it is of memory
     int kind                   # PORT_TAP, PORT_PACKET or PORT_TUN, also when it is of memory
     uint32_t mtu
@@ -134,6 +138,7 @@ cdef inline void worker_free(worker_t *worker) noexcept nogil:
         fdb_free(&tables.segments[i].fdb)
     for i in range(<uint32_t>PORTS if tables.ports is not NULL else 0):
         memory_close(&tables.ports[i])
+        free(tables.ports[i].members)
     routes_free(&tables.routes)
     services_free(&tables.services)
     neighbours_free(&tables.neighbours)
@@ -170,33 +175,40 @@ cdef inline int segment_add(tables_t *tables, uint16_t index, uint64_t mac, uint
 
 
 cdef inline int port_add(tables_t *tables, uint16_t index, uint16_t segment_index, const plan_t *plan) noexcept nogil:
-    """The port of that index is there, on the segment; 0, or -1 when memory is out."""
-    cdef segment_t *segment = &tables.segments[segment_index]
+    """The port of that index is there, on the segment, or on none (NO_SEGMENT); 0, or -1 when memory is out."""
     cdef port_t *port = &tables.ports[index]
     port.there = True
     port.lost = False
     port.segment = segment_index
-    port.segment_mac = segment.mac
     port.host = plan.host
     port.up = plan.up
     port.offloads = plan.offloads
     port.merges = plan.merges
     port.mtu = plan.mtu
-    if port_open(port, plan) < 0:
+    if port_open(tables, port, plan) < 0 or (plan.tells and trunk_open(port) < 0):
         return -1
-    segment.ports[segment.n_ports] = index
-    segment.n_ports += 1
-    segment.mtu = min(segment.mtu, plan.mtu)
-    if plan.host:
-        segment.host_port = index
-    if plan.kind == PORT_TUN:
-        segment.station = STATION
+    if segment_index != NO_SEGMENT:
+        port_join(&tables.segments[segment_index], port, plan)
     tables.n_ports = max(tables.n_ports, <uint32_t>index + 1)
     return 0
 
 
-cdef inline int port_open(port_t *port, const plan_t *plan) noexcept nogil:
+cdef inline void port_join(segment_t *segment, port_t *port, const plan_t *plan) noexcept nogil:
+    """The port is one of the segment's."""
+    port.segment_mac = segment.mac
+    segment.ports[segment.n_ports] = port.index
+    segment.n_ports += 1
+    segment.mtu = min(segment.mtu, plan.mtu)
+    if plan.host:
+        segment.host_port = port.index
+    if plan.kind == PORT_TUN:
+        segment.station = STATION
+
+
+cdef inline int port_open(tables_t *tables, port_t *port, const plan_t *plan) noexcept nogil:
     """Frames come and go as the plan says; -1 when memory is out."""
+    if plan.vid:
+        return vlan_open(port, &tables.ports[plan.trunk], plan.vid)
     if plan.fd < 0:
         return memory_open(port)
     if plan.kind == PORT_PACKET:

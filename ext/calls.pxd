@@ -9,14 +9,13 @@ from libc.string cimport memcpy
 
 from ext.address cimport ip_t
 from ext.judge cimport worker_t
-from ext.ports.port cimport port_t
+from ext.ports.trunk cimport port_state
 from ext.sync cimport store_release
 from ext.tables.fdb cimport FDB_PORTS, fdb_forget_port
 from ext.tables.flow cimport flow_remove, flows_t
 from ext.tables.load cimport server_limit
 from ext.tables.neighbour cimport N_FREE, neighbour_find, neighbour_remove, neighbour_t
 from ext.tables.owners cimport owners_t
-from ext.tables.segment cimport segment_t
 from ext.tables.server cimport SERVER_FULL, SERVER_GONE, SERVER_MAINT, SERVER_UP, server_serves, server_t
 from ext.tables.service cimport service_recount, services_t, vip_announce
 from ext.tables.session cimport IN_BUCKET, session_at, session_t, sessions_t
@@ -90,16 +89,7 @@ cdef inline void call_set_table(worker_t *worker, void *argument) noexcept nogil
 cdef inline void call_set_port(worker_t *worker, void *argument) noexcept nogil:
     """Port `index` is up or not (flags) and has that MTU; stations behind one that went down are forgotten."""
     cdef request_t *request = <request_t *>argument
-    cdef port_t *port = &worker.tables.ports[request.index]
-    cdef segment_t *segment = &worker.tables.segments[port.segment]
-    cdef uint32_t i
-    port.up = request.flags != 0
-    port.mtu = request.mtu
-    if not port.up:
-        fdb_forget_port(&segment.fdb, port.index)
-    segment.mtu = port.mtu
-    for i in range(segment.n_ports):
-        segment.mtu = min(segment.mtu, worker.tables.ports[segment.ports[i]].mtu)
+    port_state(&worker.tables, &worker.tables.ports[request.index], request.flags != 0, request.mtu)
 
 
 cdef inline void call_announce(worker_t *worker, void *argument) noexcept nogil:

@@ -41,6 +41,7 @@ cdef struct frame_t:
     uint16_t out_segment   # leaves on (verdict FLOOD)
     uint8_t handed         # came from another worker
     uint8_t owner          # worker it belongs to (verdict HAND_OVER)
+    uint8_t priority       # of the VLAN tag that was taken off: PCP and DEI, for the one that is put on; else 0
     # From here on set by parse
     uint8_t runt           # too short for an Ethernet header
     uint16_t l3_off        # start of the IP or ARP header

@@ -7,26 +7,29 @@ is queued leaves first.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.string cimport memcpy
 
 from ext.coalesce cimport coalesce
 from ext.debug cimport likely, unlikely
 from ext.frame cimport HEAD_LEN, VNET_LEN, frame_t, frame_vnet
-from ext.ports.port cimport BURST, PORTS, port_t
+from ext.ports.port cimport BURST, PORTS, port_count_tx, port_t
 from ext.ports.ring cimport ring_enter, ring_t
 from ext.tables.crew cimport crew_hand
 from ext.tables.segment cimport segment_t
 from ext.tables.tables cimport drop_count, tables_t
-from ext.verdict cimport (DROP_BAD_OFFLOAD, DROP_HANDOVER_FULL, DROP_NOWHERE, DROP_OVERSIZE, DROP_PORT_DOWN,
-                          DROP_TX_FAILED, FLOOD, FLOOD_STATIONS, HAND_OVER, N_DROPS, SEND, verdict_t)
+from ext.verdict cimport (DROP_BAD_OFFLOAD, DROP_HANDOVER_FULL, DROP_NOT_MEMBER, DROP_NOWHERE, DROP_OVERSIZE,
+                          DROP_PORT_DOWN, DROP_TX_FAILED, FLOOD, FLOOD_STATIONS, HAND_OVER, N_DROPS, SEND, verdict_t)
 from ext.wire.ethernet cimport ETH_LEN, TAG_LEN
 from ext.wire.fragment cimport fragment_make, outer_alone
 from ext.wire.segment cimport cut_plan, cut_t, is_unfinished, piece_len, piece_write
+from ext.wire.tag cimport tag_for, tag_vid
 from ext.wire.tcp cimport TCP_LEN, tcp_hdr
 from ext.wire.udp cimport UDP_LEN
 from ext.wire.vnet cimport GSO_ECN, GSO_NONE, GSO_TCPV4, GSO_TCPV6, VNET_NEEDS_CSUM, vnet_hdr
 
 cdef enum:
     PIECES = 512
+    PIECE_HEAD = 8         # in front of a piece: a tag may be put on
     ARENA_LEN = 1048576    # some 15 super-frames of TCP; of it only as much is touched as a burst needs
 
 cdef struct outbox_t:
@@ -74,6 +77,45 @@ cdef inline int queue(tables_t *tables, outbox_t *outbox, uint16_t index, frame_
     if unlikely(not port.up or port.lost):
         port.tx_dropped += 1
         return DROP_PORT_DOWN
+    if unlikely(port.vlans):
+        return queue_vlan(tables, outbox, index, frame)
+    return queue_whole(tables, outbox, index, frame)
+
+
+cdef inline int queue_vlan(tables_t *tables, outbox_t *outbox, uint16_t index, frame_t *frame) noexcept nogil:
+    """The same by a trunk, tagged when the port is a VLAN of it. What others send, too, is copied for that."""
+    cdef port_t *port = &tables.ports[index]
+    cdef int queued
+    if port.vid == 0:
+        # Beyond a trunk a frame with a tag would be in that VLAN.
+        if unlikely(tag_vid(frame)):
+            port.tx_dropped += 1
+            return DROP_NOT_MEMBER
+        return queue_whole(tables, outbox, index, frame)
+    if frame.shared:
+        frame = frame_copy(tables, outbox, frame)
+    tag_for(frame, port.vid)
+    queued = queue_whole(tables, outbox, port.trunk, frame)
+    if likely(queued == SEND):
+        port_count_tx(port, frame)
+    else:
+        port.tx_dropped += 1
+    return queued
+
+
+cdef inline frame_t *frame_copy(tables_t *tables, outbox_t *outbox, const frame_t *frame) noexcept nogil:
+    """The same frame in the arena, where it may be changed."""
+    cdef frame_t *piece = piece_room(tables, outbox, frame.len)
+    cdef uint8_t *data = piece.data
+    memcpy(frame_vnet(piece), frame_vnet(frame), VNET_LEN + frame.len)
+    piece[0] = frame[0]
+    piece.data = data
+    return piece
+
+
+cdef inline int queue_whole(tables_t *tables, outbox_t *outbox, uint16_t index, frame_t *frame) noexcept nogil:
+    """The frame as it is now, or the pieces it stands for, is among those that leave by the port; else the reason."""
+    cdef port_t *port = &tables.ports[index]
     if unlikely(not frame_fits(frame, port.mtu)):
         port.tx_dropped += 1
         return DROP_OVERSIZE
@@ -111,15 +153,15 @@ cdef inline int queue_pieces(tables_t *tables, outbox_t *outbox, uint16_t index,
 
 
 cdef inline frame_t *piece_room(tables_t *tables, outbox_t *outbox, uint32_t length) noexcept nogil:
-    """A frame of the arena's with room for so many bytes; what is queued has left when there was none."""
-    cdef uint32_t need = (VNET_LEN + length + 63) // 64 * 64
+    """A frame of the arena's with room for so many bytes and a tag; what is queued has left when there was none."""
+    cdef uint32_t need = (PIECE_HEAD + VNET_LEN + length + 63) // 64 * 64
     cdef frame_t *piece
     if unlikely(outbox.n_pieces == PIECES or outbox.arena_len + need > ARENA_LEN):
         flush(tables, outbox)
         settle(outbox)
         outbox.n_pieces = outbox.arena_len = 0
     piece = &outbox.pieces[outbox.n_pieces]
-    piece.data = outbox.arena + outbox.arena_len + VNET_LEN
+    piece.data = outbox.arena + outbox.arena_len + PIECE_HEAD + VNET_LEN
     # It counts as one, and is nothing that could be put together again.
     piece.merged = 0
     piece.protocol = 0

@@ -7,6 +7,7 @@ ports' functions need is the module's. What is checked:
 
 - of every burst, each frame has left, or waits, or is counted as dropped;
 - what leaves is whole, leaves by a port that is up, and has right checksums if it came in with right ones;
+- what leaves by a trunk is untagged, or tagged for a VLAN that the trunk carries;
 - what leaves as one for several datagrams consists of datagrams of that burst, in their order, none of them wrong;
 - what leaves through a tunnel is a whole packet within a whole packet, or a piece of one, and no byte in front of it
   was touched that it has no need of;
@@ -39,7 +40,7 @@ cdef int fuzz_rx(port_t *port, room_t *room, frame_t *burst, int n) noexcept nog
     while i < n and fuzz.left:
         fuzz.left -= 1
         compose(&fuzz.corpus, &fuzz.message)
-        message_come(fuzz, &burst[i], i)
+        message_come(fuzz, port, &burst[i], i)
         i += 1
     fuzz.got = i
     return i
@@ -124,6 +125,11 @@ cdef class Fuzz:
     def fragments(self) -> int:
         """and those among them that are a fragment of a packet."""
         return self.fuzz.n_fragments
+
+    @property
+    def tagged(self) -> int:
+        """Frames that left by a trunk with a tag."""
+        return self.fuzz.n_tagged
 
     @property
     def pieces(self) -> int:

@@ -95,7 +95,7 @@ cdef int guided_rx(port_t *port, room_t *room, frame_t *burst, int n) noexcept n
         return 0
     while i < n and rest.at + IN_HEAD <= rest.n and (i == 0 or follows(port)):
         message_take(port)
-        message_come(fuzz, &burst[i], i)
+        message_come(fuzz, port, &burst[i], i)
         i += 1
     fuzz.got = i
     return i

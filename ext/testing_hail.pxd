@@ -8,15 +8,18 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
-from ext.frame cimport HEAD_LEN, SLOT_LEN, VNET_LEN, frame_t
+from ext.frame cimport HEAD_LEN, NO_PORT, SLOT_LEN, VNET_LEN, frame_t
 from ext.judge cimport worker_t
 from ext.ports.port cimport BURST, port_count_tx, port_t, rx_burst_t, tx_burst_t
 from ext.tables.audit cimport tables_audit, waiting_held
 from ext.tables.audit_persist cimport persists_audit
-from ext.testing_judge cimport MOST_OUTER, POISON, fuzz_t, judge, slot_data
+from ext.testing_judge cimport MOST_OUTER, POISON, fuzz_t, judge, judge_tagged, place_of, slot_data
 from ext.testing_mutate cimport draw, overlay, parse_tightly
+from ext.testing_pieces cimport is_piece
 from ext.turn cimport receive
 from ext.verdict cimport N_DROPS
+from ext.wire.ethernet cimport TAG_LEN
+from ext.wire.tag cimport tag_vid
 
 
 cdef inline void fuzz_make_slots(fuzz_t *fuzz) noexcept nogil:
@@ -41,15 +44,18 @@ cdef inline void fuzz_take_ports(fuzz_t *fuzz, worker_t *worker, rx_burst_t rx, 
         worker.tables.ports[i].tx_burst = tx
 
 
-cdef inline void message_come(fuzz_t *fuzz, frame_t *frame, uint32_t i) noexcept nogil:
-    """The message is the frame at place i of the burst."""
+cdef inline void message_come(fuzz_t *fuzz, const port_t *port, frame_t *frame, uint32_t i) noexcept nogil:
+    """The message is the frame at place i of the burst that comes in by the port."""
     fuzz.sums[i] = parse_tightly(&fuzz.message)
     fuzz.sent[i] = False
     overlay(frame, &fuzz.message)
     memset(fuzz.slots[i], POISON, HEAD_LEN)
+    fuzz.shifts[i] = 0
     frame.data = slot_data(fuzz, i)
     memcpy(frame.data - VNET_LEN, fuzz.message.bytes, VNET_LEN + frame.len)
-    fuzz.lens[i] = frame.len
+    if port.vlans and tag_vid(frame) and port.members[tag_vid(frame)] != NO_PORT:
+        fuzz.shifts[i] = TAG_LEN
+    fuzz.lens[i] = frame.len - fuzz.shifts[i]
 
 
 cdef inline int frames_leave(fuzz_t *fuzz, port_t *port, frame_t **frames, int n, uint32_t fails) noexcept nogil:
@@ -61,7 +67,10 @@ cdef inline int frames_leave(fuzz_t *fuzz, port_t *port, frame_t **frames, int n
         if fails and draw(&fuzz.corpus, fails) == 0:
             dropped += 1 + frames[i].merged
             continue
-        judge(fuzz, frames[i])
+        if port.vlans:
+            judge_tagged(fuzz, port, frames[i])
+        else:
+            judge(fuzz, frames[i], place_of(fuzz, frames[i]), is_piece(fuzz.outbox, frames[i]))
         port_count_tx(port, frames[i])
         fuzz.n_sent += 1
     port.tx_dropped += dropped
@@ -77,9 +86,9 @@ cdef inline uint64_t drops_of(const worker_t *worker) noexcept nogil:
 
 
 cdef inline bint is_head_whole(const uint8_t *slot) noexcept nogil:
-    """Whether the slot begins as it did, as far as no tunnel has need of it."""
+    """Whether the slot begins as it did, as far as no tunnel and no tag has need of it."""
     cdef uint32_t i
-    for i in range(<uint32_t>(HEAD_LEN - MOST_OUTER)):
+    for i in range(<uint32_t>(HEAD_LEN - MOST_OUTER - TAG_LEN)):
         if slot[i] != POISON:
             return False
     return True
@@ -92,6 +101,9 @@ cdef inline void feed(fuzz_t *fuzz, worker_t *worker, uint32_t port, uint32_t n,
     cdef uint64_t began
     cdef uint32_t i, unsent = 0
     fuzz.left = n
+    # What a VLAN has comes by its trunk.
+    if worker.tables.ports[port].vid:
+        port = worker.tables.ports[port].trunk
     receive(worker, &worker.tables.ports[port], now_ms)
     fuzz.left = 0
     for i in range(fuzz.got):

@@ -6,20 +6,21 @@ Read first: ext/testing_fuzz.pyx.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
-from ext.frame cimport (FOUND_FRAGMENT, FOUND_L3, FOUND_L4, FOUND_PARTIAL, FRAME_LEN, HEAD_LEN, SLOT_LEN, VNET_LEN,
-                        frame_t, frame_vnet)
+from ext.frame cimport (FOUND_FRAGMENT, FOUND_L3, FOUND_L4, FOUND_PARTIAL, FRAME_LEN, HEAD_LEN, NO_PORT, SLOT_LEN,
+                        VNET_LEN, frame_t, frame_vnet)
 from ext.order cimport htons, ntohs
 from ext.outbox cimport outbox_t
-from ext.ports.port cimport BURST
+from ext.ports.port cimport BURST, port_t
 from ext.testing_mutate cimport MESSAGE_LEN, corpus_t, message_t
 from ext.testing_pieces cimport PORTS_LEN, asks_for_nothing, is_partial_and_right, is_piece, is_piece_of
 from ext.testing_sums cimport UNKNOWN, l4_sum
 from ext.verdict cimport GO_ON, N_DROPS
 from ext.wire.checksum cimport sum_bytes, sum_fold, sum_pseudo
-from ext.wire.ethernet cimport ETH_IPV4, ETH_IPV6, ETH_LEN
+from ext.wire.ethernet cimport ETH_IPV4, ETH_IPV6, ETH_LEN, MACS_LEN, TAG_LEN
 from ext.wire.gue cimport GUE_LEN
 from ext.wire.ipv4 cimport IPV4_MORE, PROTO_UDP, ipv4_hdr
 from ext.wire.parse cimport parse_ethernet, parse_ip
+from ext.wire.tag cimport tag_pop, tag_vid
 from ext.wire.udp cimport UDP_LEN, udp_hdr
 from ext.wire.vnet cimport GSO_NONE, GSO_UDP_L4, VNET_NEEDS_CSUM, vnet_hdr
 
@@ -40,10 +41,12 @@ cdef struct fuzz_t:
     corpus_t corpus
     message_t message      # the one made last
     uint8_t within[MESSAGE_LEN]    # a packet taken out of its tunnel
+    uint8_t untagged[MESSAGE_LEN]  # a frame without the tag of its trunk
     uint8_t *slots[BURST]
     uint32_t left          # frames to come before ports fall silent
     uint32_t got           # frames of this burst,
-    uint32_t lens[BURST]   # how long they came in,
+    uint32_t lens[BURST]   # how long they came in, without the tag of a trunk,
+    uint32_t shifts[BURST] # of so many bytes,
     bint sent[BURST]       # those that have left,
     uint32_t sums[BURST]   # and what their L4 summed up to, or UNKNOWN
     uint64_t n_sent
@@ -51,14 +54,15 @@ cdef struct fuzz_t:
     uint64_t n_tunnelled
     uint64_t n_fragments   # of packets in tunnels
     uint64_t n_pieces      # frames that were cut or completed on their way out
+    uint64_t n_tagged      # frames that left by a trunk with a tag
     const outbox_t *outbox
     uint64_t read          # so that no sum of what leaves is optimised away
     const char *fault      # the first
 
 
 cdef inline uint8_t *slot_data(const fuzz_t *fuzz, uint32_t place) noexcept nogil:
-    """Where the Ethernet header of that frame of the burst came in."""
-    return <uint8_t *>fuzz.slots[place] + HEAD_LEN + VNET_LEN
+    """Where the Ethernet header of that frame of the burst came in, or begins without the tag of its trunk."""
+    return <uint8_t *>fuzz.slots[place] + HEAD_LEN + VNET_LEN + fuzz.shifts[place]
 
 
 cdef inline uint32_t place_of(const fuzz_t *fuzz, const frame_t *frame) noexcept nogil:
@@ -97,10 +101,40 @@ cdef inline bint is_outer_of(const frame_t *piece, const uint8_t *whole) noexcep
     return memcmp(whole + piece.l3_off + 7, piece.data + at + 7, 33) == 0
 
 
-cdef inline void judge(fuzz_t *fuzz, const frame_t *frame) noexcept nogil:
-    """The frame is whole and as sound as it was; noted as sent."""
+cdef inline void judge_tagged(fuzz_t *fuzz, const port_t *port, const frame_t *frame) noexcept nogil:
+    """The same of a frame that leaves by a trunk: with the tag of a VLAN that it carries, or with none."""
+    cdef frame_t plain = frame[0]
+    cdef uint32_t i, place = place_of(fuzz, frame)
+    if tag_vid(frame) == 0:
+        judge(fuzz, frame, place, is_piece(fuzz.outbox, frame))
+        return
+    fuzz.n_tagged += 1
+    if port.members[tag_vid(frame)] == NO_PORT:
+        fuzz.fault = "a frame left by a trunk in a VLAN that is none of its"
+        return
+    plain.data = fuzz.untagged + VNET_LEN
+    memcpy(frame_vnet(&plain), frame_vnet(frame), VNET_LEN + frame.len)
+    tag_pop(&plain)
+    plain.l3_off -= TAG_LEN
+    plain.l4_off -= TAG_LEN
+    for i in range(fuzz.got if is_piece(fuzz.outbox, frame) else 0):
+        if is_copy_of(&plain, slot_data(fuzz, i)):
+            place = i
+    judge(fuzz, &plain, place, is_piece(fuzz.outbox, frame) and place == BURST)
+
+
+cdef inline bint is_copy_of(const frame_t *copy, const uint8_t *whole) noexcept nogil:
+    """Whether the frame at whole is the copy, or was with the priority tag that has become the copy's own."""
+    cdef uint32_t rest = copy.len - MACS_LEN
+    return memcmp(copy.data, whole, MACS_LEN) == 0 and (
+        memcmp(copy.data + MACS_LEN, whole + MACS_LEN, rest) == 0
+        or memcmp(copy.data + MACS_LEN, whole + MACS_LEN + TAG_LEN, rest) == 0)
+
+
+cdef inline void judge(fuzz_t *fuzz, const frame_t *frame, uint32_t place, bint is_of_arena) noexcept nogil:
+    """The frame, at that place of the burst, is whole and as sound as it was; noted as sent."""
     cdef frame_t seen = frame[0]
-    cdef uint32_t sum_now, sum_before = UNKNOWN, place = place_of(fuzz, frame)
+    cdef uint32_t sum_now, sum_before = UNKNOWN
     if frame.len > <uint32_t>FRAME_LEN + frame.outer_len or frame.outer_len > MOST_OUTER:
         fuzz.fault = "a frame of impossible length left"
         return
@@ -108,7 +142,7 @@ cdef inline void judge(fuzz_t *fuzz, const frame_t *frame) noexcept nogil:
     if place != BURST:
         fuzz.sent[place] = True
         sum_before = fuzz.sums[place]
-    if is_piece(fuzz.outbox, frame) and not frame.cut_len:
+    if is_of_arena and not frame.cut_len:
         judge_piece(fuzz, frame)
         return
     if frame.outer_len:

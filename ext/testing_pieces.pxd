@@ -8,12 +8,12 @@ from ext.order cimport load16
 from ext.outbox cimport ARENA_LEN, outbox_t
 from ext.verdict cimport GO_ON, N_DROPS
 from ext.wire.checksum cimport sum_fold, sum_pseudo
+from ext.wire.ethernet cimport MACS_LEN
 from ext.wire.parse cimport parse_ethernet, parse_ip
 from ext.wire.segment cimport is_unfinished
 from ext.wire.vnet cimport vnet_hdr
 
 cdef enum:
-    MACS_LEN = 12
     PORTS_LEN = 4
 
 

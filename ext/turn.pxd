@@ -6,16 +6,16 @@ from ext.address cimport ip_t
 from ext.debug cimport likely, unlikely
 from ext.forward.output cimport neighbour_output
 from ext.forward.upkeep cimport upkeep_next, upkeep_tick
-from ext.frame cimport frame_t
+from ext.frame cimport frame_t, slot_frame
 from ext.judge cimport judge, to_ms, worker_t
 from ext.mail cimport take_mail
 from ext.outbox cimport carry_out, flush, settle
 from ext.ports.batch cimport batch_ask, batch_turn
 from ext.ports.port cimport BURST, port_t
 from ext.ports.ring cimport ring_enter
+from ext.ports.trunk cimport port_state, tell_apart
 from ext.tables.crew cimport crew_wake
 from ext.tables.event cimport EVENT_PORT_LOST
-from ext.tables.fdb cimport fdb_forget_port
 from ext.tables.neighbour cimport waiting_free, waiting_next
 from ext.tables.tables cimport report
 from ext.verdict cimport DROP_UNREAD, TAKEN, verdict_t
@@ -41,9 +41,10 @@ cdef inline int receive(worker_t *worker, port_t *port, uint32_t now_ms) noexcep
         frame.port = port.index
         frame.segment = port.segment
         frame.handed = False
+        frame.priority = 0
         port.rx_frames += 1
         port.rx_bytes += frame.len
-    judge(worker, n, now_ms)
+    judge(worker, n if port.members is NULL else tell_apart(&worker.tables, port, worker.burst, n), now_ms)
     if n and port.ring is NULL:
         settle(&worker.outbox)
     return n
@@ -58,12 +59,11 @@ cdef inline void count_unread(worker_t *worker, port_t *port) noexcept nogil:
 
 
 cdef inline void port_lost(worker_t *worker, port_t *port) noexcept nogil:
-    """The port's device is gone for good: no station is behind it, and it is not read again."""
+    """The port's device is gone for good: no station is behind it or its VLANs, and it is not read again."""
     cdef ip_t none
     none.hi = none.lo = 0
     port.lost = True
-    port.up = False
-    fdb_forget_port(&worker.tables.segments[port.segment].fdb, port.index)
+    port_state(&worker.tables, port, False, port.mtu)
     report(&worker.tables, EVENT_PORT_LOST, port.segment, port.index, 0, none)
 
 
@@ -94,6 +94,9 @@ cdef inline void tick(worker_t *worker, uint64_t now_ns) noexcept nogil:
     upkeep_tick(&worker.tables, now_ms - to_ms(worker.ticked_ns), now_ms)
     worker.ticked_ns = now_ns
     while True:
+        # Where it begins, whatever a tunnel or a tag has grown in front of the one before.
+        worker.spare.data = slot_frame(worker.room.slots, BURST)
+        worker.spare.priority = 0
         verdict = upkeep_next(&worker.tables, &worker.spare, &cursor, now_ms)
         if verdict == TAKEN:
             return
@@ -103,8 +106,8 @@ cdef inline void tick(worker_t *worker, uint64_t now_ns) noexcept nogil:
 
 
 cdef inline bint is_due(worker_t *worker, port_t *port) noexcept nogil:
-    """Whether the port is looked at this turn: not while it rests and other ports have frames."""
-    if unlikely(port.lost):
+    """Whether the port is looked at this turn: not while it rests and other ports have frames, nor a VLAN of another."""
+    if unlikely(port.lost or port.rx_burst is NULL):
         return False
     if port.rest and worker.moved:
         port.rest -= 1

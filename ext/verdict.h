@@ -51,7 +51,8 @@
     X(ICMP_NO_SESSION, "ICMP error about no session of ours") \
     X(BAD_ICMP, "ICMP error whose quoted packet cannot be read") \
     X(TUNNEL_ERROR, "ICMP error about a tunnel's packet that its client need not hear of") \
-    X(FORGED_ICMP, "ICMP error about a packet that was not sent")
+    X(FORGED_ICMP, "ICMP error about a packet that was not sent") \
+    X(NOT_MEMBER, "of a VLAN that its port carries for no segment; untagged counts as one")
 
 enum swlb_verdict {
 #define SWLB_DROP_ENUM(name, meaning) DROP_##name,

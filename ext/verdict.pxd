@@ -54,6 +54,7 @@ cdef extern from "ext/verdict.h" nogil:
         DROP_BAD_ICMP
         DROP_TUNNEL_ERROR
         DROP_FORGED_ICMP
+        DROP_NOT_MEMBER
         N_DROPS
         SEND
         FLOOD

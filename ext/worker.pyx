@@ -353,19 +353,21 @@ cdef class Worker:
         return index
 
     def add_port(self, segment, *, fd=None, kind="tap", mtu=1500, host=False, up=True, offloads=True,
-                 merges=False, index=None) -> int:
+                 merges=False, trunk=None, vid=0, tells=False, index=None) -> int:
         """A port of the segment: the device behind fd (which stays the caller's to close), or of memory; its index.
 
         `kind` is one of PORT_KINDS; with "tun" the segment is one without Ethernet. A port without `offloads` gets
         no super-frame and no partial checksum. One that `merges` takes UDP super-frames, into which datagrams are put
-        together.
+        together. With a `vid` it is that VLAN of the port of index `trunk`, and needs no device; a trunk itself may be on no
+        segment (None). A port that `tells` carries no tag but of its VLANs; trunks do.
         """
         cdef plan_t plan
         self._unsealed()
         index = place_for("port", index, self.w.tables.n_ports, PORTS)
         plan.fd, plan.kind, plan.mtu = -1 if fd is None else fd, PORT_KINDS[kind], mtu
         plan.host, plan.up, plan.offloads, plan.merges = host, up, offloads, merges
-        if port_add(&self.w.tables, index, segment, &plan) < 0:
+        plan.trunk, plan.vid, plan.tells = NO_PORT if trunk is None else trunk, vid, tells
+        if port_add(&self.w.tables, index, NO_SEGMENT if segment is None else segment, &plan) < 0:
             raise MemoryError
         return index
 
@@ -815,12 +817,15 @@ cdef class Worker:
     def port(self, index) -> dict:
         """The port's state and counters; moves are stations that came to it from another port."""
         cdef port_t *port = &self.w.tables.ports[index]
+        cdef uint32_t moves = 0
         if port.kind == PORT_PACKET:
             packet_count_missed(port)
+        if port.segment != NO_SEGMENT:
+            moves = self.w.tables.segments[port.segment].fdb.moves[port.index]
         return {"up": bool(port.up), "lost": bool(port.lost), "mtu": port.mtu, "rx_frames": port.rx_frames,
                 "rx_bytes": port.rx_bytes, "rx_dropped": port.rx_dropped + port.missed, "tx_frames": port.tx_frames,
-                "tx_bytes": port.tx_bytes, "tx_dropped": port.tx_dropped, "io": io_of(port),
-                "moves": self.w.tables.segments[port.segment].fdb.moves[port.index]}
+                "tx_bytes": port.tx_bytes, "tx_dropped": port.tx_dropped,
+                "io": io_of(&self.w.tables.ports[port.trunk] if port.vid else port), "moves": moves}
 
     def server(self, index) -> dict:
         """The server's counters; packets and bytes as seen from it: in is from clients. `full`: it has all it may have."""

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from swlb._worker import Persists, Worker, link
 from swlb._worker import Pins as PinTable
 from swlb.addresses import packed, prefix_of_128
+from swlb.build_ports import Opened, add_ports, port_names
 from swlb.build_service import NS, add_server, add_service, wanted_at_start
 from swlb.build_sources import add_pool, guard_segments
 from swlb.config import Config, Segment, Server, Service
@@ -28,21 +29,6 @@ from swlb.workers import Workers
 KERNEL_PORTS = PortRange(32768, 60999)  # Documentation/networking/ip-sysctl.rst: ip_local_port_range
 
 NO_MACS: Mapping[str, bytes] = MappingProxyType({})
-
-
-@dataclass(frozen=True)
-class Opened:
-    """A device that is open: what workers need to know of it."""
-
-    fds: tuple[int, ...]  # a queue for each worker; none: a port of memory
-    mtu: int
-    kind: str = "tap"  # or packet, or tun
-    up: bool = True
-    merges: bool = False  # it takes UDP super-frames
-
-    def fd(self, worker: int) -> int | None:
-        """What that worker reads and writes; None: memory of its own."""
-        return self.fds[worker] if self.fds else None
 
 
 @dataclass
@@ -66,11 +52,6 @@ class Built:
     services: dict[str, int] = field(default_factory=dict)
     servers: dict[tuple[str, str], int] = field(default_factory=dict)
     doubles: dict[tuple[str, str], int] = field(default_factory=dict)
-
-
-def host_port_name(segment: str) -> str:
-    """What the port of the segment's kernel twin is called."""
-    return f"{segment}/host"
 
 
 def segment_mac(segment: Segment) -> bytes:
@@ -150,16 +131,6 @@ def _begin(
     return built
 
 
-def port_names(config: Config) -> list[str]:
-    """Every port, by segment; of each last its kernel twin, if it has one."""
-    return [name for segment in config.segments.values() for name in ports_of(segment)]
-
-
-def ports_of(segment: Segment) -> list[str]:
-    """The segment's ports, and last its kernel twin, if it has one."""
-    return [*segment.ports, *([host_port_name(segment.name)] if segment.addresses else [])]
-
-
 def _wanted(
     config: Config, up_at_start: Mapping[tuple[str, str], bool], built: Built, previous: Built | None
 ) -> dict[tuple[str, str], dict[str, int]]:
@@ -204,7 +175,7 @@ def _add_network(worker: Worker, number: int, config: Config, devices: Mapping[s
     """The worker of that number has the segments with their ports, and the routes."""
     for segment in config.segments.values():
         _add_segment(worker, segment, built)
-        _add_ports(worker, number, segment, devices, built)
+    add_ports(worker, number, config, devices, segments=built.segments, ports=built.ports)
     _add_routes(worker, config, built)
 
 
@@ -269,22 +240,6 @@ def _add_segment(worker: Worker, segment: Segment, built: Built) -> None:
     )
     for interface in segment.addresses:
         worker.add_address(index, packed(interface.ip), prefix_of_128(interface.network))
-
-
-def _add_ports(worker: Worker, number: int, segment: Segment, devices: Mapping[str, Opened], built: Built) -> None:
-    """The segment's ports, by their queues of that worker's number; last its kernel twin, if it has one."""
-    for name in ports_of(segment):
-        device = devices[name]
-        worker.add_port(
-            built.segments[segment.name],
-            index=built.ports[name],
-            fd=device.fd(number),
-            kind=device.kind,
-            mtu=device.mtu,
-            host=name not in segment.ports,
-            up=device.up,
-            merges=device.merges,
-        )
 
 
 def _add_routes(worker: Worker, config: Config, built: Built) -> None:

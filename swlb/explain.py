@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from ipaddress import IPv6Address
 
 from swlb.asks import asks, hears_silence
-from swlb.config.models import Check, Config, Port, Segment, Server, Service
+from swlb.config.models import Check, Config, Segment, Server, Service
 from swlb.config.source import counted
 from swlb.config.values import ANY_PORT, Address, PortRange
 from swlb.config.ways import is_one_arm, segment_of_vip, segment_towards
@@ -69,10 +69,10 @@ def _summary(config: Config) -> str:
 def _segment(config: Config, segment: Segment) -> list[str]:
     addresses = ", ".join(map(str, segment.addresses)) or "no address: a switch and nothing else"
     fdb = f"remembers at most {segment.fdb_limit} stations, each for {duration_text(segment.ageing)} of silence"
-    members = [config.ports[name] for name in segment.ports]
-    ports = _table([_port(port) for port in members])
-    kinds = [f"{port.name}: {KINDS[port.kind]}" for port in members if port.kind in KINDS]
-    rest = [line for words in (*kinds, *_segment_settings(config, segment)) for line in _wrapped(words, INDENT)]
+    ports = _table([_port(config, name) for name in segment.ports])
+    kinds = [f"{port.name}: {KINDS[port.kind]}" for port in config.ports_of(segment) if port.kind in KINDS]
+    about = (*kinds, *_vlans(config, segment), *_segment_settings(config, segment))
+    rest = [line for words in about for line in _wrapped(words, INDENT)]
     return [*_wrapped(f"segment {segment.name}: {addresses}"), *_wrapped(fdb, INDENT), *ports, *rest]
 
 
@@ -98,10 +98,24 @@ def _private(config: Config, segment: Segment) -> str:
     return f" {held} is reached all the same: a VIP is swlb's and no host's." if held else ""
 
 
-def _port(port: Port) -> tuple[str, ...]:
+def _port(config: Config, name: str) -> tuple[str, ...]:
+    port, vid = config.port_of(name), config.member(name).vid
     where = f"in namespace {port.netns}" if port.netns else "in swlb's own namespace"
     what = "device" if port.kind == "tap" else port.kind
-    return ("port", port.name, f"{what} {port.device} {where}", f"mtu {port.mtu}")
+    return ("port", name, f"VLAN {vid} on " * bool(vid) + f"{what} {port.device} {where}", f"mtu {port.mtu}")
+
+
+def _vlans(config: Config, segment: Segment) -> Iterator[str]:
+    """What is said of tags where some are told apart."""
+    trunks = config.trunks
+    tagged = [name for name in segment.ports if config.member(name).vid]
+    plain = [name for name in segment.ports if name not in tagged and name not in trunks]
+    for name in tagged:
+        yield f"{name}: frames come and go tagged for VLAN {config.member(name).vid}, and are untagged within."
+    for name in (name for name in segment.ports if name in trunks):
+        yield f"{name}: untagged frames only; of its VLANs it carries those that segments name, and drops all others."
+    if tagged and plain:
+        yield f"{', '.join(plain)}: untagged, as all within the segment; frames with a tag are dropped."
 
 
 def _service(config: Config, service: Service) -> list[str]:

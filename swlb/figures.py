@@ -10,7 +10,8 @@ from typing import Any, Protocol
 from swlb._worker import drop_reasons
 from swlb.addresses import V4_MAPPED, Address, mac_text, raw_endpoint_text, unpacked
 from swlb.balancer import Balancer
-from swlb.build import Built, host_port_name
+from swlb.build import Built
+from swlb.build_ports import host_port_name
 from swlb.clock import Clock
 from swlb.config import Config
 from swlb.config.values import ANY_PORT, PortRange
@@ -18,6 +19,7 @@ from swlb.decisions import PROTOCOL_NAMES, decision_rows
 from swlb.events import Events
 from swlb.health_row import health_row, rounded
 from swlb.persistence_row import persistence, persistence_slices
+from swlb.port_rows import port_rows
 from swlb.ports import Ports
 from swlb.servers import ServerState
 from swlb.session_filter import OF_OTHERS, SessionFilter, read_filter
@@ -193,7 +195,10 @@ def fdb(run: Running) -> list[Row]:
             own = {"mac": mac_text(run.ports.mac(segment)), "vlan": 0, "port": host_port_name(segment.name)}
             rows.append({"segment": segment.name, **own, "age_s": 0.0, "static": True})
         for mac, vlan, port, age_ms in run.built.workers.fdb(run.built.segments[segment.name]):
-            found = {"mac": mac_text(mac), "vlan": vlan, "port": port_names[port]}
+            name = port_names[port]
+            # On the wire that is what its frames are tagged with, whatever tag may be left behind that.
+            vid = run.config.member(name).vid if name in segment.ports else 0
+            found = {"mac": mac_text(mac), "vlan": vid or vlan, "port": name}
             rows.append({"segment": segment.name, **found, "age_s": age_ms / 1000, "static": False})
     return rows
 
@@ -215,16 +220,7 @@ def neighbours(run: Running) -> list[Row]:
 
 def ports(run: Running) -> list[Row]:
     """One row a port, kernel twins included."""
-    rows = []
-    for name, port in run.ports.opened.items():
-        figures = run.built.workers.port(run.built.ports[name])
-        state = "lost" if figures.pop("lost") else "up" if figures["up"] else "down"
-        del figures["up"]
-        mtu = figures.pop("mtu")
-        about = {"port": name, "kind": port.kind, "device": port.state.device, "state": state, "io": figures.pop("io")}
-        where = {"netns": port.device.netns, "offloads": list(port.device.offloads)}
-        rows.append({**about, "mtu": mtu, **where, **figures})
-    return rows
+    return port_rows(run.config, run.ports.opened, run.built)
 
 
 def drops(run: Running) -> list[Row]:

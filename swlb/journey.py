@@ -36,7 +36,7 @@ def journey(config: Config, service: Service) -> Iterator[tuple[str, str]]:
 def inner_mtu(config: Config, service: Service, server: Server) -> int:
     """The longest packet that reaches the server whole: the least MTU on its segment, without the tunnel's headers."""
     way = way_to(config, server.address)
-    mtus = [config.ports[name].mtu for name in way.segment.ports] if way else []
+    mtus = [port.mtu for port in config.ports_of(way.segment)] if way else []
     return min(mtus, default=0) - service.outer_len(server)
 
 

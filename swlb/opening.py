@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from swlb.build import Opened
+from swlb.build_ports import Opened
 from swlb.config import Config
 from swlb.config import Port as PortConfig
 from swlb.config.ways import segment_towards
@@ -18,11 +18,11 @@ HOST = "host"  # the kind of a kernel twin
 
 @dataclass
 class Port:
-    """An open device and what was last seen of it; of a kernel twin also what it has."""
+    """An open device and what was last seen of it; of a kernel twin also what it has. A trunk has several segments."""
 
     device: Device
     kind: str  # tap, packet, tun, or host for the kernel twin of a segment
-    segment: str
+    segments: tuple[str, ...]
     state: DeviceState
     twin: Twin | None = None
     listens: bool = False  # frames come in by it
@@ -40,7 +40,7 @@ def opened_as(port: Port, mtu: int) -> Opened:
     )
 
 
-def open_port(port: PortConfig, segment: str, *, queues: int, like: Device | None = None) -> Port:
+def open_port(port: PortConfig, segments: tuple[str, ...], *, queues: int, like: Device | None = None) -> Port:
     """The port's device is there, and up; one of our own has the MAC of the one that it is `like`.
 
     Raises PortError, and leaves everything as it was.
@@ -54,13 +54,13 @@ def open_port(port: PortConfig, segment: str, *, queues: int, like: Device | Non
         device = open_tap(
             port.name, port.device, netns=port.netns, mtu=port.mtu, mac=mac, queues=queues, ethernet=ethernet
         )
-    return Port(device, port.kind, segment, watch(device), listens=port.kind != "packet")
+    return Port(device, port.kind, segments, watch(device), listens=port.kind != "packet")
 
 
 def open_twin_port(segment: str, device: str, twin: Twin, *, mac: bytes, queues: int) -> Port:
     """The segment's kernel twin is there, and up. Raises PortError, and leaves nothing."""
     tap = open_twin(segment, device, twin, mac=mac, queues=queues)
-    return Port(tap, HOST, segment, watch(tap), twin, listens=True)
+    return Port(tap, HOST, (segment,), watch(tap), twin, listens=True)
 
 
 def twins_of(config: Config) -> dict[str, Twin]:
@@ -71,9 +71,9 @@ def twins_of(config: Config) -> dict[str, Twin]:
         segment.name: Twin(
             addresses=segment.addresses,
             routes=tuple(route for towards, route in ways if towards is segment),
-            mtu=min(config.ports[name].mtu for name in segment.ports),
+            mtu=min(port.mtu for port in config.ports_of(segment)),
             vips=vips[segment.name],
-            arp=not any(config.ports[name].tun for name in segment.ports),
+            arp=not any(port.tun for port in config.ports_of(segment)),
         )
         for segment in config.segments.values()
         if segment.addresses

@@ -18,7 +18,8 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 
-from swlb.build import NO_MACS, Built, Opened, segment_mac
+from swlb.build import NO_MACS, Built, segment_mac
+from swlb.build_ports import Opened
 from swlb.config import Config, Segment
 from swlb.devices import DeviceState, Packet, watch
 from swlb.errors import PortError, SwlbError
@@ -151,7 +152,8 @@ class Ports:
             came_up = port.state.up and not before.up
             if came_up or (port.state.present and port.state.netns_id != before.netns_id):
                 # Whoever is behind it now has not heard whose the VIPs are.
-                built.workers.announce(built.segments[port.segment])
+                for segment in port.segments:
+                    built.workers.announce(built.segments[segment])
 
 
 @contextmanager

@@ -11,7 +11,8 @@ from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Self
 
-from swlb.build import Built, Opened, host_port_name, segment_mac
+from swlb.build import Built, segment_mac
+from swlb.build_ports import Opened, host_port_name
 from swlb.config import Config
 from swlb.config import Port as PortConfig
 from swlb.devices import Tap, set_mtu, watch
@@ -44,7 +45,7 @@ class Prepared:
         self.config = config
         self.macs = {name: macs.get(name) or segment_mac(segment) for name, segment in config.segments.items()}
         self.opened: dict[str, Port] = {}
-        self.segments: dict[str, str] = {}  # of every port
+        self.segments: dict[str, tuple[str, ...]] = {}  # of every port
         self._mtus: dict[str, int] = {}  # of ports in use that are to have another
         self._in_use = in_use
         self._by_device = {(port.kind, port.device.netns, port.device.device): port for port in in_use.values()}
@@ -92,20 +93,21 @@ class Prepared:
         self._undo.close()
 
     def _reached(self) -> list[str]:
-        was_on = {id(port): port.segment for port in self._in_use.values()}
-        came = (self.segments[name] for name, port in self.opened.items() if port.kind != HOST
-                and was_on.get(id(port)) != self.segments[name])  # fmt: skip
+        was_on = {id(port): port.segments for port in self._in_use.values()}
+        came = (segment for name, port in self.opened.items() if port.kind != HOST
+                for segment in self.segments[name] if segment not in was_on.get(id(port), ()))  # fmt: skip
         return list(dict.fromkeys(came))
 
     # ---- opening ----
 
     def _open_ports(self) -> None:
         for segment in self.config.segments.values():
-            for name in segment.ports:
-                self.segments[name] = segment.name
-                self.opened[name] = self._port(self.config.ports[name], segment.name)
+            for port in self.config.ports_of(segment):
+                self.segments[port.name] = (*self.segments.get(port.name, ()), segment.name)
+        for name, segments in self.segments.items():
+            self.opened[name] = self._port(self.config.ports[name], segments)
 
-    def _port(self, port: PortConfig, segment: str) -> Port:
+    def _port(self, port: PortConfig, segments: tuple[str, ...]) -> Port:
         present = self._by_device.get((port.kind, port.netns, port.device))
         if present is None:
             self._refuse_device_in_use(port)
@@ -117,14 +119,14 @@ class Prepared:
                 set_mtu(present.device, port.mtu)
             return present
         like = present.device if present else None
-        return self._opened(lambda: open_port(port, segment, queues=self.config.workers, like=like), lost=present)
+        return self._opened(lambda: open_port(port, segments, queues=self.config.workers, like=like), lost=present)
 
     def _open_twins(self) -> None:
-        present = {port.segment: port for port in self._in_use.values() if port.kind == HOST}
+        present = {port.segments[0]: port for port in self._in_use.values() if port.kind == HOST}
         names = twin_devices(self.config, {segment: port.device.device for segment, port in present.items()})
         for segment, device in names.items():
             name = host_port_name(segment)
-            self.segments[name] = segment
+            self.segments[name] = (segment,)
             self.opened[name] = self._twin_port(segment, device, present.get(segment))
 
     def _twin_port(self, segment: str, device: str, present: Port | None) -> Port:
@@ -165,12 +167,12 @@ class Prepared:
 
     def _settle(self, name: str, port: Port) -> None:
         """The port is as the configuration says, and its device has no more than that."""
-        port.segment = self.segments[name]
-        port.device.port_name = port.segment if port.kind == HOST else name
+        port.segments = self.segments[name]
+        port.device.port_name = port.segments[0] if port.kind == HOST else name
         if _is_lost(port):
             return
-        if port.twin is not None and port.twin != self._twins[port.segment]:
-            before, port.twin = port.twin, self._twins[port.segment]
+        if port.twin is not None and port.twin != self._twins[port.segments[0]]:
+            before, port.twin = port.twin, self._twins[port.segments[0]]
             reduce(_tap(port), before, port.twin)
         elif self._mtus.get(name, port.device.mtu) != port.device.mtu:
             set_mtu(port.device, self._mtus[name])

@@ -7,7 +7,8 @@ by the same rule, which is also in ext/; a frame that reaches the wrong queue co
 
 Read first: bpf.py, tun_ebpf_select_queue in linux/drivers/net/tun.c, and fanout_demux_bpf in net/packet/af_packet.c.
 The kernel asks when a frame is sent to a TAP or TUN, or has come to an interface with several packet sockets. For a
-TAP the data begins at the Ethernet header, for the others behind it; a VLAN tag may lie beside it.
+TAP the data begins at the Ethernet header, for the others behind it. A VLAN tag mostly lies beside it, as in what a
+VLAN device sends, and makes no difference; a second one, or one that lies within, does.
 """
 
 import fcntl
@@ -48,7 +49,7 @@ GOLDEN = 0x9E3779B97F4A7C15  # 2**64 over the golden ratio: its multiples are sp
 MASK_64 = 2**64 - 1
 
 ADDRESS_LEN = 16
-SKB_PROTOCOL, SKB_VLAN_PRESENT = 16, 20  # offsets in struct __sk_buff of linux/bpf.h
+SKB_PROTOCOL = 16  # offset in struct __sk_buff of linux/bpf.h
 ETH_LEN = 14
 TCP, UDP = 6, 17
 
@@ -131,12 +132,10 @@ def owner(ip16: bytes, port: int, key: int, n: int) -> int:
 
 
 def _program(map_fd: int, key: int, n: int, l3_off: int) -> bytes:
-    """The queue of a frame; 0 for what has no l4_ports to tell by: other protocols, fragments, tagged frames."""
+    """The queue of a frame; 0 for what has no l4_ports to tell by: other protocols, fragments, tags within."""
     return assemble(
         [
             alu(Op.MOV, CTX, R1),
-            load(Size.W, R0, CTX, SKB_VLAN_PRESENT),
-            if_not_equal(R0, 0, NO_OWNER),
             *_read(l3_off, HEAD, HEAD_LEN),
             load(Size.W, R0, CTX, SKB_PROTOCOL),
             if_equal(R0, _wire16(0x0800), "ipv4"),

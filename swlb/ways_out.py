@@ -1,6 +1,6 @@
 """How probes leave this host: by which device and from which address."""
 
-from swlb.build import host_port_name
+from swlb.build_ports import host_port_name
 from swlb.config import Config
 from swlb.paths import Towards
 from swlb.ports import Ports

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from manual_clock import ManualClock
 
 from swlb.balancer import Balancer
-from swlb.build import Built, Opened, build, host_port_name
+from swlb.build import Built, build
+from swlb.build_ports import Opened, host_port_name
 from swlb.config import Config, parse
 from swlb.events import Events
 from swlb.ports import Ports

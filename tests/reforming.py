@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from control import Control, control
 from told import Told
 
-from swlb.build import Built, Opened, build, host_port_name, take_over
+from swlb.build import Built, build, take_over
+from swlb.build_ports import Opened, host_port_name
 from swlb.config import parse
 from swlb.probes import Way
 from swlb.succession import inform, up_in

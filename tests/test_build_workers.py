@@ -12,7 +12,8 @@ from swlb import build as building
 from swlb import ports
 from swlb._worker import Worker
 from swlb.addresses import packed
-from swlb.build import Built, Opened, build, segment_mac
+from swlb.build import Built, build, segment_mac
+from swlb.build_ports import Opened
 from swlb.config import parse
 from swlb.ports import Ports
 from swlb.steering import LINGERING, SERVER, VIP, SteeringError, roles_after, roles_of

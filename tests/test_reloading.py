@@ -9,7 +9,7 @@ import pytest
 from control import CONFIG, Control, control
 
 from swlb import reloading
-from swlb.build import Opened, host_port_name
+from swlb.build_ports import Opened, host_port_name
 from swlb.config import Config
 from swlb.errors import ConfigError, SwlbError
 from swlb.ports import Ports

@@ -129,8 +129,6 @@ cdef inline verdict_t reset_next(tables_t *tables, frame_t *frame, uint32_t now_
     """The frame, which is done with, is now the next reset for a server; TAKEN when there is none left to send."""
     cdef const reset_t *reset
     cdef verdict_t verdict
-    # What a tunnel grew in front of the one before.
-    frame.data += frame.outer_len
     frame.outer_len = 0
     while True:
         reset = reset_take(&tables.resets)

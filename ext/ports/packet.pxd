@@ -11,14 +11,13 @@ from the other end of a veth (linux/drivers/net/veth.c: veth_xdp_set), and so bu
 
 from libc.errno cimport EAGAIN, EINTR, EINVAL, ENODEV, errno
 from libc.stdint cimport uint16_t, uint32_t
-from libc.string cimport memmove
 
 from ext.debug cimport likely, unlikely
 from ext.frame cimport HEAD_LEN, SLOT_LEN, VNET_LEN, frame_t, frame_vnet, slot_frame, slot_vnet
-from ext.order cimport be16, htons, store16
+from ext.order cimport be16, htons
 from ext.ports.port cimport BURST, PORT_PACKET, port_count_tx, port_learn_want, port_t, room_t
-from ext.wire.ethernet cimport ETH_8021Q, TAG_LEN
-from ext.wire.vnet cimport VNET_NEEDS_CSUM, vnet_hdr
+from ext.wire.ethernet cimport ETH_8021Q
+from ext.wire.tag cimport tag_push
 
 cdef extern from "ext/ports/packet.h" nogil:
     struct msghdr:
@@ -45,9 +44,6 @@ cdef extern from "ext/ports/packet.h" nogil:
     const tpacket_auxdata *message_auxdata "swlb_auxdata"(mmsghdr *message)
     int bound_to "swlb_bound_to"(int fd)
     unsigned int missed_since "swlb_missed"(int fd)
-
-cdef enum:
-    MACS_LEN = 12          # in front of a tag
 
 
 cdef inline void packet_open(port_t *port, int fd) noexcept nogil:
@@ -107,21 +103,9 @@ cdef inline int packet_rx_failed(port_t *port) noexcept nogil:
 
 
 cdef inline void tag_put_back(frame_t *frame, const tpacket_auxdata *said) noexcept nogil:
-    """The frame has its outermost VLAN tag again, and its offload header knows."""
-    cdef be16 tpid = ETH_8021Q
-    cdef vnet_hdr *vnet
-    if said.tp_status & TP_STATUS_VLAN_TPID_VALID:
-        tpid = htons(said.tp_vlan_tpid)
-    memmove(frame_vnet(frame) - TAG_LEN, frame_vnet(frame), VNET_LEN + MACS_LEN)
-    frame.data -= TAG_LEN
-    frame.len += TAG_LEN
-    store16(frame.data + MACS_LEN, tpid)
-    store16(frame.data + MACS_LEN + 2, htons(said.tp_vlan_tci))
-    vnet = <vnet_hdr *>frame_vnet(frame)
-    if vnet.flags & VNET_NEEDS_CSUM:
-        vnet.csum_start += TAG_LEN
-    if vnet.hdr_len:
-        vnet.hdr_len += TAG_LEN
+    """The frame has its outermost VLAN tag again."""
+    tag_push(frame, htons(said.tp_vlan_tpid) if said.tp_status & TP_STATUS_VLAN_TPID_VALID else <be16>ETH_8021Q,
+             said.tp_vlan_tci)
 
 
 cdef inline int packet_tx(port_t *port, frame_t **frames, int n) noexcept nogil:

@@ -7,7 +7,7 @@ Bursts cross this interface, never single frames.
 - `tx_burst(port, frames, n)`: every frame has left or is on its way, or is counted in tx_dropped; how many were
   dropped. A port that is down drops all. The frames are read, not changed. With a ring, they are read until the
   next `ring_enter`.
-Neither blocks. Counters are written by the worker only.
+Neither blocks. A port that is a VLAN of another has neither (trunk.pxd). Counters are written by the worker only.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -21,6 +21,8 @@ cdef enum:
     PORT_MEMORY = 1
     PORT_PACKET = 2
     PORT_TUN = 3
+    PORT_VLAN = 4          # a VLAN of another port, its trunk: `port.VID`
+    VLANS = 4096
     WANT_SUPER = 3         # super-frames asked for at once: more of them would not stay in the cache
 
 cdef struct room_t:
@@ -52,6 +54,10 @@ cdef struct port_t:
     bint up                # its device is there and up
     bint offloads          # it takes super-frames and partial checksums
     bint merges            # it takes datagrams put together (coalesce.pxd)
+    bint vlans             # what leaves by it is looked at for its tag: it is a trunk, or one's VLAN
+    uint16_t vid           # the VLAN of its trunk that it is; 0 for a port with a device of its own
+    uint16_t trunk         # the port with the device
+    uint16_t *members      # VLANS ports, NO_PORT where it has none; NULL: tags are not asked for on the way in
     bint lost              # its device is gone for good
     uint8_t backoff        # turns it was last left out for, as it had nothing
     uint8_t rest           # turns it is still left out

@@ -2,6 +2,7 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
+from ext.frame cimport NO_SEGMENT
 from ext.ports.port cimport PORTS
 from ext.tables.contest cimport contest_winner
 from ext.tables.group cimport group_t, has_contest, load_of
@@ -101,7 +102,7 @@ cdef inline const char *segments_audit(const tables_t *tables) noexcept nogil:
             if segment.fdb.n_of[j] and (not tables.ports[j].there or tables.ports[j].segment != i):
                 return "segments: a station is behind a port of another"
     for i in range(<uint32_t>PORTS):
-        there += tables.ports[i].there
+        there += tables.ports[i].there and tables.ports[i].segment != NO_SEGMENT
     for i in range(tables.neighbours.high):
         if tables.neighbours.entries[i].state != N_FREE and tables.segments[tables.neighbours.entries[i].segment].gone:
             return "neighbours: one is on a segment that has left"

@@ -29,7 +29,8 @@ cdef struct letter_t:
     uint16_t port
     uint16_t segment
     uint16_t vid
-    uint8_t apart[12]      # to 32 bytes, by which the ring divides
+    uint8_t priority       # of the frame
+    uint8_t apart[11]      # to 32 bytes, by which the ring divides
 
 cdef struct mailbox_t:
     uint8_t bytes[MAILBOX_LEN]
@@ -68,6 +69,7 @@ cdef inline bint mailbox_post(mailbox_t *box, uint16_t kind, const frame_t *fram
     letter.kind = kind
     letter.port = frame.port
     letter.segment = frame.segment
+    letter.priority = frame.priority
     memcpy(letter + 1, frame_vnet(frame), VNET_LEN + frame.len)
     store_release(&box.written, box.written + n)
     return True

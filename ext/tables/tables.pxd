@@ -61,10 +61,12 @@ cdef struct tables_t:
 
 
 cdef inline void drop_count(tables_t *tables, const frame_t *frame, int reason) noexcept nogil:
-    """The frame counts as dropped for the reason, and at the port it came by."""
+    """The frame counts as dropped for the reason, and at the port it came by; at its trunk, too, if that is a VLAN."""
     tables.drops[reason] += 1
     if frame.port != NO_PORT:
         tables.ports[frame.port].rx_dropped += 1
+        if tables.ports[frame.port].vid:
+            tables.ports[tables.ports[frame.port].trunk].rx_dropped += 1
 
 
 cdef inline void report(tables_t *tables, uint16_t kind, uint16_t segment, uint16_t port, uint64_t mac,

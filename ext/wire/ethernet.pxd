@@ -9,6 +9,7 @@ from ext.order cimport be16, load16, load32, store16, store32
 
 cdef enum:
     ETH_LEN = 14
+    MACS_LEN = 12          # in front of a tag
     TAG_LEN = 4
     MAX_TAGS = 2
     # EtherTypes in wire order on a little-endian machine

@@ -1,7 +1,6 @@
 """The configuration file: read, checked from end to end, and handed on as a Config. Creates nothing.
 
     read_yaml (source)               text -> data with lines
-    refuse_gaps (gaps)               what is not built yet
     refuse_unknown_keys, config      data -> Config (draft, models, values)
     broken_rules, namespaces_exist   between the values (rules, and the files of rules it names)
     what_is_fixed (reload_rules)     between them and those that swlb runs with
@@ -78,7 +77,6 @@ def parse(
 def _parsed(text: str, file: str, namespaces: Collection[str] | None, running: Config | None) -> Config:
     source = read_yaml(text, file=file)
     draft = Draft(source.data, source.findings)
-    draft.refuse_gaps()
     draft.refuse_unknown_keys()
     draft.refuse_foreign_keys()
     draft.refuse_two_needs()

@@ -1,4 +1,4 @@
-"""From a file's data to a Config: what is not built yet, what is unknown, what has the wrong form.
+"""From a file's data to a Config: what is unknown, and what has the wrong form.
 
 Whatever is wrong is named and taken out of the data, with as little around it as possible. So the rest can still
 become a Config that the rules may judge, and one run names everything.
@@ -21,7 +21,6 @@ from swlb.config.check_models import (
     need_of,
     types_with,
 )
-from swlb.config.gaps import NOT_BUILT
 from swlb.config.models import CHECK_PLACES, PLACES, Config, Service, keys_of
 from swlb.config.source import Finding, Path, show
 from swlb.config.values import one_of
@@ -36,19 +35,6 @@ class Draft:
     def __init__(self, data: object, findings: list[Finding]) -> None:
         self.data = data
         self.findings = findings
-        # What may be missing or empty, because what stood in its place was refused.
-        self._excused: set[Path] = set()
-
-    def refuse_gaps(self) -> None:
-        """What swlb cannot do yet is found by name."""
-        document = self.data if isinstance(self.data, dict) else {}
-        for gap in NOT_BUILT:
-            places = [found for place in gap.places for found in _find(document, tuple(place.split(".")))]
-            refused = [(path, value) for path, value in places if gap.refuses(value, document)]
-            self.findings += [Finding(path, f"{show(value)}, not built yet", gap.expected) for path, value in refused]
-            for path, _ in reversed(refused):  # the last first, so that the indices of a list stay true
-                self._excused |= {path[:-1], (*path[:-1], gap.expected)}
-                self._remove(path)
 
     def refuse_unknown_keys(self) -> None:
         """Keys that the configuration does not have are found, with the nearest that it has."""
@@ -91,7 +77,7 @@ class Draft:
     def config(self) -> Config | None:
         """The Config of what has the right form; None where too little has."""
         config, errors = _validated(self.data)
-        self.findings += [_finding(error) for error in errors if not self._is_excused(error)]
+        self.findings += [_finding(error) for error in errors]
         while errors:
             # Later errors only name what is missing because it was taken out here.
             parts = {_smallest_part(error) for error in errors}
@@ -105,9 +91,6 @@ class Draft:
         # An unknown key at the top may be any section, misspelt.
         unsound = {finding.path[0] if finding.path else section for finding in self.findings}
         return section not in unsound and unsound <= KEYS[Config].keys()
-
-    def _is_excused(self, error: ErrorDetails) -> bool:
-        return error["loc"] in self._excused and (error["type"] == "missing" or error["input"] == [])
 
     def _remove(self, path: Path) -> bool:
         """Whether there was something at the path; it is gone."""

@@ -46,7 +46,7 @@ def tunnels_have_room(config: Config) -> Iterator[Finding]:
             why += f", which takes {outer_len} bytes"
             needs[way.segment.name] = max(needs.get(way.segment.name, (0, "")), (need, why))
     for name, (need, why) in needs.items():
-        for port in (config.ports[member] for member in config.segments[name].ports if member in config.ports):
+        for port in config.ports_of(config.segments[name]):
             if port.mtu < need:
                 yield Finding(("ports", port.name, "mtu"), str(port.mtu), why)
 

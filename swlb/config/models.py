@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 
 from swlb.config.check_models import Check, Step
 from swlb.config.forms import Flag, Host, Name, TableSize, named
+from swlb.config.members import Member, read_member
 from swlb.config.passive_models import Passive
 from swlb.config.schedule_models import Persistence
 from swlb.config.service_models import TIMEOUTS, Gue, Server, Service, Timeouts
@@ -94,6 +95,7 @@ class Port:
 class Segment:
     """One L2 broadcast domain. With addresses, swlb is a router on it.
 
+    `ports` are names of ports, or of one VLAN of a port (`port.VID`): Config.member tells which.
     `masquerade` is as whom its hosts speak to other segments: off, as themselves; on, as swlb's address there; or as
     one of these addresses.
     """
@@ -151,6 +153,34 @@ class Config:
     services: Annotated[
         dict[Name, Service], BeforeValidator(named), Field(description="a mapping of names to services")
     ] = field(default_factory=dict)
+
+    def member(self, name: str) -> Member:
+        """What a name in a segment's list of ports means."""
+        member = read_member(name, self.ports)
+        assert member is not None, "the configuration's check has let a member through that is no port"
+        return member
+
+    def port_of(self, name: str) -> Port:
+        """The port that a segment's member is, or is a VLAN of."""
+        return self.ports[self.member(name).port]
+
+    def ports_of(self, segment: Segment) -> list[Port]:
+        """The ports of the segment's members. Of a draft, those that there are."""
+        return [self.ports[member.port] for member in self._members(segment)]
+
+    def has_vlans(self, segment: Segment) -> bool:
+        """Whether a member of the segment is a VLAN of a port."""
+        return any(member.vid for member in self._members(segment))
+
+    @property
+    def trunks(self) -> set[str]:
+        """The ports that have VLANs in segments."""
+        members = [member for segment in self.segments.values() for member in self._members(segment)]
+        return {member.port for member in members if member.vid}
+
+    def _members(self, segment: Segment) -> list[Member]:
+        members = [read_member(name, self.ports) for name in segment.ports]
+        return [member for member in members if member is not None]
 
 
 # Where a check may stand in a file; `*` is any name or index. At the second of them Several may stand as well.

@@ -1,8 +1,8 @@
-"""What must hold between the values of a configuration: ports, segments and routes; and the list of all rules.
+"""What must hold between the values of a configuration: devices, addresses and routes; and the list of all rules.
 
-The others are in mode_rules, service_rules, check_rules, forward_rules and source_rules. A rule that finds something
-missing is only asked where the sections it relies on are sound: what was taken out of a draft must not be missed a
-second time.
+The others are in member_rules, mode_rules, service_rules, check_rules, forward_rules and source_rules. A rule that
+finds something missing is only asked where the sections it relies on are sound: what was taken out of a draft must
+not be missed a second time.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -31,6 +31,15 @@ from swlb.config.forward_rules import (
     ports_are_kept_by_direct_services,
     tunnels_have_room,
     tunnels_say_which_gue,
+)
+from swlb.config.member_rules import (
+    members_are_ports,
+    ports_are_few_enough,
+    ports_have_a_segment,
+    ports_have_one_segment,
+    segments_have_a_port_once,
+    tun_segments_are_routed,
+    tuns_have_no_vlans,
 )
 from swlb.config.mode_rules import mode_is_true, services_are_of_the_mode, some_reply_comes_back, topology_is_true
 from swlb.config.models import Config
@@ -61,43 +70,10 @@ from swlb.config.source_rules import (
     source_nat_is_of_nat,
     sources_are_few_enough,
 )
-from swlb.config.values import Interface, end_of_subnet, one_of
+from swlb.config.values import Interface, end_of_subnet
 
 IPV6_MIN_MTU = 1280  # RFC 8200 section 5
 ONE_KIND = "one of tap (a device swlb creates), packet (an interface that is there already) or tun"
-MAX_PORTS = 256  # of one worker, ext/ports/port.pxd
-
-
-def members_are_ports(config: Config) -> Iterator[Finding]:
-    """Every member of a segment is a port of the configuration."""
-    for path, member in _members(config):
-        if member not in config.ports:
-            yield Finding(path, show(member), f"the name of a port: {one_of(config.ports, instead_of=member)}")
-
-
-def ports_have_one_segment(config: Config) -> Iterator[Finding]:
-    """No port is a member twice."""
-    first: dict[str, str] = {}
-    for path, member in _members(config):
-        if member in first:
-            yield Finding(path, f"port {member}, which is in segment {first[member]} already", "each port once")
-        first.setdefault(member, str(path[1]))
-
-
-def ports_have_a_segment(config: Config) -> Iterator[Finding]:
-    """Every port is a member of a segment."""
-    members = {member for _, member in _members(config)}
-    for name in config.ports:
-        if name not in members:
-            yield Finding(("ports", name), "a port that is in no segment", "each port in one segment")
-
-
-def ports_are_few_enough(config: Config) -> Iterator[Finding]:
-    """The ports, and the kernel twin that each segment with addresses has, are as many as a worker can have."""
-    twins = sum(bool(segment.addresses) for segment in config.segments.values())
-    if len(config.ports) + twins > MAX_PORTS:
-        found = f"{len(config.ports)} ports, and {twins} segments with an address, which take one each"
-        yield Finding(("ports",), found, f"at most {MAX_PORTS} in all")
 
 
 def ports_have_one_device(config: Config) -> Iterator[Finding]:
@@ -120,24 +96,11 @@ def devices_differ(config: Config) -> Iterator[Finding]:
             first.setdefault(device, name)
 
 
-def tun_segments_are_routed(config: Config) -> Iterator[Finding]:
-    """A TUN is the one port of a segment with an address: without Ethernet nothing can be switched."""
-    for name, segment in config.segments.items():
-        tuns = [member for member in segment.ports if member in config.ports and config.ports[member].tun is not None]
-        if tuns and len(segment.ports) > 1:
-            found = f"port {tuns[0]}, a tun, beside {len(segment.ports) - 1} more"
-            expected = f"{tuns[0]} alone: without Ethernet there are no stations to switch between"
-            yield Finding(("segments", name, "ports"), found, expected)
-        if tuns and not segment.addresses:
-            found = f"port {tuns[0]}, a tun, and no address"
-            yield Finding(("segments", name), found, "an address of swlb's own: a tun is routed to, never switched")
-
-
 def mtus_carry_ipv6(config: Config) -> Iterator[Finding]:
     """Ports of a segment with an IPv6 address have the MTU that IPv6 needs."""
     for name, segment in config.segments.items():
         if any(address.version == 6 for address in segment.addresses):
-            for port in (config.ports[member] for member in segment.ports if member in config.ports):
+            for port in config.ports_of(segment):
                 if port.mtu < IPV6_MIN_MTU:
                     why = f"at least {IPV6_MIN_MTU}, because segment {name} has an IPv6 address"
                     yield Finding(("ports", port.name, "mtu"), str(port.mtu), why)
@@ -201,12 +164,6 @@ def namespaces_exist(config: Config, namespaces: Collection[str]) -> Iterator[Fi
             yield Finding(("ports", name, "netns"), f"{show(port.netns)}, which does not exist", expected)
 
 
-def _members(config: Config) -> Iterator[tuple[Path, str]]:
-    for name, segment in config.segments.items():
-        for index, member in enumerate(segment.ports):
-            yield ("segments", name, "ports", index), member
-
-
 def _addresses(config: Config) -> Iterator[tuple[Path, Interface]]:
     for name, segment in config.segments.items():
         for index, address in enumerate(segment.addresses):
@@ -226,6 +183,8 @@ RULES = (
     Rule(ports_have_one_segment),
     Rule(ports_have_a_segment, ("segments",)),
     Rule(ports_are_few_enough),
+    Rule(segments_have_a_port_once),
+    Rule(tuns_have_no_vlans),
     Rule(ports_have_one_device, ("ports",)),
     Rule(devices_differ),
     Rule(tun_segments_are_routed, ("segments",)),

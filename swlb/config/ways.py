@@ -73,8 +73,8 @@ def vips_of(service: Service, server: Server) -> tuple[Address, ...]:
 
 
 def is_one_arm(config: Config) -> bool:
-    """Whether swlb hangs beside a switch by one port instead of standing in the way."""
-    return len(config.ports) == 1
+    """Whether swlb hangs beside a switch by one port instead of standing in the way, if only between VLANs of one."""
+    return sum(len(segment.ports) for segment in config.segments.values()) == 1
 
 
 def routes_for(config: Config, server: Server) -> bool:

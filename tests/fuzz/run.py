@@ -24,6 +24,7 @@ class Outcome:
     tunnelled: int           # frames that left with outer headers,
     fragments: int           # and those of them that are a fragment of a packet
     pieces: int              # frames that were cut or completed on their way out
+    tagged: int              # frames that left by a trunk with a tag
     seconds: float
     drops: dict[str, int]
     most_sessions: int
@@ -52,8 +53,8 @@ def fuzz(make: Callable[..., Shape], *, seed: int, frames: int, seconds: float) 
             shape.worker.adopt(make(choose.randrange(24)).worker, now_ns=now_ns)
     drops = {name: count for (name, _), count in zip(drop_reasons(), shape.worker.drops(), strict=True) if count}
     took = time.monotonic() - began
-    return Outcome(shape.name, done, hail.sent, hail.merged, hail.tunnelled, hail.fragments, hail.pieces, took, drops,
-                   most_sessions)
+    return Outcome(shape.name, done, hail.sent, hail.merged, hail.tunnelled, hail.fragments, hail.pieces,
+                   hail.tagged, took, drops, most_sessions)
 
 
 def disturb(shape: Shape, choose: random.Random, now_ns: int) -> int:

@@ -228,4 +228,21 @@ def pointed(edition: int = 0) -> Shape:
     return Shape("pointed", worker, ports, servers)
 
 
-SHAPES = (transparent, routed, one_arm, guarded, direct, switch, pointed)
+def trunked(edition: int = 0) -> Shape:
+    """A trunk: two VLANs of it are two segments with addresses, a third and what is untagged plain switches."""
+    worker = new_worker(n_segments=4)
+    outside, inside, third, native = (worker.add_segment(mac=mac(f"02:00:00:00:00:0{n}"), fdb_limit=64)
+                                      for n in (1, 2, 3, 4))
+    trunk = worker.add_port(native)
+    ports = (trunk, *(worker.add_port(segment, trunk=trunk, vid=vid) for vid, segment in ((1, outside), (2, inside),
+                                                                                         (3, third))),
+             worker.add_port(outside, host=True), worker.add_port(inside, tells=True, merges=True),
+             worker.add_port(inside, host=True), worker.add_port(third, tells=True), worker.add_port(native))
+    add_network(worker, outside, "10.0.1.1/24", "fd00:1::1/64")
+    add_network(worker, inside, "10.0.2.1/24", "fd00:2::1/64")
+    servers = add_services(worker, inside, edition)
+    worker.seal(now_ns=START_NS)
+    return Shape("trunked", worker, ports, servers)
+
+
+SHAPES = (transparent, routed, one_arm, guarded, direct, switch, pointed, trunked)

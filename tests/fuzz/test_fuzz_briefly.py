@@ -16,4 +16,5 @@ def test_spoilt_frames_leave_tables_sound_and_are_accounted_for(make: Callable[[
     assert (outcome.merged > 1) == (outcome.shape != "switch")
     assert (outcome.tunnelled > 1000) == (outcome.fragments > 40) == (outcome.shape == "direct")
     # These have a port that takes no offloads, or tunnels, which nobody else cuts for.
-    assert (outcome.pieces > 20) == (outcome.shape not in {"transparent", "one_arm", "guarded"})
+    assert (outcome.pieces > 20) == (outcome.shape not in {"transparent", "one_arm", "guarded", "trunked"})
+    assert (outcome.tagged > 1000) == (outcome.shape == "trunked")

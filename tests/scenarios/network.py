@@ -27,6 +27,7 @@ from swlb._worker import Persists, Pins, Worker, drop_reasons
 
 from .frames import NO_OFFLOAD, differences
 from .layout import TIMEOUT_OF_STATE, TIMEOUTS, UP, Segment, Server, Service
+from .trunked import Trunked
 
 SECOND = 10**9
 START_S = 1000.0
@@ -34,6 +35,7 @@ STEP_S = 0.1
 QUIET_S = 3.0           # three announcements, one a second
 PROTOCOLS = {"tcp": 6, "udp": 17}
 ANSWERS = ("reset", "drop", "unreachable")
+ON_TRUNKS = False       # every port is a VLAN of a trunk: test_on_trunks.py
 ON_DOWN = ("default", "keep", "reschedule", "reset", "drop")
 
 
@@ -77,12 +79,15 @@ class Network:
         self.worker = Worker(n_segments=len(segments), n_addresses=sum(len(s.addresses) for s in segments.values()),
                              n_routes=len(routes), n_services=2 * len(services),
                              n_servers=2 * sum(len(s.servers) for s in services), **limits)
+        self.worker = Trunked(self.worker) if ON_TRUNKS else self.worker
         self.worker.use_pins(self.pins)
         self.worker.use_persists(self.persists)
         self.worker.set_flow_timeouts(timeouts_ns=[int(TIMEOUTS[name] * SECOND) for name in TIMEOUT_OF_STATE],
                                       echo_ns=60 * SECOND)
         for name, segment in segments.items():
             self._add_segment(name, segment)
+        for name, segment in segments.items():
+            self._add_vlans(name, segment)
         for to, via in routes:
             network = ipaddress.ip_network(to)
             self.worker.add_route(address16(str(network.network_address)), prefix128(network), address16(via),
@@ -112,15 +117,26 @@ class Network:
         index = self.worker.add_segment(mac=mac_bytes(self.mac(name)), ageing_ns=int(segment.ageing * SECOND),
                                         fdb_limit=segment.fdb_limit, vip_guard=segment.vip_guard)
         names = [*segment.ports, f"{name}-host"] if segment.host else list(segment.ports)
-        for port in names:
+        tells = any("." in port for port in segment.ports)
+        for port in (port for port in names if "." not in port):
             host = port not in segment.ports
             self.ports[port] = self.worker.add_port(index, mtu=segment.mtu.get(port, 1500), host=host,
                                                     kind="tun" if segment.tun and not host else "tap",
-                                                    offloads=port not in segment.plain, merges=self._merges)
+                                                    offloads=port not in segment.plain, merges=self._merges,
+                                                    **({"tells": True} if tells and not host else {}))
             self._segment_of[port] = name
         for text in segment.addresses:
             interface = ipaddress.ip_interface(text)
             self.worker.add_address(index, address16(str(interface.ip)), prefix128(interface.network))
+
+    def _add_vlans(self, name: str, segment: Segment) -> None:
+        """The ports that are VLANs of others ("trunk.20"), of which some are in no segment themselves."""
+        for port in (port for port in segment.ports if "." in port):
+            trunk, _, vid = port.partition(".")
+            if trunk not in self.ports:
+                self.ports[trunk] = self.worker.add_port(None, offloads=trunk not in segment.plain, merges=self._merges)
+            self.ports[port] = self.worker.add_port(self.segments[name], trunk=self.ports[trunk], vid=int(vid))
+            self._segment_of[port] = name
 
     def _segment_around(self, address: str) -> int | None:
         """The segment whose network holds the address."""

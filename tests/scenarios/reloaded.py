@@ -19,7 +19,8 @@ from scapy.packet import Packet
 
 from swlb._testing_sessions import audit
 from swlb._worker import drop_reasons
-from swlb.build import Opened, build, port_names, take_over
+from swlb.build import build, take_over
+from swlb.build_ports import Opened, port_names
 from swlb.config import Config, parse
 from swlb.succession import up_at_start
 

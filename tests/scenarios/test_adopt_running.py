@@ -13,7 +13,8 @@ from scapy.layers.inet import IP, TCP
 from scapy.layers.l2 import ARP, Ether
 
 from swlb._testing_sessions import audit
-from swlb.build import Opened, build, port_names, take_over
+from swlb.build import build, take_over
+from swlb.build_ports import Opened, port_names
 from swlb.config import parse
 from swlb.steering import owner
 from swlb.succession import up_at_start
