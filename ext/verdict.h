@@ -50,7 +50,8 @@
     X(HANDOVER_FULL, "the worker whose session it is of has too many frames to take") \
     X(ICMP_NO_SESSION, "ICMP error about no session of ours") \
     X(BAD_ICMP, "ICMP error whose quoted packet cannot be read") \
-    X(TUNNEL_ERROR, "ICMP error about a tunnel's packet that its client need not hear of")
+    X(TUNNEL_ERROR, "ICMP error about a tunnel's packet that its client need not hear of") \
+    X(SOURCE_LIMIT, "its client has as many established sessions as one address may")
 
 enum swlb_verdict {
 #define SWLB_DROP_ENUM(name, meaning) DROP_##name,

@@ -53,6 +53,7 @@ cdef extern from "ext/verdict.h" nogil:
         DROP_ICMP_NO_SESSION
         DROP_BAD_ICMP
         DROP_TUNNEL_ERROR
+        DROP_SOURCE_LIMIT
         N_DROPS
         SEND
         FLOOD

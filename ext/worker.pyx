@@ -76,7 +76,7 @@ SCHEDULERS = ("rr", "wrr", "lc", "wlc", "sed", "nq", "hash", "maglev", "p2c", "f
 HASH_KEYS = ("source", "source_port", "destination_port", "five_tuple", "none")    # KEY_SOURCE ...
 FORWARDS = ("nat", "dsr", "ipip", "gue")    # FORWARD_NAT ... FORWARD_GUE
 EVENT_KINDS = ("port_lost", "mac_moved", "address_conflict", "vip_conflict", "table_full", "neighbour_lost", "reply_bypasses",
-               "unremembered", "syn_flood", "syn_flood_over")
+               "unremembered", "syn_flood", "syn_flood_over", "source_limit")
 BECAUSES = ("scheduler", "persistence", "next", "fallback")    # BECAUSE_SCHEDULER ...
 
 
@@ -279,6 +279,7 @@ def link(workers, *, uint64_t key) -> None:
             crew_note_server(crew, worker.w.tables.services.servers[j].ip)
         for j in range(2):
             worker.w.tables.sessions[j].open = &first.w.tables.sessions_open
+            worker.w.tables.sessions[j].per_source = first.w.tables.sessions[j].per_source
         worker.w.tables.services.opened = first.w.tables.opened
         for j in range(worker.w.tables.sources.n_sources):
             source_leave_to_others(&worker.w.tables.sources.sources[j], crew)
@@ -300,10 +301,11 @@ cdef class Worker:
     cdef uint32_t fragments_limit
     cdef key_t key
 
-    def __cinit__(self, *, sessions=1000000, half_open=65536, fragments=4096, neighbours=8192, icmp_errors=1000, neighbour_ns=60 * 10**9,
+    def __cinit__(self, *, sessions=1000000, half_open=65536, per_source=0, fragments=4096, neighbours=8192, icmp_errors=1000, neighbour_ns=60 * 10**9,
                   fragment_ns=30 * 10**9, n_segments=1, n_addresses=0, n_routes=0, n_services=0, n_servers=0, n_pools=None,
                   ring=True):
         """Room for so many of everything; `sessions` over both families, `half_open` of them; `icmp_errors` a second.
+        One client address may have `per_source` sessions; 0: any number.
 
         With `ring` TAPs are read and written through io_uring while `run` runs, if the kernel lets us.
         """
@@ -314,6 +316,7 @@ cdef class Worker:
         sizes.sessions, sizes.half_open, sizes.fragments, sizes.neighbours = sessions, half_open, fragments, neighbours
         sizes.segments, sizes.addresses, sizes.routes = n_segments, n_addresses, n_routes
         sizes.services, sizes.servers, sizes.icmp_rate = n_services, n_servers, icmp_errors
+        sizes.per_source = per_source
         sizes.pools = n_services + n_segments if n_pools is None else n_pools
         sizes.neighbour_ms, sizes.fragment_ms = neighbour_ns // 10**6, fragment_ns // 10**6
         sizes.key = self.key

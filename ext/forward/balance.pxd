@@ -21,11 +21,12 @@ from ext.frame cimport FOUND_FRAGMENT, FOUND_L4, FOUND_LATER, frame_t
 from ext.order cimport be16
 from ext.schedule.choose cimport names_again
 from ext.tables.decision cimport BECAUSE_NEXT, BECAUSE_PROBE, choice_begin, choice_t, decision_keep, decision_write
-from ext.tables.event cimport EVENT_REPLY_BYPASSES
+from ext.tables.event cimport EVENT_REPLY_BYPASSES, EVENT_SOURCE_LIMIT
 from ext.tables.evidence cimport evidence_of_repeat
 from ext.tables.group cimport group_has_room
 from ext.tables.half_open cimport half_open_is_full
 from ext.tables.load cimport opened_follow
+from ext.tables.per_source cimport per_source_is_full
 from ext.tables.pin cimport is_double
 from ext.tables.route cimport is_directed_broadcast, route_lookup
 from ext.tables.segment cimport segment_t
@@ -38,8 +39,8 @@ from ext.tables.session_room cimport table_make_room
 from ext.tables.state cimport FROM_SERVER, is_closing
 from ext.tables.tables cimport is_time_to_report, report, report_full, tables_t
 from ext.verdict cimport (DROP_BAD_ADDRESS, DROP_ECHO_SILENT, DROP_FRAGMENT, DROP_NO_ROUTE, DROP_NO_SERVER,
-                          DROP_NO_SERVICE, DROP_ORPHAN, DROP_SESSION_CROWDED, DROP_SESSION_FULL, DROP_SOURCE_PORTS,
-                          DROP_TTL_EXPIRED, DROP_VIP_PROTOCOL, GO_ON, verdict_t)
+                          DROP_NO_SERVICE, DROP_ORPHAN, DROP_SESSION_CROWDED, DROP_SESSION_FULL, DROP_SOURCE_LIMIT,
+                          DROP_SOURCE_PORTS, DROP_TTL_EXPIRED, DROP_VIP_PROTOCOL, GO_ON, verdict_t)
 from ext.wire.icmp cimport is_echo_request, is_icmp_error
 from ext.wire.ipv4 cimport PROTO_TCP
 from ext.wire.tcp cimport is_midstream, is_new_connection
@@ -118,6 +119,8 @@ cdef inline verdict_t balance_new(tables_t *tables, frame_t *frame, vip_t *vip, 
         return hand_over(tables, frame, now_ms)
     if service is NULL:
         return refuse(tables, frame, ANSWER_RESET, DROP_NO_SERVICE, now_ms)
+    if unlikely(tables.per_source.limit != 0) and has_its_share(tables, frame, family):
+        return DROP_SOURCE_LIMIT
     if frame.protocol == PROTO_TCP and not is_new_connection(frame.tcp_flags):
         return balance_midstream(tables, frame, service, family, now_ms)
     if unlikely(half_open_is_full(&tables.half_open)) and frame.protocol == PROTO_TCP:
@@ -135,6 +138,17 @@ cdef inline verdict_t balance_new(tables_t *tables, frame_t *frame, vip_t *vip, 
     if unlikely(service.persistent) and choice.hold == 0 and choice.because != BECAUSE_PROBE:
         remember(tables, frame, service, family, &choice, now_ms)
     return begin_counted(tables, frame, &choice, family, now_ms)
+
+
+cdef inline bint has_its_share(tables_t *tables, const frame_t *frame, int family) noexcept nogil:
+    """Whether the client's address has as many sessions as one may; the control plane hears of it. Not of probes."""
+    if not per_source_is_full(tables.sessions[family].per_source, frame.src):
+        return False
+    if frame.port == tables.segments[frame.segment].host_port:
+        return False
+    if is_time_to_report(tables, &tables.crowded_ns):
+        report(tables, EVENT_SOURCE_LIMIT, frame.segment, frame.port, 0, frame.src)
+    return True
 
 
 cdef inline verdict_t nobody_takes(tables_t *tables, frame_t *frame, service_t *service, int family,
@@ -160,8 +174,8 @@ cdef inline verdict_t balance_midstream(tables_t *tables, frame_t *frame, servic
     """A client's TCP segment of no session that opens none: after a restart, or from another machine that had it.
 
     Whom a hash names is named again: the session goes on with that server. Where another server would have had it, or
-    another address stood for the client, which nobody remembers, the segment is an orphan. While there is a flood of SYNs
-    it may be of a connection that was forwarded without a session (stateless.pxd).
+    another address stood for the client, which nobody remembers, the segment is an orphan. While there is a flood of
+    SYNs it may be of a connection that was forwarded without a session (stateless.pxd).
     """
     cdef choice_t choice
     cdef verdict_t verdict

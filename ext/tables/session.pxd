@@ -26,6 +26,7 @@ from ext.hash cimport hash_ip, key_t
 from ext.order cimport be16, load64
 from ext.pages cimport map_pages
 from ext.tables.half_open cimport half_open_t
+from ext.tables.per_source cimport per_source_t
 from ext.tables.persist cimport persists_t
 from ext.tables.server cimport V4, server_t
 from ext.tables.service cimport services_t
@@ -78,6 +79,7 @@ cdef struct sessions_t:
     uint32_t *open         # sessions of all tables and workers that share the limit
     sources_t *sources
     half_open_t *half_open # those of both tables that are half open
+    per_source_t *per_source         # NULL: an address may have any number
     int family
     key_t key
     persists_t *persists

@@ -13,6 +13,7 @@ from ext.tables.session_life cimport session_give_way
 from ext.tables.state cimport ESTABLISHED, FROM_SERVER
 
 cdef enum:
+    TURNS_A_TICK = 4096
     TURNS = 256            # stale ones that are passed by for one session; the next goes on behind them
 
 
@@ -69,12 +70,12 @@ cdef inline bint is_claimed(const sessions_t *table, const services_t *services,
 
 
 cdef inline void turns_clear(sessions_t *both, turns_t *turns) noexcept nogil:
-    """No stale turn is the first, unless there are very many: TURNS are looked at."""
+    """No stale turn is the first, unless there are very many: so many are looked at."""
     cdef const turn_t *turn
     cdef const sessions_t *table
     cdef const session_t *session
     cdef uint32_t i
-    for i in range(<uint32_t>(16 * TURNS)):
+    for i in range(<uint32_t>TURNS_A_TICK):
         turn = turn_first(turns)
         if turn is NULL:
             return

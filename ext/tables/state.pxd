@@ -125,3 +125,8 @@ cdef inline bint is_closing(uint8_t state) noexcept nogil:
 cdef inline bint is_open(uint8_t state) noexcept nogil:
     """Whether the server still has something to do for the session: it was not closed by both sides, nor reset."""
     return state < LAST_ACK or state > CLOSED
+
+
+cdef inline bint is_proven(uint8_t state) noexcept nogil:
+    """Whether both sides have spoken, and neither has ended it."""
+    return state == ESTABLISHED or state == TWO_WAY
