@@ -25,7 +25,9 @@ from ext.ports.tun cimport STATION, tun_open
 from ext.tables.fdb cimport fdb_free, fdb_init
 from ext.tables.flow cimport flows_free, flows_init
 from ext.tables.fragment cimport fragments_free, fragments_init
+from ext.tables.half_open cimport half_open_free, half_open_init
 from ext.tables.neighbour cimport neighbours_free, neighbours_init
+from ext.tables.per_source cimport per_source_free, per_source_init
 from ext.tables.route cimport address_t, route_add, route_t, routes_free, routes_init
 from ext.tables.segment cimport segment_t
 from ext.tables.server cimport NO_POOL, SERVERS, V4, V6
@@ -40,6 +42,8 @@ cdef extern from "<sys/eventfd.h>" nogil:
 
 cdef struct sizes_t:
     uint32_t sessions
+    uint32_t half_open
+    uint32_t per_source
     uint32_t fragments
     uint32_t neighbours
     uint32_t segments
@@ -103,13 +107,17 @@ cdef inline int tables_init(tables_t *tables, const sizes_t *sizes) noexcept nog
             or neighbours_init(&tables.neighbours, sizes.neighbours, sizes.neighbour_ms, sizes.key) < 0
             or fragments_init(&tables.fragments, sizes.fragments, sizes.key) < 0
             or sources_init(&tables.sources, sizes.pools) < 0
+            or half_open_init(&tables.half_open, sizes.half_open) < 0
+            or per_source_init(&tables.per_source, sizes.per_source, sizes.sessions, sizes.key) < 0
             or flows_init(&tables.flows, sizes.sessions, &tables.sessions_open, &tables.sources, sizes.key) < 0
             or sessions_init(&tables.sessions[V4], V4, sizes.sessions, &tables.sessions_open, &tables.sources,
-                             sizes.key) < 0
+                             &tables.half_open, sizes.key) < 0
             or sessions_init(&tables.sessions[V6], V6, sizes.sessions, &tables.sessions_open, &tables.sources,
-                             sizes.key) < 0):
+                             &tables.half_open, sizes.key) < 0):
         return -1
     tables.services.opened = tables.opened
+    if sizes.per_source:
+        tables.sessions[V4].per_source = tables.sessions[V6].per_source = &tables.per_source
     return 0
 
 
@@ -145,6 +153,8 @@ cdef inline void worker_free(worker_t *worker) noexcept nogil:
     fragments_free(&tables.fragments)
     sessions_free(&tables.sessions[V4])
     sessions_free(&tables.sessions[V6])
+    half_open_free(&tables.half_open)
+    per_source_free(&tables.per_source)
     flows_free(&tables.flows)
     sources_free(&tables.sources)
     free(tables.segments)

@@ -136,7 +136,7 @@ def nd_mac(bytes frame, uint8_t option_type):
 # ---- states ----
 
 STATES = tuple(states.state_names[i].decode() for i in range(<int>states.N_STATES))
-TCP_NEXT = tuple(tuple(tuple(states.tcp_next[d][e][s] for s in range(9)) for e in range(4)) for d in range(3))
+TCP_NEXT = tuple(tuple(tuple(states.tcp_next[d][e][s] for s in range(10)) for e in range(4)) for d in range(3))
 
 def tcp_state(uint8_t state, int direction, uint8_t flags): return states.tcp_state(state, direction, flags)
 

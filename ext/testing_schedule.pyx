@@ -119,5 +119,5 @@ cdef class Schedule:
         session = session_insert(&self.tables.sessions[V4], &self.tables.services, self.frame.hash, self.frame.src,
                                  self.frame.sport, PROTO_TCP, self.frame.dport, <uint16_t>self.choose_one(), 0)
         if session is not NULL:
-            session_set_state(&self.tables.services, session, ESTABLISHED)
+            session_set_state(&self.tables.sessions[V4], &self.tables.services, session, ESTABLISHED)
         return session

@@ -97,7 +97,7 @@ cdef class Sessions:
             self.table, self.services, self.hash(client, client_port, protocol), ip_from(client), htons(client_port),
             protocol, htons(vip_port), server, now_ms)
         if made is not NULL:
-            session_life.session_set_state(self.services, made, state)
+            session_life.session_set_state(self.table, self.services, made, state)
         return made is not NULL
 
     def session_hash(self, bytes client, uint16_t client_port, uint8_t protocol) -> int:
@@ -133,7 +133,7 @@ cdef class Sessions:
     def set_state(self, tuple request, uint8_t state) -> bool:
         cdef session.session_t *s = self.find(request)
         if s is not NULL:
-            session_life.session_set_state(self.services, s, state)
+            session_life.session_set_state(self.table, self.services, s, state)
         return s is not NULL
 
     def count(self, tuple request, int direction, uint32_t n_bytes, uint32_t now_ms) -> bool:

@@ -52,7 +52,8 @@
     X(BAD_ICMP, "ICMP error whose quoted packet cannot be read") \
     X(TUNNEL_ERROR, "ICMP error about a tunnel's packet that its client need not hear of") \
     X(FORGED_ICMP, "ICMP error about a packet that was not sent") \
-    X(NOT_MEMBER, "of a VLAN that its port carries for no segment; untagged counts as one")
+    X(NOT_MEMBER, "of a VLAN that its port carries for no segment; untagged counts as one") \
+    X(SOURCE_LIMIT, "its client has as many established sessions as one address may")
 
 enum swlb_verdict {
 #define SWLB_DROP_ENUM(name, meaning) DROP_##name,

@@ -55,6 +55,7 @@ cdef extern from "ext/verdict.h" nogil:
         DROP_TUNNEL_ERROR
         DROP_FORGED_ICMP
         DROP_NOT_MEMBER
+        DROP_SOURCE_LIMIT
         N_DROPS
         SEND
         FLOOD

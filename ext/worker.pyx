@@ -37,6 +37,7 @@ from ext.ports.packet cimport packet_count_missed
 from ext.ports.port cimport PORT_MEMORY, PORT_PACKET, PORT_TAP, PORT_TUN, PORTS, port_t
 from ext.schedule.maglev cimport maglev_copy, maglev_fill
 from ext.sync cimport load_acquire, store_release
+from ext.tables.answered cimport service_note_ports
 from ext.tables.crew cimport WORKERS, crew_note_server, crew_t
 from ext.tables.decision cimport DECISIONS, NOBODY, decision_t, decisions_t
 from ext.tables.event cimport event_t, event_take
@@ -56,7 +57,7 @@ from ext.tables.sequence cimport bytes_of
 from ext.tables.server cimport (NO_PLACE, NO_POOL, SERVER_DRAIN, SERVER_FULL, SERVER_MAINT, SERVER_UP, SHARE_FULL, V4, V6,
                                 evidence_t, server_t)
 from ext.tables.service cimport (FORWARD_NAT, MSS_AUTO, MSS_OFF, NO_SOURCE, server_add,
-                                 service_add_vip, service_note_ports, service_recount, service_t, services_t, vip_add, vip_announce)
+                                 service_add_vip, service_recount, service_t, services_t, vip_add, vip_announce)
 from ext.tables.session cimport account_t, session_server_port, session_t
 from ext.tables.session_life cimport session_expired, session_timeout_ms
 from ext.tables.source cimport KINDS, POOL_ADDRESSES, pool_t, source_add, source_leave_to_others, source_spare, sources_t
@@ -76,7 +77,7 @@ SCHEDULERS = ("rr", "wrr", "lc", "wlc", "sed", "nq", "hash", "maglev", "p2c", "f
 HASH_KEYS = ("source", "source_port", "destination_port", "five_tuple", "none")    # KEY_SOURCE ...
 FORWARDS = ("nat", "dsr", "ipip", "gue")    # FORWARD_NAT ... FORWARD_GUE
 EVENT_KINDS = ("port_lost", "mac_moved", "address_conflict", "vip_conflict", "table_full", "neighbour_lost", "reply_bypasses",
-               "unremembered")
+               "unremembered", "syn_flood", "syn_flood_over", "source_limit")
 BECAUSES = ("scheduler", "persistence", "next", "fallback")    # BECAUSE_SCHEDULER ...
 
 
@@ -279,6 +280,7 @@ def link(workers, *, uint64_t key) -> None:
             crew_note_server(crew, worker.w.tables.services.servers[j].ip)
         for j in range(2):
             worker.w.tables.sessions[j].open = &first.w.tables.sessions_open
+            worker.w.tables.sessions[j].per_source = first.w.tables.sessions[j].per_source
         worker.w.tables.services.opened = first.w.tables.opened
         for j in range(worker.w.tables.sources.n_sources):
             source_leave_to_others(&worker.w.tables.sources.sources[j], crew)
@@ -300,10 +302,11 @@ cdef class Worker:
     cdef uint32_t fragments_limit
     cdef key_t key
 
-    def __cinit__(self, *, sessions=1000000, fragments=4096, neighbours=8192, icmp_errors=1000, neighbour_ns=60 * 10**9,
+    def __cinit__(self, *, sessions=1000000, half_open=65536, per_source=0, fragments=4096, neighbours=8192, icmp_errors=1000, neighbour_ns=60 * 10**9,
                   fragment_ns=30 * 10**9, n_segments=1, n_addresses=0, n_routes=0, n_services=0, n_servers=0, n_pools=None,
                   ring=True):
-        """Room for so many of everything; `sessions` over both families; `icmp_errors` a second.
+        """Room for so many of everything; `sessions` over both families, `half_open` of them; `icmp_errors` a second.
+        One client address may have `per_source` sessions; 0: any number.
 
         With `ring` TAPs are read and written through io_uring while `run` runs, if the kernel lets us.
         """
@@ -311,9 +314,10 @@ cdef class Worker:
         self.key.a = int.from_bytes(os.urandom(8), "little")
         self.key.b = int.from_bytes(os.urandom(8), "little")
         self.lock = threading.Lock()
-        sizes.sessions, sizes.fragments, sizes.neighbours = sessions, fragments, neighbours
+        sizes.sessions, sizes.half_open, sizes.fragments, sizes.neighbours = sessions, half_open, fragments, neighbours
         sizes.segments, sizes.addresses, sizes.routes = n_segments, n_addresses, n_routes
         sizes.services, sizes.servers, sizes.icmp_rate = n_services, n_servers, icmp_errors
+        sizes.per_source = per_source
         sizes.pools = n_services + n_segments if n_pools is None else n_pools
         sizes.neighbour_ms, sizes.fragment_ms = neighbour_ns // 10**6, fragment_ns // 10**6
         sizes.key = self.key
@@ -811,7 +815,8 @@ cdef class Worker:
         cdef tables_t *tables = &self.w.tables
         return {"turns": self.w.turns, "sleeps": self.w.sleeps, "icmp_errors_limited": tables.icmp_limited,
                 "events_lost": tables.events.lost, "sessions": tables.sessions[V4].n + tables.sessions[V6].n,
-                "sessions_held": tables.sessions_open,
+                "sessions_held": tables.sessions_open, "half_open": tables.half_open.n,
+                "given_way": tables.half_open.given_way,
                 "neighbours": tables.neighbours.n}
 
     def port(self, index) -> dict:
@@ -839,8 +844,12 @@ cdef class Worker:
                 "unanswered": evidence.unanswered}
 
     def service(self, index) -> dict[str, int]:
-        """The service's own counters; `refused` are packets that would have begun a session, and nobody could have it."""
-        return {"refused": self.w.tables.services.services[index].refused}
+        """The service's own counters; `refused` are packets that would have begun a session, and nobody could have it.
+
+        `stateless` are SYNs that were forwarded without one, above the quota of half-open sessions.
+        """
+        cdef service_t *service = &self.w.tables.services.services[index]
+        return {"refused": service.refused, "stateless": service.stateless}
 
     def wanted(self, index) -> dict[str, int]:
         """What `set_server` said last of the server, or `add_server` if that was the last."""

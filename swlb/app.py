@@ -21,6 +21,7 @@ from swlb.config import Config, load
 from swlb.config.source import counted
 from swlb.events import Events
 from swlb.figures import Row, slices, total
+from swlb.floods import Floods
 from swlb.own_tables import OwnTables
 from swlb.plan import Present, held_by, plan
 from swlb.ports import Ports
@@ -52,6 +53,7 @@ class App:
         self.own_tables = OwnTables(self.balancer, clock)
         self.reloading = Reloading(self, file, ring=ring)
         self._names = _Names()
+        self._floods = Floods()
 
     def show(self, noun: str, asked: Mapping[str, str]) -> Iterable[list[Row]]:
         """The rows of a noun of `swlb show`, those that are asked for, in slices; KeyError for an unknown noun."""
@@ -119,6 +121,9 @@ class App:
         if event["kind"] == "reply_bypasses":  # whose "port" is a server
             self.balancer.hear_of_bypass(event["port"], unpacked(event["ip"]))
             return
+        if event["kind"] in ("syn_flood", "syn_flood_over"):  # whose "port" is a service
+            self._hear_of_flood(event)
+            return
         port, segment = self._names.port(event["port"]), self._names.segment(event["segment"])
         mac, address = mac_text(event["mac"]), str(unpacked(event["ip"]))
         match event["kind"]:
@@ -135,6 +140,10 @@ class App:
             case "table_full":
                 text = f"the session table is full at {self.config.limits.sessions}: new sessions are refused"
                 self.events.add("table_full", text, table="sessions", limit=self.config.limits.sessions)
+            case "source_limit":
+                limit = self.config.limits.sessions_per_source
+                text = f"{address} has the {limit} sessions that one address may have: its new ones are dropped"
+                self.events.add("source_limit", text, address=address, limit=limit)
             case "unremembered":
                 text = f"persistence has no room for {address}, whose next session may go to another server"
                 self.events.add("table_full", text, table="persistence", limit=self.config.limits.sessions)
@@ -142,6 +151,21 @@ class App:
                 text = f"{address} on segment {segment} does not answer: nothing can be sent to it"
                 self.events.add("neighbour_lost", text, segment=segment, address=address)
                 self.balancer.traffic.hear_of_loss(unpacked(event["ip"]))
+
+    def _hear_of_flood(self, event: dict[str, Any]) -> None:
+        """A flood of SYNs is told when it begins, and when it is over with what it came to."""
+        service = self._names.service(event["port"])
+        if event["kind"] == "syn_flood":
+            if self._floods.begin(service):
+                text = (f"service {service}: too many half-open sessions, so SYNs are forwarded without one,"
+                        " by hash; they get theirs when the handshake is complete")  # fmt: skip
+                self.events.add("syn_flood", text, service=service, limit=self.config.limits.half_open_quota)
+            return
+        # An event has one number: where others have a MAC.
+        n = self._floods.end(service, int.from_bytes(event["mac"], "big"))
+        if n is not None:
+            text = f"service {service}: the flood is over; {n} SYNs were forwarded without a session"
+            self.events.add("syn_flood_over", text, service=service, syns=n)
 
 
 async def run(config: Config, control: Path, *, file: Path, ring: bool = True) -> None:
@@ -222,14 +246,19 @@ class _Names:
     def __init__(self) -> None:
         self._ports: dict[int, str] = {}
         self._segments: dict[int, str] = {}
+        self._services: dict[int, str] = {}
 
     def learn(self, built: Built) -> None:
         """They are what the workers were built with."""
         self._ports |= {index: name for name, index in built.ports.items()}
         self._segments |= {index: name for name, index in built.segments.items()}
+        self._services |= {index: name for name, index in built.services.items()}
 
     def port(self, index: int | None) -> str | None:
         return None if index is None else self._ports[index]
 
     def segment(self, index: int | None) -> str | None:
         return None if index is None else self._segments[index]
+
+    def service(self, index: int) -> str:
+        return self._services[index]

@@ -147,13 +147,18 @@ def _wanted(
 
 
 def _new_worker(config: Config, built: Built, n_pools: int, ring: bool, previous: Built | None) -> Worker:
-    """A worker with room for everything, as any session may come to it. What is a rate is shared out."""
+    """A worker with room for everything, as any session may come to it. Rates and the quota of
+    half-open sessions are shared out."""
     indices = built.indices
     # An image has no session, and the workers have what they need.
-    limits = config.limits if previous is None else replace(config.limits, sessions=1, fragments=1, neighbours=1)
+    limits = config.limits
+    if previous is not None:
+        limits = replace(limits, sessions=1, sessions_per_source=None, fragments=1, neighbours=1)
     return Worker(
         ring=ring,
         sessions=limits.sessions,
+        half_open=max(1, limits.half_open_quota // config.workers),
+        per_source=limits.sessions_per_source or 0,
         fragments=limits.fragments,
         neighbours=limits.neighbours,
         icmp_errors=max(1, config.limits.icmp_errors // config.workers),

@@ -75,5 +75,5 @@ def add_server(
 def state_timeouts(timeouts: Timeouts) -> list[int]:
     """Nanoseconds a session may be idle, in the order of the states in ext/tables/state.pxd."""
     syn, established, fin = timeouts.tcp_syn, timeouts.tcp_established, timeouts.tcp_fin
-    by_state = [syn, syn, syn, established, fin, fin, fin, fin, timeouts.tcp_closed, timeouts.udp, timeouts.udp_stream]
-    return [int(seconds * NS) for seconds in by_state]
+    of_tcp = [syn, syn, syn, established, fin, fin, fin, fin, timeouts.tcp_closed, syn]
+    return [int(seconds * NS) for seconds in (*of_tcp, timeouts.udp, timeouts.udp_stream)]

@@ -10,7 +10,8 @@ log = logging.getLogger("swlb")
 KEPT = 4096
 WARNINGS = frozenset(
     {"server_down", "service_down", "config_refused", "port_down", "address_conflict", "vip_conflict", "table_full",
-     "reply_bypasses", "fail_open", "passive", "backup", "scheduler_failed"}
+     "reply_bypasses", "fail_open", "passive", "backup", "scheduler_failed",
+     "syn_flood", "source_limit"}
 )  # fmt: skip
 
 

@@ -63,7 +63,11 @@ def _summary(config: Config) -> str:
         counted(sum(len(service.servers) for service in config.services.values()), "server"),
     ]
     workers = f" {config.workers} workers, each a thread, share them by clients." if config.workers > 1 else ""
-    return f"{mode}{topology}: {', '.join(counts)}; room for {config.limits.sessions} sessions.{workers}"
+    limits = config.limits
+    room = f"room for {limits.sessions} sessions, of which {limits.half_open_quota} may be half open"
+    if limits.sessions_per_source:
+        room += f"; one client address may have {limits.sessions_per_source} established"
+    return f"{mode}{topology}: {', '.join(counts)}; {room}.{workers}"
 
 
 def _segment(config: Config, segment: Segment) -> list[str]:

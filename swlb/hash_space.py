@@ -23,7 +23,7 @@ from swlb.indices import host_and_port
 
 HASHED = ("hash", "maglev")
 FAMILIES = (4, 6)
-N_STATES = 11  # ext/tables/state.pxd
+N_STATES = 12  # ext/tables/state.pxd
 
 Name = Hashable  # of a server that stays what it is: its name, address and port
 

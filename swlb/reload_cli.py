@@ -59,7 +59,7 @@ def reload(file: Path | None, control: Path) -> None:
 
     \b
     Fixed at the start, so a reload refuses to change them:
-      workers; limits of sessions, fragments and neighbours; the device of a port that stays
+      workers; limits but that of icmp_errors; the device of a port that stays
     """
     from swlb.client import ask
 

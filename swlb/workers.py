@@ -189,7 +189,12 @@ class _Echoes:
         self._told: dict[tuple[Any, ...], tuple[int, int]] = {}
 
     def is_one(self, worker: int, event: Event) -> bool:
-        """Whether another worker has told this within a second. The worker that told it first may tell it again."""
+        """Whether another worker has told this within a second. The worker that told it first may tell it again.
+
+        Floods are every worker's own: floods.py adds them up.
+        """
+        if event["kind"] in ("syn_flood", "syn_flood_over"):
+            return False
         key = tuple(event[name] for name in ("kind", "segment", "port", "mac", "ip"))
         now = event["at_ns"]
         self._told = {key: told for key, told in self._told.items() if abs(now - told[1]) <= SAME_NS}

@@ -44,7 +44,7 @@ def flows_moved(before: Service, after: Service, n: int) -> float:
     for of in (before, after):
         worker = Worker(n_services=1, n_servers=len(of.servers))
         worker.add_service(vips=[], protocol=6, l4_first=80, l4_last=80, refuse=0, orphans=0, on_down=0,
-                           timeouts_ns=[0] * 11, scheduler=of.scheduler, hash_key=of.hash_key)
+                           timeouts_ns=[0] * 12, scheduler=of.scheduler, hash_key=of.hash_key)
         for server in of.servers.values():
             worker.add_server(0, ip=packed(server.address), l4_port=server.port, weight=server.weight, ready=1)
         worker.seal()
@@ -126,7 +126,7 @@ def test_as_many_move_in_the_fast_path_when_a_server_that_stays_weighs_nothing_a
     of = service(3, 1, 2, 4, scheduler=scheduler)
     worker, choose = Worker(n_services=1, n_servers=4), random.Random(31)
     worker.add_service(vips=[], protocol=6, l4_first=80, l4_last=80, refuse=0, orphans=0, on_down=0,
-                       timeouts_ns=[0] * 11, scheduler=of.scheduler, hash_key=of.hash_key)
+                       timeouts_ns=[0] * 12, scheduler=of.scheduler, hash_key=of.hash_key)
     for server in of.servers.values():
         worker.add_server(0, ip=packed(server.address), l4_port=server.port, weight=server.weight, ready=1)
     worker.seal()

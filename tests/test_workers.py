@@ -18,7 +18,7 @@ OWN_MAC, OWN_IP, VIP = "02:00:00:00:00:01", "10.0.0.1", "10.0.0.100"
 CLIENT, CLIENT_IP = "02:aa:00:00:00:01", "10.0.0.10"
 SERVER, SERVER_IP = "02:aa:00:00:00:02", "10.0.0.11"
 EVERYONE = "ff:ff:ff:ff:ff:ff"
-TIMEOUTS = [60 * SECOND] * 11
+TIMEOUTS = [60 * SECOND] * 12
 
 
 def ip16(text: str) -> bytes:

@@ -7,43 +7,44 @@ the service's to say (`refuse`, `orphans`, `on_down`).
 from libc.stdint cimport uint16_t, uint32_t
 
 from ext.debug cimport likely, unlikely
-from ext.forward.choice cimport choose, come_back, has_room, pinned, remember
+from ext.forward.choice cimport choose, client_hold, come_back, has_room, pinned, remember
 from ext.forward.down cimport session_down, session_ended_badly
 from ext.forward.handover cimport hand_over, is_of_another
 from ext.forward.icmp cimport NET_UNREACHABLE, TIME_EXCEEDED, icmp_echo, icmp_error
 from ext.forward.nat cimport account_of
 from ext.forward.quote cimport quote_to_server
 from ext.forward.refuse cimport refuse
-from ext.forward.request cimport is_translated, later_fragment, request
-from ext.forward.resume cimport is_midstream
+from ext.forward.request cimport is_spent, is_translated, later_fragment, request
 from ext.forward.source cimport source_find
+from ext.forward.stateless cimport flooded_midstream, is_flooded, open_stateless
 from ext.frame cimport FOUND_FRAGMENT, FOUND_L4, FOUND_LATER, frame_t
 from ext.order cimport be16
 from ext.schedule.choose cimport names_again
 from ext.tables.datagrams cimport ANY_SERVER, ends_by_count, service_of, session_make_room, session_with
 from ext.tables.decision cimport BECAUSE_NEXT, BECAUSE_PROBE, choice_begin, choice_t, decision_keep, decision_write
-from ext.tables.event cimport EVENT_REPLY_BYPASSES
+from ext.tables.event cimport EVENT_REPLY_BYPASSES, EVENT_SOURCE_LIMIT
 from ext.tables.evidence cimport evidence_of_repeat
 from ext.tables.group cimport group_has_room
+from ext.tables.half_open cimport half_open_is_full
 from ext.tables.load cimport opened_follow
-from ext.tables.persist cimport persist_hold, persist_key, persist_t
+from ext.tables.per_source cimport per_source_is_full
 from ext.tables.pin cimport is_double
-from ext.tables.route cimport is_directed_broadcast, route_lookup, route_t
+from ext.tables.route cimport is_directed_broadcast, route_lookup
 from ext.tables.segment cimport segment_t
 from ext.tables.server cimport SERVER_GONE, V4, V6, server_serves, server_t
-from ext.tables.service cimport ANSWER_RESET, DOWN_KEEP, FORWARD_NAT, NO_SOURCE, service_find, service_t, vip_t
+from ext.tables.service cimport ANSWER_RESET, DOWN_KEEP, NO_SOURCE, service_find, service_t, vip_t
 from ext.tables.session cimport session_of_request, session_t, sessions_t
-from ext.tables.session_life cimport (session_crowded, session_expired, session_give_way, session_hold,
-                                      session_insert, session_set_state, session_take_source)
-from ext.tables.state cimport ESTABLISHED, FROM_SERVER, is_closing
+from ext.tables.session_life cimport (session_crowded, session_expired, session_give_way, session_insert,
+                                      session_take_source)
+from ext.tables.session_room cimport table_make_room
+from ext.tables.state cimport FROM_SERVER, is_closing
 from ext.tables.tables cimport is_time_to_report, report, report_full, tables_t
 from ext.verdict cimport (DROP_BAD_ADDRESS, DROP_ECHO_SILENT, DROP_FRAGMENT, DROP_NO_ROUTE, DROP_NO_SERVER,
-                          DROP_NO_SERVICE, DROP_ORPHAN, DROP_SESSION_CROWDED, DROP_SESSION_FULL, DROP_SOURCE_PORTS,
-                          DROP_TTL_EXPIRED, DROP_VIP_PROTOCOL, verdict_t)
+                          DROP_NO_SERVICE, DROP_ORPHAN, DROP_SESSION_CROWDED, DROP_SESSION_FULL, DROP_SOURCE_LIMIT,
+                          DROP_SOURCE_PORTS, DROP_TTL_EXPIRED, DROP_VIP_PROTOCOL, GO_ON, verdict_t)
 from ext.wire.icmp cimport is_echo_request, is_icmp_error
 from ext.wire.ipv4 cimport PROTO_TCP
-from ext.wire.rewrite cimport ttl_of
-from ext.wire.tcp cimport is_new_connection
+from ext.wire.tcp cimport is_midstream, is_new_connection
 
 
 cdef inline verdict_t balance(tables_t *tables, segment_t *segment, frame_t *frame, vip_t *vip,
@@ -135,6 +136,7 @@ cdef inline verdict_t balance_new(tables_t *tables, frame_t *frame, vip_t *vip, 
                                   uint32_t now_ms) noexcept nogil:
     """A packet of no session: it begins one, or is refused."""
     cdef service_t *service = service_find(&tables.services, vip, frame.protocol, frame.dport)
+    cdef verdict_t verdict
     cdef choice_t choice
     if is_directed_broadcast(&tables.routes, frame.src):
         return DROP_BAD_ADDRESS
@@ -142,8 +144,14 @@ cdef inline verdict_t balance_new(tables_t *tables, frame_t *frame, vip_t *vip, 
         return hand_over(tables, frame, now_ms)
     if service is NULL:
         return refuse(tables, frame, ANSWER_RESET, DROP_NO_SERVICE, now_ms)
+    if unlikely(tables.per_source.limit != 0) and has_its_share(tables, frame, family):
+        return DROP_SOURCE_LIMIT
     if frame.protocol == PROTO_TCP and not is_new_connection(frame.tcp_flags):
         return balance_midstream(tables, frame, service, family, now_ms)
+    if unlikely(half_open_is_full(&tables.half_open)) and frame.protocol == PROTO_TCP:
+        verdict = open_stateless(tables, frame, service, family, now_ms)
+        if verdict != GO_ON:
+            return verdict
     choice_begin(&choice)
     pinned(tables, frame, service, family, &choice, now_ms)
     if unlikely(service.persistent) and choice.server is NULL:
@@ -155,6 +163,17 @@ cdef inline verdict_t balance_new(tables_t *tables, frame_t *frame, vip_t *vip, 
     if unlikely(service.persistent) and choice.hold == 0 and choice.because != BECAUSE_PROBE:
         remember(tables, frame, service, family, &choice, now_ms)
     return begin_counted(tables, frame, &choice, family, now_ms)
+
+
+cdef inline bint has_its_share(tables_t *tables, const frame_t *frame, int family) noexcept nogil:
+    """Whether the client's address has as many sessions as one may; the control plane hears of it. Not of probes."""
+    if not per_source_is_full(tables.sessions[family].per_source, frame.src):
+        return False
+    if frame.port == tables.segments[frame.segment].host_port:
+        return False
+    if is_time_to_report(tables, &tables.crowded_ns):
+        report(tables, EVENT_SOURCE_LIMIT, frame.segment, frame.port, 0, frame.src)
+    return True
 
 
 cdef inline verdict_t nobody_takes(tables_t *tables, frame_t *frame, service_t *service, int family,
@@ -180,11 +199,17 @@ cdef inline verdict_t balance_midstream(tables_t *tables, frame_t *frame, servic
     """A client's TCP segment of no session that opens none: after a restart, or from another machine that had it.
 
     Whom a hash names is named again: the session goes on with that server. Where another server would have had it, or
-    another address stood for the client, which nobody remembers, the segment is an orphan.
+    another address stood for the client, which nobody remembers, the segment is an orphan. While there is a flood of
+    SYNs it may be of a connection that was forwarded without a session (stateless.pxd).
     """
     cdef choice_t choice
+    cdef verdict_t verdict
     choice_begin(&choice)
-    if may_go_on(tables, frame, service, family):
+    if unlikely(is_flooded(tables, service)):
+        verdict = flooded_midstream(tables, frame, service, family, &choice, now_ms)
+        if verdict != GO_ON:
+            return verdict
+    if choice.server is NULL and may_go_on(tables, frame, service, family):
         choose(tables, frame, service, family, &choice, now_ms)
     if choice.server is NULL:
         return refuse(tables, frame, service.orphans, DROP_ORPHAN, now_ms)
@@ -203,24 +228,6 @@ cdef inline bint may_go_on(const tables_t *tables, const frame_t *frame, const s
     return (names_again(service, family) and group_has_room(&service.groups[family])
             and is_midstream(frame.tcp_flags)
             and frame.port != tables.segments[frame.segment].host_port)
-
-
-cdef inline bint is_spent(const tables_t *tables, const frame_t *frame, const server_t *server) noexcept nogil:
-    """Whether the packet has no hop left for the way to the server, were it routed there."""
-    cdef const route_t *route
-    if ttl_of(frame) > 1 or tables.services.services[server.service].forward != FORWARD_NAT:
-        return False
-    route = route_lookup(&tables.routes, server.ip)
-    return route is not NULL and route.segment != frame.segment
-
-
-cdef inline void client_hold(tables_t *tables, const frame_t *frame, const session_t *session, int family, uint32_t hold,
-                             uint32_t now_ms) noexcept nogil:
-    """The session keeps its client from being forgotten as long as it lasts."""
-    cdef const service_t *service = &tables.services.services[tables.services.servers[session.server].service]
-    cdef persist_t key = persist_key(&tables.services, service, family, frame.src)
-    if persist_hold(tables.persists, hold, &key, now_ms):
-        session_hold(&tables.sessions[family], session, hold)
 
 
 cdef inline verdict_t begin(tables_t *tables, frame_t *frame, const choice_t *choice, int family,
@@ -250,17 +257,17 @@ cdef inline verdict_t begin(tables_t *tables, frame_t *frame, const choice_t *ch
     decision_write(&tables.decisions, frame, choice, &tables.services.services[server.service], family, index, tables.now_ns)
     session = session_insert(sessions, &tables.services, frame.hash, frame.src, frame.sport, frame.protocol,
                              frame.dport, index, now_ms)
+    if unlikely(session is NULL) and table_make_room(tables.sessions, &tables.services, now_ms):
+        session = session_insert(sessions, &tables.services, frame.hash, frame.src, frame.sport, frame.protocol,
+                                 frame.dport, index, now_ms)
     if unlikely(session is NULL):
         report_full(tables, frame)
         return DROP_SESSION_FULL
     decision_keep(&tables.decisions, choice)
     if unlikely(choice.standing_in):
         session_take_source(sessions, session, source, source_port)
-    if unlikely(frame.protocol == PROTO_TCP and not is_new_connection(frame.tcp_flags)):
-        # From S_NONE its first segment would close it.
-        session_set_state(&tables.services, session, ESTABLISHED)
     if unlikely(choice.hold):
-        client_hold(tables, frame, session, family, choice.hold, now_ms)
+        client_hold(tables, frame.src, session, family, choice.hold, now_ms)
     return request(tables, frame, session, now_ms)
 
 

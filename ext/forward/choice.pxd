@@ -5,6 +5,7 @@ Whoever that is must be able to tell the session from those it has, and have roo
 
 from libc.stdint cimport uint32_t
 
+from ext.address cimport ip_t
 from ext.debug cimport likely, unlikely
 from ext.forward.source cimport needs_source
 from ext.frame cimport frame_t
@@ -14,12 +15,12 @@ from ext.tables.decision cimport BECAUSE_PERSISTENCE, BECAUSE_PROBE, choice_t
 from ext.tables.event cimport EVENT_UNREMEMBERED
 from ext.tables.group cimport group_has_room, group_t, group_taker
 from ext.tables.load cimport full_follow, group_review, opened_follow, server_hold
-from ext.tables.persist cimport persist_find, persist_give, persist_key, persist_t
+from ext.tables.persist cimport persist_find, persist_give, persist_hold, persist_key, persist_t
 from ext.tables.pin cimport server_pinned
 from ext.tables.server cimport NO_PLACE, server_t
 from ext.tables.service cimport FORWARD_NAT, service_t
 from ext.tables.session cimport session_of_reply, session_t
-from ext.tables.session_life cimport session_expired, session_give_way
+from ext.tables.session_life cimport session_expired, session_give_way, session_hold
 from ext.tables.state cimport is_closing
 from ext.tables.tables cimport is_time_to_report, report, tables_t
 
@@ -108,6 +109,15 @@ cdef inline void remember(tables_t *tables, const frame_t *frame, const service_
         choice.because = BECAUSE_PERSISTENCE
     else:
         choice.standing_in = standing_in
+
+
+cdef inline void client_hold(tables_t *tables, ip_t client, const session_t *session, int family, uint32_t hold,
+                             uint32_t now_ms) noexcept nogil:
+    """The session keeps its client from being forgotten as long as it lasts."""
+    cdef const service_t *service = &tables.services.services[tables.services.servers[session.server].service]
+    cdef persist_t key = persist_key(&tables.services, service, family, client)
+    if persist_hold(tables.persists, hold, &key, now_ms):
+        session_hold(&tables.sessions[family], session, hold)
 
 
 cdef inline bint may_have(tables_t *tables, const frame_t *frame, const service_t *service, const server_t *server,

@@ -25,6 +25,7 @@ from ext.tables.segment cimport segment_t
 from ext.tables.server cimport NO_POOL, V4, V6
 from ext.tables.service cimport ANSWER_RESET
 from ext.tables.state cimport ESTABLISHED, S_NONE
+from ext.tables.session_room cimport table_make_room
 from ext.tables.tables cimport report_full, tables_t
 from ext.verdict cimport (DROP_ACCESS_PRIVATE, DROP_FORGED_ICMP, DROP_FRAGMENT, DROP_ORPHAN, DROP_SESSION_FULL, DROP_SOURCE_PORTS,
                           DROP_UNMASQUERADABLE, GO_ON, verdict_t)
@@ -120,12 +121,20 @@ cdef inline verdict_t begin_flow(tables_t *tables, frame_t *frame, segment_t *he
                                           frame.protocol, &source, &source_port, now_ms):
         report_full(tables, frame)
         return DROP_SOURCE_PORTS
-    flow[0] = flow_insert(&tables.flows, ends, now_ms)
+    flow[0] = flow_begin(tables, ends, now_ms)
     if flow[0] is NULL:
         report_full(tables, frame)
         return DROP_SESSION_FULL
     flow_take_source(&tables.flows, flow[0], source, source_port)
     return GO_ON
+
+
+cdef inline flow_t *flow_begin(tables_t *tables, const ends_t *ends, uint32_t now_ms) noexcept nogil:
+    """A new flow without a source; NULL when there is no room, and no session gives way."""
+    cdef flow_t *flow = flow_insert(&tables.flows, ends, now_ms)
+    if unlikely(flow is NULL) and table_make_room(tables.sessions, &tables.services, now_ms):
+        flow = flow_insert(&tables.flows, ends, now_ms)
+    return flow
 
 
 cdef inline verdict_t enter_as_it_is(tables_t *tables, frame_t *frame, uint32_t now_ms) noexcept nogil:
@@ -136,7 +145,7 @@ cdef inline verdict_t enter_as_it_is(tables_t *tables, frame_t *frame, uint32_t 
         return GO_ON
     flow = flow_find(&tables.flows, &ends, now_ms)
     if flow is NULL:
-        flow = flow_insert(&tables.flows, &ends, now_ms)
+        flow = flow_begin(tables, &ends, now_ms)
     if flow is NULL:
         report_full(tables, frame)
         return DROP_SESSION_FULL

@@ -19,8 +19,8 @@ from ext.tables.sequence cimport sequence_is_usual, sequence_state
 from ext.tables.server cimport V4, V6, server_t
 from ext.tables.service cimport FORWARD_NAT
 from ext.tables.session cimport account_t, session_account, session_client, session_server_port, session_t, sessions_t
-from ext.tables.session_life cimport session_count, session_set_state
-from ext.tables.state cimport FROM_CLIENT, FROM_SERVER, S_NONE, tcp_state, udp_state
+from ext.tables.session_life cimport session_count, session_note, session_set_state
+from ext.tables.state cimport ESTABLISHED, FROM_CLIENT, FROM_SERVER, S_NONE, tcp_state, udp_state
 from ext.tables.tables cimport tables_t
 from ext.verdict cimport verdict_t
 from ext.wire.ethernet cimport eth_hdr, mac_load, mac_store
@@ -83,7 +83,9 @@ cdef inline void session_change(tables_t *tables, session_t *session, const fram
                                 int direction) noexcept nogil:
     """The session is in state, and what that says of its server is counted, as is the packet already."""
     evidence_of_change(&tables.services, session, account_of(tables, frame, session), state, direction)
-    session_set_state(&tables.services, session, state)
+    session_set_state(sessions_of(tables, frame), &tables.services, session, state)
+    if state == ESTABLISHED and account_of(tables, frame, session).packets[FROM_SERVER] == 0:
+        session_note(sessions_of(tables, frame), session, &tables.half_open.done)
 
 
 cdef inline verdict_t nat_request(tables_t *tables, frame_t *frame, session_t *session, uint32_t now_ms) noexcept nogil:

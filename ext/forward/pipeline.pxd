@@ -6,7 +6,7 @@
       balance      a VIP: session, or a server for a new one, or no; then request, where the ways to forward part
       answer       an address that stands for others: a server or a peer answers it
       reply        a session's server answering its client (nat; down, when the server is)
-      resume       the same after a restart, when nobody remembers the session, where it can be nobody else's
+      resume       the same after a restart, when nobody remembers the session, where it can be nobody else's; or in a flood
       quote        an ICMP error about a session; quote_tunnel: about a packet that swlb itself sent to a server
       gateway      to the segment's MAC: for the kernel twin, or routed on, unless a border (masquerade) says otherwise
       to_station   out of the kernel twin of a segment without Ethernet
@@ -29,7 +29,7 @@ from ext.forward.output cimport leave, route_out, to_host
 from ext.forward.quote cimport quote_to_client
 from ext.forward.quote_tunnel cimport quote_of_tunnel
 from ext.forward.request cimport is_translated, later_fragment, reply_heard
-from ext.forward.resume cimport session_resume
+from ext.forward.resume cimport flooded_reply, session_resume
 from ext.frame cimport FOUND_L3, FOUND_L4, FOUND_LATER, NO_VIP, frame_t
 from ext.tables.crew cimport crew_tell
 from ext.tables.route cimport address_find, is_directed_broadcast
@@ -143,6 +143,10 @@ cdef inline verdict_t of_session(tables_t *tables, segment_t *segment, frame_t *
             return hand_over(tables, frame, now_ms)
         if unlikely(session is NULL):
             session = session_resume(tables, frame, family, now_ms)
+            if unlikely(tables.n_flooded != 0) and session is NULL:
+                verdict = flooded_reply(tables, segment, frame, family, &session, now_ms)
+                if verdict != GO_ON:
+                    return verdict
         if (session is NULL or frame.flaw != N_DROPS
                 or session_expired(&tables.services, session, now_ms)):
             return GO_ON

@@ -29,6 +29,7 @@ from ext.tables.state cimport FROM_CLIENT, FROM_SERVER, ONE_SIDED
 from ext.tables.tables cimport tables_t
 from ext.verdict cimport DROP_NO_ROUTE, HAND_OVER, verdict_t
 from ext.wire.ethernet cimport eth_hdr, mac_load
+from ext.wire.rewrite cimport ttl_of
 
 
 cdef inline bint is_translated(const tables_t *tables, const session_t *session) noexcept nogil:
@@ -71,6 +72,15 @@ cdef inline verdict_t untouched_out(tables_t *tables, frame_t *frame, uint16_t i
     frame.out_segment = route.segment
     frame.next_hop = server.ip if route.connected else route.via
     return neighbour_output(tables, frame, now_ms)
+
+
+cdef inline bint is_spent(const tables_t *tables, const frame_t *frame, const server_t *server) noexcept nogil:
+    """Whether the packet has no hop left for the way to the server, were it routed there."""
+    cdef const route_t *route
+    if ttl_of(frame) > 1 or tables.services.services[server.service].forward != FORWARD_NAT:
+        return False
+    route = route_lookup(&tables.routes, server.ip)
+    return route is not NULL and route.segment != frame.segment
 
 
 cdef inline verdict_t later_fragment(tables_t *tables, segment_t *segment, frame_t *frame, int otherwise,

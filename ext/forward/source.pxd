@@ -19,12 +19,14 @@ from ext.tables.server cimport SERVER_GONE, V4, server_t
 from ext.tables.service cimport SOURCE_ALWAYS, SOURCE_AUTO, service_t, services_t
 from ext.tables.session cimport session_at, session_t, sessions_t
 from ext.tables.session_life cimport session_remove
+from ext.tables.session_room cimport oldest_gives_way
 from ext.tables.source cimport FLOW, kind_of, pool_find, pool_t, source_holder
 from ext.tables.state cimport CLOSED, TIME_WAIT
 from ext.tables.tables cimport tables_t
 
 cdef enum:
     LOOKED_AT = 64         # ports of which one is given up when all are taken
+    GIVING_WAY = 4         # sessions that are given up then
 
 
 cdef inline bint needs_source(tables_t *tables, const frame_t *frame, const service_t *service, const server_t *server,
@@ -86,12 +88,20 @@ cdef inline bint source_find(tables_t *tables, pool_t *pool, int family, uint8_t
                              be16 *l4_port, uint32_t now_ms) noexcept nogil:
     """An address and port of the pool that may stand for somebody; False: none is left.
 
-    When all are taken, one of a session that both sides have closed is given up.
+    When all are taken, one of a session that both sides have closed is given up; or those of sessions that nobody has
+    proven, the oldest first, until one is of the pool.
     """
+    cdef uint32_t n
     if likely(pool_find(&tables.sources, pool, family, kind_of(protocol), source, l4_port)):
         return True
-    return (source_free_closed(tables, pool, family, protocol, now_ms)
-            and pool_find(&tables.sources, pool, family, kind_of(protocol), source, l4_port))
+    if source_free_closed(tables, pool, family, protocol, now_ms):
+        return pool_find(&tables.sources, pool, family, kind_of(protocol), source, l4_port)
+    for n in range(<uint32_t>GIVING_WAY):
+        if not oldest_gives_way(tables.sessions, &tables.services, &tables.half_open.waiting, now_ms):
+            return False
+        if pool_find(&tables.sources, pool, family, kind_of(protocol), source, l4_port):
+            return True
+    return False
 
 
 cdef inline bint source_free_closed(tables_t *tables, pool_t *pool, int family, uint8_t protocol,

@@ -6,12 +6,12 @@ send, each time over the same spare frame.
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from ext.address cimport ip_equal
+from ext.address cimport ip_equal, ip_t
 from ext.forward.down cimport reset_next
 from ext.forward.icmp cimport icmp_fill
 from ext.forward.solicit cimport announce, solicit
 from ext.frame cimport NO_PORT, NO_SEGMENT, frame_t
-from ext.tables.event cimport EVENT_NEIGHBOUR_LOST
+from ext.tables.event cimport EVENT_NEIGHBOUR_LOST, EVENT_SYN_FLOOD_OVER
 from ext.tables.fdb cimport fdb_age
 from ext.tables.flow cimport flows_sweep
 from ext.tables.load cimport limits_review
@@ -19,9 +19,11 @@ from ext.tables.neighbour cimport (FAILED, FORGET_MS, INCOMPLETE, LOSSES_A_TICK,
                                    N_FREE, PAUSE_MS, PROBE, REACHABLE, REQUESTS, REQUESTS_A_TICK, STALE,
                                    neighbour_release, neighbour_remove, neighbour_t, neighbours_t)
 from ext.tables.persist_life cimport persists_sweep
-from ext.tables.service cimport DEFEND_MS, NO_SOURCE, PATH_MS, services_t, vip_forget, vip_t
+from ext.tables.service cimport DEFEND_MS, NO_SOURCE, PATH_MS, service_t, services_t, vip_forget, vip_t
 from ext.tables.session_life cimport sessions_sweep
+from ext.tables.session_room cimport turns_clear
 from ext.tables.source cimport sources_t
+from ext.tables.state cimport SYN_RECV
 from ext.tables.tables cimport report, tables_t
 from ext.verdict cimport TAKEN, verdict_t
 
@@ -40,6 +42,7 @@ cdef inline void upkeep_tick(tables_t *tables, uint32_t elapsed_ms, uint32_t now
     conflicts_age(tables, now_ms)
     paths_age(&tables.services, now_ms)
     limits_review(&tables.services)
+    floods_review(tables, now_ms)
     icmp_fill(tables, now_ms)
     flows_sweep(&tables.flows, sweep_share(tables.flows.high, elapsed_ms), now_ms)
     for family in range(2):
@@ -67,6 +70,26 @@ cdef inline bint is_done_with(const sources_t *sources, const vip_t *vip) noexce
     """Whether it is an address that stood for clients, has left, and is needed no longer."""
     return (vip.source != NO_SOURCE and sources.sources[vip.source].left
             and sources.sources[vip.source].n_held == 0)
+
+
+cdef inline void floods_review(tables_t *tables, uint32_t now_ms) noexcept nogil:
+    """Of whose SYNs none was above the quota for as long as one is half open is flooded no more; others are."""
+    cdef service_t *service
+    cdef ip_t none
+    cdef uint32_t i = 0
+    none.hi = none.lo = 0
+    turns_clear(tables.sessions, &tables.half_open.waiting)
+    while i < tables.n_flooded:
+        service = &tables.services.services[tables.flooded[i]]
+        if service.flooded and now_ms - service.flooded_ms < service.timeout_ms[SYN_RECV]:
+            i += 1
+            continue
+        # Else the index is another service's since.
+        if service.flooded:
+            report(tables, EVENT_SYN_FLOOD_OVER, 0, tables.flooded[i], service.stateless - service.stateless_before, none)
+        service.flooded = False
+        tables.n_flooded -= 1
+        tables.flooded[i] = tables.flooded[tables.n_flooded]
 
 
 cdef inline void paths_age(services_t *services, uint32_t now_ms) noexcept nogil:

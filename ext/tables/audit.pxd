@@ -13,6 +13,7 @@ from ext.tables.fdb cimport FDB_NONE, FDB_PORTS, fdb_t
 from ext.tables.flow cimport flow_t
 from ext.tables.neighbour cimport (FAILED, INCOMPLETE, N_FREE, WAITING, WAIT_PER_NEIGHBOUR, neighbour_bucket,
                                    neighbour_t, neighbours_t)
+from ext.tables.half_open cimport is_half_open
 from ext.tables.pin cimport is_double
 from ext.tables.service cimport services_t
 from ext.tables.session cimport (IN_BUCKET, PROBES_ROOM, account_at, account_t, bucket_after, session_account,
@@ -163,6 +164,17 @@ cdef inline uint32_t sources_hold(const tables_t *tables) noexcept nogil:
     return n
 
 
+cdef inline const char *half_open_audit(const tables_t *tables) noexcept nogil:
+    cdef uint32_t family, place, n = 0
+    for family in range(<uint32_t>2):
+        for place in range(tables.sessions[family].n_buckets * IN_BUCKET):
+            n += (session_at(&tables.sessions[family], place).protocol != 0
+                  and is_half_open(session_at(&tables.sessions[family], place).state))
+    if n == tables.half_open.n:
+        return NULL
+    return "half_open: n is not a recount's"
+
+
 cdef inline const char *servers_audit(const tables_t *tables) noexcept nogil:
     """The servers' session counters equal a recount, and what their groups make of them is right."""
     cdef uint32_t server, active, inactive, open, probes = 0
@@ -250,6 +262,9 @@ cdef inline const char *tables_audit(const tables_t *tables) noexcept nogil:
         wrong = sessions_audit(&tables.sessions[i], &tables.services)
         if wrong is not NULL:
             return wrong
+    wrong = half_open_audit(tables)
+    if wrong is not NULL:
+        return wrong
     wrong = sources_audit(tables)
     if wrong is not NULL:
         return wrong

@@ -18,6 +18,9 @@ cdef enum:
     EVENT_NEIGHBOUR_LOST = 5   # segment, ip
     EVENT_REPLY_BYPASSES = 6   # segment, ip: of the client; port: index of the server
     EVENT_UNREMEMBERED = 7     # segment, ip: of the client
+    EVENT_SYN_FLOOD = 8        # port: index of the service
+    EVENT_SYN_FLOOD_OVER = 9   # the same; mac: SYNs that were forwarded without a session
+    EVENT_SOURCE_LIMIT = 10    # segment, ip: of the client
 
 cdef struct event_t:
     ip_t ip

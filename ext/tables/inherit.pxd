@@ -97,6 +97,8 @@ cdef inline void service_inherit(services_t *heir, const services_t *before, uin
         service.gone = True
     elif not old.gone:
         service.refused = old.refused
+        service.flooded, service.flooded_ms = old.flooded, old.flooded_ms
+        service.stateless, service.stateless_before = old.stateless, old.stateless_before
         for family in range(2):
             group_inherit(&service.groups[family], &old.groups[family], heir, before, family)
 

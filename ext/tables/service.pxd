@@ -75,6 +75,10 @@ cdef struct service_t:
     uint32_t persistence_ms
     uint32_t timeout_ms[16]
     uint64_t refused
+    uint8_t flooded        # packets of no session may be of connections that were forwarded without one (stateless.pxd)
+    uint32_t flooded_ms    # that was last so then
+    uint64_t stateless     # SYNs that were forwarded without a session
+    uint64_t stateless_before        # of them, before this flood
 
 cdef struct vip_t:         # or an address that stands for clients, which has no services
     ip_t ip
@@ -246,27 +250,6 @@ cdef inline server_t *server_add(services_t *table, service_t *service, uint16_t
         return NULL
     table.n_servers = max(table.n_servers, <uint32_t>index + 1)
     return server
-
-
-cdef inline void service_note_ports(services_t *table, uint16_t match) noexcept nogil:
-    """The ports from which servers of the match's service answer are noted."""
-    cdef const match_t *of = &table.matches[match]
-    cdef const group_t *group
-    cdef uint32_t i, port
-    cdef int family
-    for port in range(of.l4_first, of.l4_last + <uint32_t>1):
-        table.answered_from[port >> 6] |= <uint64_t>1 << (port & 63)
-    for family in range(2):
-        group = &table.services[of.service].groups[family]
-        for i in range(group.n_members):
-            port = ntohs(table.servers[group.members[i]].l4_port)
-            table.answered_from[port >> 6] |= <uint64_t>1 << (port & 63)
-
-
-cdef inline bint is_answered_from(const services_t *table, be16 l4_port) noexcept nogil:
-    """Whether the port is one of those; it may be all the same that nobody answers from it."""
-    cdef uint32_t port = ntohs(l4_port)
-    return table.answered_from[port >> 6] >> (port & 63) & 1
 
 
 cdef inline bint is_tunnel(const service_t *service) noexcept nogil:

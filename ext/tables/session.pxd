@@ -10,8 +10,8 @@ goes on only as long as somebody has. A session never moves. What is counted lie
 An IPv4 session takes 32 bytes of account and, with the buckets 70 % full, 30.5 of buckets; an IPv6 one 48 and 30.5.
 Fetching two buckets at once made look-ups slower; huge pages made no difference.
 Memory is mapped at start for the configured number and touched only as it is used. The number is that of all tables of
-all workers, which count in one place. Full: nothing is evicted, the insert fails; as for whom PROBES buckets are full,
-or whose end point has CROWD sessions, since one client end point may call many ports of a VIP.
+all workers, which count in one place. Full: the insert fails, and its caller may see who gives way (session_room.pxd); it
+fails as well where PROBES buckets are full, or an end point has CROWD sessions, since one may call many ports of a VIP.
 Idle times are kept in milliseconds modulo 2^32 (49 days); a sweep passes every entry once a second, far more
 often than that wraps. Owner: the worker; readers ask it.
 """
@@ -25,6 +25,8 @@ from ext.debug cimport likely, prefetch
 from ext.hash cimport hash_ip, key_t
 from ext.order cimport be16, load64
 from ext.pages cimport map_pages
+from ext.tables.half_open cimport half_open_t
+from ext.tables.per_source cimport per_source_t
 from ext.tables.persist cimport persists_t
 from ext.tables.server cimport V4, server_t
 from ext.tables.service cimport services_t
@@ -76,6 +78,8 @@ cdef struct sessions_t:
     uint32_t stride        # of accounts
     uint32_t *open         # sessions of all tables and workers that share the limit
     sources_t *sources
+    half_open_t *half_open # those of both tables that are half open
+    per_source_t *per_source         # NULL: an address may have any number
     int family
     key_t key
     persists_t *persists
@@ -84,13 +88,14 @@ cdef struct sessions_t:
 
 
 cdef inline int sessions_init(sessions_t *table, int family, uint32_t limit, uint32_t *open, sources_t *sources,
-                              key_t key) noexcept nogil:
+                              half_open_t *half_open, key_t key) noexcept nogil:
     """An empty table for the family, one of those that count in open and hold limit together; 0, -1: memory is out."""
     memset(table, 0, sizeof(sessions_t))
     table.family = family
     table.limit = limit
     table.open = open
     table.sources = sources
+    table.half_open = half_open
     table.key = key
     table.stride = ACCOUNT_V4_LEN if family == V4 else ACCOUNT_V6_LEN
     table.n_pages = <uint32_t>(<uint64_t>limit * 10 // 21 // PAGE) + 1

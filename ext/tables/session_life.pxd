@@ -1,16 +1,20 @@
 """How a session comes, changes, is counted and goes. Where it lies: session.pxd.
 
 A session is counted at its server from its first packet on: as active while ESTABLISHED, else as inactive; and as
-open until both sides have closed it.
+open until both sides have closed it. Beside that those that are half open are counted, and who is to give way first is
+noted, when there is no room (half_open.pxd; session_room.pxd).
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from ext.address cimport ip_store, ip_t
+from ext.debug cimport unlikely
 from ext.order cimport be16, load64
 from ext.sync cimport add_shared
 from ext.tables.evidence cimport evidence_of_end
+from ext.tables.half_open cimport is_done, is_half_open, turn_note, turns_t
 from ext.tables.load cimport server_load_changed
+from ext.tables.per_source cimport per_source_add
 from ext.tables.persist cimport persist_release
 from ext.tables.pin cimport is_double
 from ext.tables.server cimport V6, server_t
@@ -19,7 +23,7 @@ from ext.tables.session cimport (CROWD, IN_BUCKET, PAGE, PROBES_ROOM, account_at
                                  session_account, session_at, session_client, session_hash, session_home, session_t,
                                  session_word, sessions_t)
 from ext.tables.source cimport kind_of, source_hold, source_release
-from ext.tables.state cimport ESTABLISHED, S_NONE, is_open
+from ext.tables.state cimport ESTABLISHED, S_NONE, is_open, is_proven
 
 
 cdef inline uint32_t session_place(const sessions_t *table, const session_t *session) noexcept nogil:
@@ -126,17 +130,30 @@ cdef inline void session_take_source(sessions_t *table, const session_t *session
     source_hold(table.sources, source, kind_of(session.protocol), source_port, session_place(table, session) + 1)
 
 
-cdef inline void session_set_state(services_t *services, session_t *session, uint8_t state) noexcept nogil:
-    """The session is in state, and its server counts it accordingly."""
+cdef inline void session_set_state(sessions_t *table, services_t *services, session_t *session,
+                                   uint8_t state) noexcept nogil:
+    """The session is in state, its server counts it accordingly, and it will give way if it is in one in which it may."""
     cdef server_t *server = &services.servers[session.server]
     cdef int active = (state == ESTABLISHED) - (session.state == ESTABLISHED)
     cdef int open = is_open(state) - is_open(session.state)
+    table.half_open.n += is_half_open(state) - is_half_open(session.state)
+    if unlikely(table.per_source is not NULL) and is_proven(state) != is_proven(session.state):
+        per_source_add(table.per_source, session_client(table, session), 1 if is_proven(state) else -1)
     session.state = state
+    if is_half_open(state):
+        session_note(table, session, &table.half_open.waiting)
+    elif is_done(state):
+        session_note(table, session, &table.half_open.done)
     if active or open:
         server.sessions_active += active
         server.sessions_inactive -= active
         server.sessions_open += open
         server_load_changed(services, server)
+
+
+cdef inline void session_note(const sessions_t *table, const session_t *session, turns_t *turns) noexcept nogil:
+    """The session will have its turn to give way."""
+    turn_note(turns, 2 * session_place(table, session) + (table.family == V6), session_account(table, session).created_ms)
 
 
 cdef inline void session_hold(sessions_t *table, const session_t *session, uint32_t hold) noexcept nogil:
@@ -162,6 +179,9 @@ cdef inline void session_remove(sessions_t *table, services_t *services, session
     cdef uint32_t bucket = session_place(table, session) // IN_BUCKET
     cdef uint32_t hash = session_hash(table, session_client(table, session), session.client_port, session.protocol)
     buckets_passed(table, session_home(table, hash), bucket, -1)
+    table.half_open.n -= is_half_open(session.state)
+    if unlikely(table.per_source is not NULL) and is_proven(session.state):
+        per_source_add(table.per_source, session_client(table, session), -1)
     server.sessions_active -= session.state == ESTABLISHED
     server.sessions_inactive -= session.state != ESTABLISHED
     server.sessions_open -= is_open(session.state)

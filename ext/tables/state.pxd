@@ -9,6 +9,7 @@
     LAST_ACK      closed by both, last acknowledgement due        inactive    tcp_fin
     TIME_WAIT     closed by both                                  inactive    tcp_fin
     CLOSED        reset; UDP: all replies have come               inactive    tcp_closed
+    UNREPLIED     began in mid-stream, no answer yet              inactive    tcp_syn
     ONE_WAY       UDP, nothing came back yet                      inactive    udp
     TWO_WAY       UDP, both sides were heard                      inactive    udp_stream
 
@@ -16,6 +17,9 @@ Where replies go past swlb (direct server return, tunnels), only the client is h
 ESTABLISHED is reached with the client's second segment, TWO_WAY with its second datagram, as who is not answered
 rarely goes on. FIN_WAIT stands for CLOSE_WAIT, as the server's FIN will not be seen. A reply that is heard all the
 same ends the guessing.
+
+UNREPLIED is swlb's own: a client's segment of no session that a hash gives to a server (balance.pxd). A forger can send
+that, but has no answer of the server's for it but a reset; where only the client is heard, its second segment counts.
 
 A SYN of the client in a state from FIN_WAIT to CLOSED is a new connection from a used port: the session is
 given up and the SYN scheduled anew (balance.pxd).
@@ -27,10 +31,10 @@ cdef extern from * nogil:
     """
     #include <stdint.h>
     enum swlb_state { S_NONE, SYN_SENT, SYN_RECV, ESTABLISHED, FIN_WAIT, CLOSE_WAIT, LAST_ACK, TIME_WAIT, CLOSED,
-                      ONE_WAY, TWO_WAY, N_STATES };
+                      UNREPLIED, ONE_WAY, TWO_WAY, N_STATES };
     static const char *const swlb_state_names[] = {
         "NONE", "SYN_SENT", "SYN_RECV", "ESTABLISHED", "FIN_WAIT", "CLOSE_WAIT", "LAST_ACK", "TIME_WAIT", "CLOSED",
-        "ONE_WAY", "TWO_WAY" };
+        "UNREPLIED", "ONE_WAY", "TWO_WAY" };
     #define SS SYN_SENT
     #define SR SYN_RECV
     #define ES ESTABLISHED
@@ -39,24 +43,25 @@ cdef extern from * nogil:
     #define LA LAST_ACK
     #define TW TIME_WAIT
     #define CL CLOSED
+    #define UR UNREPLIED
     /* [direction: 0 from the client, 1 from the server, 2 from the client of a server that is not heard]
-       [SYN, FIN, ACK, RST][state, S_NONE to CLOSED] */
-    static const uint8_t swlb_tcp_next[3][4][9] = {
-        {/*          --  SS  SR  ES  FW  CW  LA  TW  CL */
-         /* SYN */ { SR, ES, SR, ES, SR, SR, SR, SR, SR },
-         /* FIN */ { CL, SS, TW, CW, TW, CW, LA, TW, CL },
-         /* ACK */ { CL, SS, ES, ES, FW, CW, CL, TW, CL },
-         /* RST */ { CL, CL, SR, CL, CL, CL, LA, CL, CL }},
-        {/*          --  SS  SR  ES  FW  CW  LA  TW  CL */
-         /* SYN */ { SS, SS, SR, ES, SS, SS, SS, SS, SS },
-         /* FIN */ { TW, SS, TW, FW, FW, TW, LA, TW, CL },
-         /* ACK */ { ES, SS, SR, ES, FW, CW, LA, TW, CL },
-         /* RST */ { CL, SS, CL, CL, CL, CL, CL, TW, CL }},
-        {/*          --  SS  SR  ES  FW  CW  LA  TW  CL */
-         /* SYN */ { SR, ES, SR, ES, SR, SR, SR, SR, SR },
-         /* FIN */ { CL, SS, TW, FW, FW, CW, LA, TW, CL },
-         /* ACK */ { CL, SS, ES, ES, FW, CW, CL, TW, CL },
-         /* RST */ { CL, CL, SR, CL, CL, CL, LA, CL, CL }},
+       [SYN, FIN, ACK, RST][state, S_NONE to UNREPLIED] */
+    static const uint8_t swlb_tcp_next[3][4][10] = {
+        {/*          --  SS  SR  ES  FW  CW  LA  TW  CL  UR */
+         /* SYN */ { SR, ES, SR, ES, SR, SR, SR, SR, SR, SR },
+         /* FIN */ { UR, SS, TW, CW, TW, CW, LA, TW, CL, UR },
+         /* ACK */ { UR, SS, ES, ES, FW, CW, CL, TW, CL, UR },
+         /* RST */ { CL, CL, SR, CL, CL, CL, LA, CL, CL, UR }},
+        {/*          --  SS  SR  ES  FW  CW  LA  TW  CL  UR */
+         /* SYN */ { SS, SS, SR, ES, SS, SS, SS, SS, SS, UR },
+         /* FIN */ { TW, SS, TW, FW, FW, TW, LA, TW, CL, FW },
+         /* ACK */ { ES, SS, SR, ES, FW, CW, LA, TW, CL, ES },
+         /* RST */ { CL, SS, CL, CL, CL, CL, CL, TW, CL, CL }},
+        {/*          --  SS  SR  ES  FW  CW  LA  TW  CL  UR */
+         /* SYN */ { SR, ES, SR, ES, SR, SR, SR, SR, SR, SR },
+         /* FIN */ { UR, SS, TW, FW, FW, CW, LA, TW, CL, FW },
+         /* ACK */ { UR, SS, ES, ES, FW, CW, CL, TW, CL, ES },
+         /* RST */ { CL, CL, SR, CL, CL, CL, LA, CL, CL, CL }},
     };
     #undef SS
     #undef SR
@@ -66,6 +71,7 @@ cdef extern from * nogil:
     #undef LA
     #undef TW
     #undef CL
+    #undef UR
     """
     enum:
         S_NONE
@@ -77,11 +83,12 @@ cdef extern from * nogil:
         LAST_ACK
         TIME_WAIT
         CLOSED
+        UNREPLIED
         ONE_WAY
         TWO_WAY
         N_STATES
     const char *const state_names "swlb_state_names"[]
-    const uint8_t tcp_next "swlb_tcp_next"[3][4][9]
+    const uint8_t tcp_next "swlb_tcp_next"[3][4][10]
 
 cdef enum:
     FROM_CLIENT = 0
@@ -118,3 +125,8 @@ cdef inline bint is_closing(uint8_t state) noexcept nogil:
 cdef inline bint is_open(uint8_t state) noexcept nogil:
     """Whether the server still has something to do for the session: it was not closed by both sides, nor reset."""
     return state < LAST_ACK or state > CLOSED
+
+
+cdef inline bint is_proven(uint8_t state) noexcept nogil:
+    """Whether both sides have spoken, and neither has ended it."""
+    return state == ESTABLISHED or state == TWO_WAY

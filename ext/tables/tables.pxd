@@ -10,7 +10,9 @@ from ext.tables.decision cimport decisions_t
 from ext.tables.event cimport EVENT_TABLE_FULL, event_post, event_t, events_t
 from ext.tables.flow cimport flows_t
 from ext.tables.fragment cimport fragments_t
+from ext.tables.half_open cimport half_open_t
 from ext.tables.neighbour cimport neighbours_t
+from ext.tables.per_source cimport per_source_t
 from ext.tables.persist cimport persists_t
 from ext.tables.pin cimport pins_t
 from ext.tables.reset cimport resets_t
@@ -21,6 +23,7 @@ from ext.tables.session cimport sessions_t
 from ext.tables.source cimport sources_t
 
 cdef enum:
+    FLOODED = 64               # services at once
     REPORT_GAP_NS = 1000000000      # what may happen with every frame is reported once a second
 
 cdef struct tables_t:
@@ -34,6 +37,10 @@ cdef struct tables_t:
     pins_t *pins               # all workers'; NULL when there are none
     persists_t *persists       # all workers'; NULL when no service is persistent
     sessions_t sessions[2]     # by the family of the client
+    half_open_t half_open      # of them, and who gives way
+    uint16_t flooded[64]       # services that are (FLOODED)
+    uint32_t n_flooded
+    per_source_t per_source    # of all workers when this is the first of them
     sources_t sources
     flows_t flows
     bint guarded               # a segment is private or masquerades
@@ -55,6 +62,7 @@ cdef struct tables_t:
     uint64_t icmp_limited      # errors not sent for want of a token
     uint64_t full_ns           # last time a full session table was reported
     uint64_t bypass_ns         # last time an answer that was not seen was
+    uint64_t crowded_ns        # last time a client that has as many sessions as it may was
     uint64_t unremembered_ns   # last time a client that persistence had no room for was
     uint64_t now_ns            # this turn's reading of the clock, for events
     uint64_t drops[64]         # by reason

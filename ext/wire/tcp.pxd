@@ -26,6 +26,11 @@ cdef packed struct tcp_hdr:
     be16 urgent
 
 
+cdef inline bint is_midstream(uint8_t flags) noexcept nogil:
+    """Whether a segment with these flags neither opens nor ends a connection, and is of one."""
+    return (flags & (TCP_ACK | TCP_SYN | TCP_RST)) == TCP_ACK
+
+
 cdef inline bint is_new_connection(uint8_t flags) noexcept nogil:
     """A SYN alone: no ACK, FIN or RST beside it."""
     return (flags & (TCP_SYN | TCP_ACK | TCP_FIN | TCP_RST)) == TCP_SYN

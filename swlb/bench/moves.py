@@ -13,7 +13,7 @@ from .sessions import TCP, VIP_PORT, v4
 
 SERVERS = 10
 FLOWS = 5000  # through each pair of configurations; ten pairs make a value
-N_STATES = 11  # ext/tables/state.pxd
+N_STATES = 12  # ext/tables/state.pxd
 VIP, FIRST_SERVER = 0xC0000201, 0xC6336401  # of 192.0.2.0/24 and 198.51.100.0/24
 
 Weights = dict[int, int]  # by number of the server

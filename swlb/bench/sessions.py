@@ -39,7 +39,7 @@ def empty_worker(n: int) -> Worker:
     worker = Worker(sessions=n, n_services=1, n_servers=1, n_addresses=1)
     segment = worker.add_segment(mac=b"\x02\0\0\0\0\x01")
     service = worker.add_service(vips=[(v4(0xC0000201), segment)], protocol=TCP, l4_first=VIP_PORT, l4_last=VIP_PORT,
-                                 refuse=0, orphans=0, on_down=0, timeouts_ns=[3600 * 10**9] * 11)
+                                 refuse=0, orphans=0, on_down=0, timeouts_ns=[3600 * 10**9] * 12)
     worker.add_server(service, ip=v4(0xC0000202), l4_port=VIP_PORT, weight=1, ready=1)
     worker.seal(now_ns=0)
     return worker

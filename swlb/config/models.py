@@ -54,9 +54,16 @@ class Limits:
     """Sizes of the tables, fixed at start, and the rate of swlb's own ICMP errors (a second)."""
 
     sessions: TableSize = 1_000_000
+    half_open: TableSize = 65_536
+    sessions_per_source: TableSize | None = None
     fragments: TableSize = 4096
     neighbours: TableSize = 8192
     icmp_errors: Annotated[int, PlainValidator(read_rate)] = 1000
+
+    @property
+    def half_open_quota(self) -> int:
+        """Sessions that may be half open: never more than half of all."""
+        return max(1, min(self.half_open, self.sessions // 2))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator
 from swlb.config.models import Config, Port
 from swlb.config.source import Finding, Path
 
-FIXED_LIMITS = ("sessions", "fragments", "neighbours")
+FIXED_LIMITS = ("sessions", "half_open", "sessions_per_source", "fragments", "neighbours")
 
 
 def what_is_fixed(config: Config, running: Config, is_sound: Callable[[str], bool]) -> Iterator[Finding]:
     """Every change of what a swlb that runs with `running` fixed at its start."""
-    fixed: list[tuple[tuple[str, ...], int, int]] = [(("workers",), config.workers, running.workers)]
+    fixed: list[tuple[tuple[str, ...], int | None, int | None]] = [(("workers",), config.workers, running.workers)]
     fixed += [(("limits", key), getattr(config.limits, key), getattr(running.limits, key)) for key in FIXED_LIMITS]
     for path, wanted, present in fixed:
         if wanted != present and is_sound(path[0]):
@@ -25,8 +25,9 @@ def what_is_fixed(config: Config, running: Config, is_sound: Callable[[str], boo
                 yield Finding(("ports", name, port.kind), f"{port.kind} {port.device}", expected)
 
 
-def _fixed(path: Path, wanted: int, present: int) -> Finding:
-    return Finding(path, str(wanted), f"{present}, as at the start of swlb: another one takes a new start")
+def _fixed(path: Path, wanted: int | None, present: int | None) -> Finding:
+    found, expected = ("none" if value is None else str(value) for value in (wanted, present))
+    return Finding(path, found, f"{expected}, as at the start of swlb: another one takes a new start")
 
 
 def _another_device(port: Port, running: Port) -> Iterator[Finding]:

@@ -75,6 +75,6 @@ def test_a_persistent_service_without_a_table_is_refused() -> None:
     worker = Worker(sessions=100, n_services=1, n_servers=1, n_addresses=1)
     segment = worker.add_segment(mac=mac("02:00:00:00:00:01"))
     worker.add_service(vips=[(ip("10.0.0.100"), segment)], protocol=6, l4_first=80, l4_last=80, refuse=0, orphans=0,
-                       on_down=0, timeouts_ns=[10**9] * 11, persistence_ns=10**9)
+                       on_down=0, timeouts_ns=[10**9] * 12, persistence_ns=10**9)
     with pytest.raises(RuntimeError):
         worker.seal(now_ns=0)

@@ -24,7 +24,7 @@ def test_a_port_of_a_vip_belongs_to_the_service_whose_range_holds_it() -> None:
     worker.add_segment(mac=mac("02:00:00:00:00:01"))
     for vip, protocol, first, last in ranges:
         worker.add_service(vips=[(ip(vip), None)], protocol=protocol, l4_first=first, l4_last=last, refuse=0, orphans=0,
-                           on_down=0, timeouts_ns=[10**9] * 11)
+                           on_down=0, timeouts_ns=[10**9] * 12)
     services = Services(worker)
     for port in [c + d for c in cuts for d in (-1, 0, 1)] + [choose.randrange(65536) for _ in range(500)]:
         for vip in ("10.0.0.1", "fd00::1", "10.0.0.3"):

@@ -7,7 +7,7 @@ from swlb import _testing as c
 S = {name: n for n, name in enumerate(c.STATES)}
 FIN, SYN, RST, ACK = 1, 2, 4, 16
 FROM_CLIENT, FROM_SERVER, ONE_SIDED = 0, 1, 2
-TCP_STATES = range(1, S["CLOSED"] + 1)
+TCP_STATES = range(1, S["UNREPLIED"] + 1)
 
 
 def test_every_entry_of_the_table_is_a_tcp_state() -> None:
@@ -53,6 +53,20 @@ def test_udp_from_one_side_is_two_way_with_the_second_datagram() -> None:
     assert c.udp_state(S["NONE"], ONE_SIDED) == S["ONE_WAY"]
     assert c.udp_state(S["ONE_WAY"], ONE_SIDED) == S["TWO_WAY"]
     assert c.udp_state(S["TWO_WAY"], ONE_SIDED) == S["TWO_WAY"]
+
+
+def test_what_begins_in_mid_stream_is_unreplied_until_its_server_has_answered() -> None:
+    state = c.tcp_state(S["NONE"], FROM_CLIENT, ACK)
+    assert {c.tcp_state(state, FROM_CLIENT, flags) for flags in (ACK, FIN | ACK, RST)} == {S["UNREPLIED"]}
+    assert c.tcp_state(state, FROM_SERVER, SYN | ACK) == S["UNREPLIED"]
+    assert c.tcp_state(state, FROM_SERVER, ACK) == S["ESTABLISHED"]
+    assert c.tcp_state(state, FROM_SERVER, RST) == S["CLOSED"]
+
+
+def test_from_one_side_the_second_segment_counts() -> None:
+    state = c.tcp_state(S["NONE"], ONE_SIDED, ACK)
+    assert state == S["UNREPLIED"]
+    assert c.tcp_state(state, ONE_SIDED, ACK) == S["ESTABLISHED"]
 
 
 def test_a_port_may_be_reused_only_in_a_closing_state() -> None:

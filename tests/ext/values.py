@@ -6,8 +6,8 @@ from typing import Any
 from swlb._worker import Worker
 
 WRAP = 2**32
-STATES = {"SYN_RECV": 2, "ESTABLISHED": 3, "FIN_WAIT": 4, "CLOSED": 8, "ONE_WAY": 9, "TWO_WAY": 10}
-TIMEOUTS_MS = (0, 600, 600, 5000, 1200, 1200, 300, 1200, 100, 1200, 3000)
+STATES = {"SYN_RECV": 2, "ESTABLISHED": 3, "FIN_WAIT": 4, "CLOSED": 8, "UNREPLIED": 9, "ONE_WAY": 10, "TWO_WAY": 11}
+TIMEOUTS_MS = (0, 600, 600, 5000, 1200, 1200, 300, 1200, 100, 600, 1200, 3000)
 
 
 def ip(text: str) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any
 SECOND = 10**9
 # So that the tables' 32-bit millisecond clock wraps a minute after the start.
 START_NS = (2**32 - 60_000) * 10**6
-TIMEOUTS_NS = [seconds * SECOND for seconds in (60, 60, 60, 7440, 120, 120, 30, 120, 10, 120, 300)]
+TIMEOUTS_NS = [seconds * SECOND for seconds in (60, 60, 60, 7440, 120, 120, 30, 120, 10, 60, 120, 300)]
 SEGMENT_MACS = ("02:00:00:00:00:01", "02:00:00:00:00:02")
 VIP = ("10.0.2.100", "fd00:2::100")
 SOURCE = ("10.0.2.200", "fd00:2::200")    # stands for clients, by these few ports
@@ -44,8 +44,8 @@ def new_worker(*, n_segments: int, neighbours: int = 32) -> Any:
     # Imported here, so that the driver can say first where the extensions lie.
     from swlb._worker import Persists, Worker
 
-    worker = Worker(sessions=2000, fragments=64, neighbours=neighbours, n_segments=n_segments, n_addresses=6,
-                    n_routes=2, n_services=16, n_servers=48)
+    worker = Worker(sessions=2000, half_open=64, per_source=40, fragments=64, neighbours=neighbours,
+                    n_segments=n_segments, n_addresses=6, n_routes=2, n_services=16, n_servers=48)
     worker.use_persists(Persists(32))
     return worker
 

@@ -8,7 +8,7 @@ TIMEOUTS = {"tcp_syn": 60.0, "tcp_established": 7440.0, "tcp_fin": 120.0, "tcp_c
             "udp_stream": 300.0}
 # Which timeout each session state runs on, in the order of ext/tables/state.pxd.
 TIMEOUT_OF_STATE = ("tcp_closed", "tcp_syn", "tcp_syn", "tcp_established", "tcp_fin", "tcp_fin", "tcp_fin", "tcp_fin",
-                    "tcp_closed", "udp", "udp_stream")
+                    "tcp_closed", "tcp_syn", "udp", "udp_stream")
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,16 @@ def call(crew: Crew, family: int, sport: int, l4=TCP, **fields) -> None:
     crew.clients[HERE].send(ip(CLIENT[family], VIP[family]) / l4(sport=sport, dport=80, **fields))
 
 
+def establish(crew: Crew, sport: int) -> None:
+    """Client and server have said what they would say to make an IPv4 connection."""
+    call(crew, 4, sport, flags="S")
+    crew.wait()
+    crew.servers[HERE].send(ip(SERVER[4].format(11), CLIENT[4]) / TCP(sport=8080, dport=sport, flags="SA"))
+    crew.wait()
+    call(crew, 4, sport, flags="A")
+    crew.wait()
+
+
 @FAMILIES
 @pytest.mark.parametrize("worker", [HERE, THERE])
 def test_a_session_is_its_owner_s_wherever_its_first_packet_comes(family, worker):
@@ -173,8 +183,7 @@ def test_the_limit_of_sessions_holds_for_all_workers_together():
     for worker in (HERE, THERE):
         ports = [port for port in range(2000, 3000) if owner(address16(CLIENT[4]), port, KEY, 2) == worker][:4]
         for port in ports:
-            call(crew, 4, port, flags="S")
-        crew.wait()
+            establish(crew, port)
     assert [len(net.worker.sessions(now_ns=net.now_ns)) for net in crew.nets] == [4, 1]
     assert [net.drops().get("session_full", 0) for net in crew.nets] == [0, 3]
     assert crew.nets[HERE].worker.flush_sessions() == 4

@@ -76,7 +76,7 @@ def test_a_port_that_is_used_again_is_a_new_decision() -> None:
 
 def test_what_began_no_session_was_no_decision() -> None:
     scene = routed(limits={"sessions": 1})
-    scene.call(sport=1)
+    scene.open(sport=1)
     assert scene.call(sport=2) is None
     scene.client.send(scene.request("A", sport=3))
     for number in range(3):

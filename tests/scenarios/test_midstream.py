@@ -34,7 +34,7 @@ def test_a_second_worker_built_alike_goes_on_with_what_the_first_began(family: i
     assert len(set(servers.values())) == 4
     for sport, server in servers.items():
         assert second.call("PA", sport=sport, seq=77, ack=99, payload=b"more") == server
-        assert second.state(sport) == "ESTABLISHED"
+        assert second.state(sport) == "UNREPLIED"
         second.answer(server, "PA", dport=sport, payload=b"yes")
         assert second.state(sport) == "ESTABLISHED"
     assert second.net.drops() == {}
@@ -53,9 +53,11 @@ def test_a_connection_that_is_closing_goes_on_to_its_end(family: int) -> None:
     first, second = scene(family), scene(family)
     server = first.open()
     assert second.call("FA") == server
-    assert second.state() == "CLOSE_WAIT"
+    assert second.state() == "UNREPLIED"
     second.answer(server, "FA")
-    assert second.state() == "TIME_WAIT"
+    assert second.state() == "FIN_WAIT"
+    second.call("A")
+    assert second.session()["left_ms"] == 120_000
 
 
 @pytest.mark.parametrize("flags", ["R", "RA", "SA", "", "F", "P", "SFA"])
@@ -202,11 +204,11 @@ def test_servers_that_answer_past_swlb_keep_their_connections_too(forward: str) 
         first, second = (scene(server_port=0, forward=forward) for _ in range(2))
     for sport in SPORTS[:6]:
         reached = []
-        for of, flags in ((first, "S"), (first, "A"), (second, "A")):
+        for of, flags in ((first, "S"), (first, "A"), (second, "A"), (second, "PA")):
             of.client.send(of.request(flags, sport=sport))
             reached.append([n for n, station in enumerate(of.servers) if of.net.take(station.port)])
         assert len(reached[0]) == 1
-        assert reached[0] == reached[1] == reached[2]
+        assert reached[0] == reached[1] == reached[2] == reached[3]
         assert second.state(sport) == "ESTABLISHED"
 
 

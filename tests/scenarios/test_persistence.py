@@ -288,7 +288,7 @@ def test_an_entry_flushed_while_it_is_held_is_gone_with_the_last_session():
 
 def test_a_session_that_does_not_begin_holds_nothing():
     scene = persistent(4, limits={"sessions": 1})
-    assert scene.call(sport=1024) == 0
+    assert scene.open(sport=1024) == 0
     assert scene.call(sport=1025) is None
     assert scene.call(sport=1025, src=OTHER[4]) is None
     assert scene.net.drops() == {"session_full": 2}

@@ -124,16 +124,23 @@ def test_table_is_a_dict_under_random_steps(family: int, seed: int) -> None:
 def dual(**limits: int) -> Shared:
     """One UDP service with a VIP and a server of each family, one TCP service of IPv4."""
     return Shared(Service(("10.0.1.100", "fd00:1::100"), (RealServer("10.0.2.11", 53), RealServer("fd00:2::11", 53)),
-                          port=53, protocol="udp", timeouts={"udp": 30.0}),
+                          port=53, protocol="udp", timeouts={"udp": 30.0, "udp_stream": 30.0}),
                   Service(("10.0.1.100",), (RealServer("10.0.2.12", 80),), port=80), **limits)
 
 
 def udp4(shared: Shared, port: int) -> bool:
-    return shared.call("10.0.1.100", UDP(sport=port, dport=53)) is not None
+    """Whether the client's datagram has reached the server, whose answer has reached the client."""
+    return both_ways(shared, "10.0.1.100", "10.0.2.11", port)
 
 
 def udp6(shared: Shared, port: int) -> bool:
-    return shared.call("fd00:1::100", UDP(sport=port, dport=53)) is not None
+    return both_ways(shared, "fd00:1::100", "fd00:2::11", port)
+
+
+def both_ways(shared: Shared, vip: str, server: str, port: int) -> bool:
+    if shared.call(vip, UDP(sport=port, dport=53)) is None:
+        return False
+    return shared.answer(server, UDP(sport=53, dport=port)) == (vip, 53)
 
 
 @pytest.mark.parametrize(("first", "second"), [(udp4, udp6), (udp6, udp4)])

@@ -73,6 +73,15 @@ class Scene:
         assert flaws(bytes(frame.payload)) == []
         return frame.payload
 
+    def open(self, sport: int) -> Packet:
+        """The client's connection is established; its SYN as it reached a server."""
+        request = self.call(sport)
+        self.answer(request)
+        self.net.discard()
+        self.call(sport, "A")
+        self.net.discard()
+        return request
+
     def answer(self, request: Packet, flags: str = "SA", *, to: str | None = None) -> None:
         """The server's answer to what it received, to swlb's MAC or that one."""
         server = next(station for station in self.servers if station.addresses[0] == request.dst)
@@ -179,7 +188,7 @@ def test_several_addresses_share_the_sessions(family: int) -> None:
 @BOTH
 def test_without_a_port_left_a_client_is_refused_and_counted(family: int) -> None:
     scene = Scene(family, ports=(2000, 2003))
-    taken = {scene.call(sport=3000 + i).sport for i in range(4)}
+    taken = {scene.open(3000 + i).sport for i in range(4)}
     scene.client.send(ip(scene.client.addresses[0], scene.vip) / TCP(sport=3999, dport=80, seq=7, flags="S"))
     reset = scene.client.take_one()
     assert (reset.src, reset[TCP].flags, reset[TCP].ack) == (scene.vip, "RA", 8)
@@ -190,7 +199,7 @@ def test_without_a_port_left_a_client_is_refused_and_counted(family: int) -> Non
 
 def test_refuse_drop_is_silent_without_a_port_left() -> None:
     scene = Scene(ports=(2000, 2000), refuse="drop")
-    scene.call()
+    scene.open(3000)
     scene.client.send(ip(scene.client.addresses[0], scene.vip) / TCP(sport=3999, dport=80, flags="S"))
     scene.net.expect_silence()
     assert scene.net.drops() == {"source_ports": 1}
@@ -217,10 +226,10 @@ def test_port_rests_as_long_as_others_are_free() -> None:
 
 def test_closed_session_gives_up_its_port_when_all_are_taken() -> None:
     scene = Scene(ports=(2000, 2001))
-    first, second = scene.call(sport=3000), scene.call(sport=3001)
+    first, second = scene.call(sport=3000), scene.open(3001)
     scene.answer(first, "RA")
     scene.net.discard()
-    third = scene.call(sport=3002)
+    third = scene.open(3002)
     assert (third.sport, third.sport != second.sport) == (first.sport, True)
     scene.client.send(ip(scene.client.addresses[0], scene.vip) / TCP(sport=3003, dport=80, flags="S"))
     assert scene.net.drops() == {"source_ports": 1}
