@@ -89,7 +89,7 @@ MARKS: tuple[Mark | Bound, ...] = (
     *(Mark(figure, SWLB, 0.95, subject=mode) for mode in (TRANSPARENT, SWITCH, ONE_ARM, DSR) for figure in ALL_LOADS),
     Mark("tcp_1_up", "ovs", 8.0, subject=SWITCH),
     Bound("session_bytes", 64),
-    Bound("lookup_growth", 2),
+    *(Bound(f"{pace}_growth", 2) for pace in ("lookup", "begin", "frame")),
     Bound("start", 1),
 )
 
