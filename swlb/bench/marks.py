@@ -68,6 +68,8 @@ class Verdict:
             return "reached"
         if isinstance(self.mark, Mark):
             return f"missed by {digits((1 - self.share) * 100)} %"
+        if self.share == 0:
+            return "missed"
         return f"missed by {digits((1 / self.share - 1) * 100)} %"
 
 
@@ -91,6 +93,9 @@ MARKS: tuple[Mark | Bound, ...] = (
     Bound("session_bytes", 64),
     *(Bound(f"{pace}_growth", 2) for pace in ("lookup", "begin", "frame")),
     Bound("start", 1),
+    Bound("syn_flood_broken", 0),
+    Bound("syn_flood_failed", 5),
+    Bound("syn_flood_memory", 16),
 )
 
 
