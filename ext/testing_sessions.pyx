@@ -3,7 +3,7 @@
 
 They need much around them, so they look into a Worker, which must not be running meanwhile. Methods have the
 names of the functions they call, without the table's. Addresses are 16 bytes, l4_ports in host order, times in
-milliseconds modulo 2^32. `audit()` is None, or says what is broken; `lookup_ns()` is for the benchmark.
+milliseconds modulo 2^32. `audit()` is None, or says what is broken; `..._ns()` are for the benchmark.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
@@ -14,14 +14,14 @@ from libc.string cimport memcpy, memset
 from ext.address cimport ip_load, ip_store, ip_t
 from ext.forward.foresee cimport foresee as forward_foresee, foresee_session
 from ext.frame cimport VNET_LEN, frame_t
-from ext.judge cimport clock_ns, worker_t
-from ext.order cimport be16, htons, ntohs
-from ext.ports.port cimport BURST
+from ext.judge cimport worker_t
+from ext.order cimport htons, ntohs
 from ext.schedule.choose cimport schedule, scheduled
 from ext.tables.decision cimport choice_begin, choice_t
 from ext.tables.group cimport group_has_room, group_t, group_taker
 from ext.tables cimport audit as audits, persist, service, session, session_life
 from ext.tables.tables cimport tables_t
+from ext.testing_pace cimport pace_bursts_ns, pace_pick, pace_remove, pace_single_ns, pace_t, request_t as pace_request_t
 
 
 cdef bytes ip_bytes(ip_t ip):
@@ -50,14 +50,6 @@ def audit(worker):
     return said(audits.tables_audit(tables_of(worker)))
 
 
-cdef struct request_t:
-    ip_t client
-    ip_t vip
-    be16 client_port
-    be16 vip_port
-    uint8_t protocol
-
-
 def foresee(worker, uint16_t segment, bytes frame, uint32_t stale=0) -> dict:
     """vip, hash and found of a frame that came in on the segment; `stale` is what stands in vip and hash before."""
     cdef frame_t seen
@@ -83,12 +75,14 @@ cdef class Sessions:
     cdef object worker         # kept alive
     cdef session.sessions_t *table
     cdef service.services_t *services
+    cdef uint64_t random       # where the paces go on, so that none picks what the one before has left in the cache
 
     def __cinit__(self, worker, int family):
         cdef tables_t *tables = tables_of(worker)
         self.worker = worker
         self.table = &tables.sessions[0 if family == 4 else 1]
         self.services = &tables.services
+        self.random = 0x9E3779B97F4A7C15ULL
 
     def insert(self, bytes client, uint16_t client_port, uint8_t protocol, uint16_t vip_port, uint16_t server,
                uint32_t now_ms, uint8_t state) -> bool:
@@ -155,60 +149,35 @@ cdef class Sessions:
     def sweep(self, uint32_t budget, uint32_t now_ms) -> int:
         return session_life.sessions_sweep(self.table, self.services, budget, now_ms)
 
-    cdef uint32_t look_up(self, request_t *requests, uint32_t n) noexcept nogil:
-        """How many of the n sessions are found, after their homes were fetched as for a burst (ext/forward/foresee.pxd)."""
-        cdef uint32_t hashes[BURST]
-        cdef uint32_t i, n_found = 0
-        cdef request_t *r
-        for i in range(n):
-            r = &requests[i]
-            hashes[i] = session.session_hash(self.table, r.client, r.client_port, r.protocol)
-            session.session_fetch(self.table, hashes[i])
-        for i in range(n):
-            r = &requests[i]
-            n_found += session.session_of_request(self.table, self.services, hashes[i], r.client, r.client_port,
-                                                  r.protocol, r.vip, r.vip_port) is not NULL
-        return n_found
+    def lookup_ns(self, uint32_t n, single=False) -> float:
+        """Nanoseconds to find a session by its request, over n in random order: in bursts, or each after the last."""
+        return self.pace(n, 1, not single, single)
 
-    cdef session.session_t *some(self, uint32_t random) noexcept nogil:
-        """One of the sessions, of which there must be one."""
-        cdef uint32_t n_places = self.table.n_buckets * session.IN_BUCKET
-        cdef uint32_t place = <uint32_t>((<uint64_t>random * n_places) >> 32)
-        while session.session_at(self.table, place).protocol == 0:
-            place = place + 1 if place + 1 < n_places else 0
-        return session.session_at(self.table, place)
+    def insert_ns(self, uint32_t n, uint32_t rounds) -> float:
+        """Nanoseconds to begin a session, over n in bursts that have ended just before, in each of the rounds."""
+        return self.pace(min(n, self.table.n), rounds, False, False)
 
-    def lookup_ns(self, uint32_t n_lookups) -> float:
-        """Nanoseconds that finding a session by its request takes, burst after burst, in random order over all.
-
-        The requests are written down before, one behind the other, as they are in a burst, so that fetching them costs
-        next to nothing.
-        """
-        cdef request_t *requests = <request_t *>malloc(<size_t>n_lookups * sizeof(request_t))
-        cdef uint64_t random = 0x9E3779B97F4A7C15ULL, begin_ns, end_ns
-        cdef uint32_t i, n_found = 0
-        cdef session.session_t *s
-        cdef request_t *r
-        if requests is NULL:
+    cdef double pace(self, uint32_t n, uint32_t rounds, bint bursts, bint single) except -1:
+        cdef pace_t pace
+        cdef uint64_t taken_ns = 0
+        cdef uint32_t i
+        memset(&pace, 0, sizeof(pace))
+        pace.table, pace.services, pace.random = self.table, self.services, self.random
+        pace.requests = <pace_request_t *>malloc(<size_t>n * sizeof(pace_request_t))
+        if pace.requests is NULL:
             raise MemoryError
-        for i in range(n_lookups):
-            random = random * 6364136223846793005ULL + 1442695040888963407ULL    # Knuth's MMIX
-            s = self.some(<uint32_t>(random >> 32))
-            r = &requests[i]
-            r.client, r.client_port, r.protocol = session.session_client(self.table, s), s.client_port, s.protocol
-            r.vip_port = s.vip_port
-            r.vip = self.services.services[self.services.servers[s.server].service].vip[self.table.family]
         with nogil:
-            begin_ns = clock_ns()
-            i = 0
-            while i < n_lookups:
-                n_found += self.look_up(requests + i, min(<uint32_t>BURST, n_lookups - i))
-                i += BURST
-            end_ns = clock_ns()
-        free(requests)
-        if n_found != n_lookups:
-            raise ValueError(f"{n_lookups - n_found} of {n_lookups} sessions were not found")
-        return <double>(end_ns - begin_ns) / n_lookups
+            for i in range(rounds):
+                if bursts or single:
+                    pace_pick(&pace, n)
+                else:
+                    pace_remove(&pace, n)
+                taken_ns += pace_single_ns(&pace, n) if single else pace_bursts_ns(&pace, n, not bursts)
+        free(pace.requests)
+        self.random = pace.random
+        if pace.n_found != n * rounds:
+            raise ValueError(f"{n * rounds - pace.n_found} of {n * rounds} sessions were not found or not begun")
+        return <double>taken_ns / n / rounds
 
     def audit(self): return said(audits.sessions_audit(self.table, self.services))
     def __len__(self): return self.table.n

@@ -16,7 +16,7 @@ from ext.tables.neighbour cimport (FAILED, INCOMPLETE, N_FREE, WAITING, WAIT_PER
 from ext.tables.half_open cimport is_half_open
 from ext.tables.pin cimport is_double
 from ext.tables.service cimport services_t
-from ext.tables.session cimport (IN_BUCKET, PROBES_ROOM, account_at, account_t, bucket_after, session_account,
+from ext.tables.session cimport (FREE_KNOWN, IN_BUCKET, PROBES_ROOM, account_at, account_t, bucket_after, session_account,
                                  session_at, session_client, session_hash, session_home, session_t, sessions_t)
 from ext.tables.source cimport FLOW, KINDS, PORT_NUMBERS, kind_of, source_holder
 from ext.tables.state cimport ESTABLISHED, N_STATES, S_NONE, is_open
@@ -85,15 +85,23 @@ cdef inline const char *sessions_audit(const sessions_t *table, const services_t
         return "sessions: n is not what the buckets hold"
     if not passed_are_counted(table):
         return "sessions: passed is not how many lie further on"
-    i = table.free
-    while i and n <= table.high:
-        if i > table.high:
-            return "sessions: the list of free accounts leads out of them"
-        n += 1
-        i = account_at(table, i - 1).created_ms
+    for i in range(<uint32_t>FREE_KNOWN):
+        if n <= table.high:
+            n += free_len(table, i, table.high - n)
     if n == table.high:
         return NULL
     return "sessions: accounts lost, neither free nor in use"
+
+
+cdef inline uint32_t free_len(const sessions_t *table, uint32_t known, uint32_t most) noexcept nogil:
+    """How many free accounts are behind one of those known; more than `most` when they lead out of the table or on and on."""
+    cdef uint32_t i = table.free[known], n = 0
+    while i and n <= most:
+        if i > table.high:
+            return most + 1
+        n += 1
+        i = account_at(table, i - 1).created_ms
+    return n
 
 
 cdef inline bint session_wrongly_placed(const sessions_t *table, const session_t *session, uint32_t bucket) noexcept nogil:

@@ -8,10 +8,12 @@ has the address). Who finds the home full lies in one of the next buckets, and t
 goes on only as long as somebody has. A session never moves. What is counted lies apart, in its account.
 
 An IPv4 session takes 32 bytes of account and, with the buckets 70 % full, 30.5 of buckets; an IPv6 one 48 and 30.5.
-Fetching two buckets at once made look-ups slower; huge pages made no difference.
-Memory is mapped at start for the configured number and touched only as it is used. The number is that of all tables of
-all workers, which count in one place. Full: the insert fails, and its caller may see who gives way (session_room.pxd); it
-fails as well where PROBES buckets are full, or an end point has CROWD sessions, since one may call many ports of a VIP.
+Fetching two buckets at once made look-ups slower. In huge pages a look-up among a million misses the cache, but seldom
+the TLB too, whose misses cost a guest of a hypervisor as much again: 25 ns of a burst's time in place of 35.
+Memory is mapped at start for the configured number and touched only as it is used, 2 MiB at a time: a handful of
+sessions among a million touch the 30 MB of all buckets. The number is that of all tables of all workers, which count in
+one place. Full: the insert fails, and its caller may see who gives way (session_room.pxd); it fails as well where PROBES
+buckets are full, or an end point has CROWD sessions, since one may call many ports of a VIP.
 Idle times are kept in milliseconds modulo 2^32 (49 days); a sweep passes every entry once a second, far more
 often than that wraps. Owner: the worker; readers ask it.
 """
@@ -24,7 +26,7 @@ from ext.address cimport ip_equal, ip_load, ip_of_v4, ip_t, ip_v4
 from ext.debug cimport likely, prefetch
 from ext.hash cimport hash_ip, key_t
 from ext.order cimport be16, load64
-from ext.pages cimport map_pages
+from ext.pages cimport map_huge_pages, map_pages
 from ext.tables.half_open cimport half_open_t
 from ext.tables.per_source cimport per_source_t
 from ext.tables.persist cimport persists_t
@@ -39,6 +41,7 @@ cdef enum:
     PROBES = 256           # buckets in which a session may lie, from its home on: a full table needs some 100
     CROWD = 64             # sessions of one end point
     PROBES_ROOM = 65536    # sessions of probes beside the limit; accounts cost nothing until they are used
+    FREE_KNOWN = 8         # free accounts known beforehand, so that a burst of new sessions does not wait for each
     PAGE = 64              # buckets that are swept together, or not at all when nobody is there
 
 cdef struct session_t:
@@ -58,7 +61,7 @@ cdef struct bucket_t:      # 64 bytes, at a multiple of 64
 cdef struct account_t:
     uint64_t bytes[2]      # by direction, and where in its stream that is: sequence.pxd
     uint32_t packets[2]    # by direction, modulo 2^32
-    uint32_t created_ms    # of one that is free: index + 1 of the next free one
+    uint32_t created_ms    # of one that is free: index + 1 of that FREE_KNOWN behind it in the list
     uint16_t source        # index + 1 of the address that stands for the client; 0: the client's own
     be16 source_port
     uint8_t client[16]     # IPv6 only
@@ -73,7 +76,8 @@ cdef struct sessions_t:
     uint32_t limit
     uint32_t n
     uint32_t high          # accounts from here on were never used
-    uint32_t free          # index + 1
+    uint32_t free[FREE_KNOWN]   # index + 1 of the free accounts taken next, 0 for none, from free_at on and round
+    uint32_t free_at
     uint32_t swept         # page where the sweep goes on
     uint32_t stride        # of accounts
     uint32_t *open         # sessions of all tables and workers that share the limit
@@ -101,8 +105,8 @@ cdef inline int sessions_init(sessions_t *table, int family, uint32_t limit, uin
     table.n_pages = <uint32_t>(<uint64_t>limit * 10 // 21 // PAGE) + 1
     table.n_buckets = table.n_pages * PAGE
     table.probes = min(table.n_buckets, <uint32_t>PROBES)
-    table.accounts = <uint8_t *>map_pages(accounts_len(table))
-    table.buckets = <bucket_t *>map_pages(<size_t>table.n_buckets * sizeof(bucket_t))
+    table.accounts = <uint8_t *>map_huge_pages(accounts_len(table))
+    table.buckets = <bucket_t *>map_huge_pages(<size_t>table.n_buckets * sizeof(bucket_t))
     table.n_of = <uint8_t *>map_pages(table.n_pages)
     table.holds = <uint32_t *>map_pages(holds_len(table))
     if table.accounts is NULL or table.buckets is NULL or table.n_of is NULL or table.holds is NULL:

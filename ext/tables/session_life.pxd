@@ -8,7 +8,7 @@ noted, when there is no room (half_open.pxd; session_room.pxd).
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from ext.address cimport ip_store, ip_t
-from ext.debug cimport unlikely
+from ext.debug cimport prefetch, unlikely
 from ext.order cimport be16, load64
 from ext.sync cimport add_shared
 from ext.tables.evidence cimport evidence_of_end
@@ -19,7 +19,7 @@ from ext.tables.persist cimport persist_release
 from ext.tables.pin cimport is_double
 from ext.tables.server cimport V6, server_t
 from ext.tables.service cimport services_t
-from ext.tables.session cimport (CROWD, IN_BUCKET, PAGE, PROBES_ROOM, account_at, account_t, bucket_after, bucket_t,
+from ext.tables.session cimport (CROWD, FREE_KNOWN, IN_BUCKET, PAGE, PROBES_ROOM, account_at, account_t, bucket_after, bucket_t,
                                  session_account, session_at, session_client, session_hash, session_home, session_t,
                                  session_word, sessions_t)
 from ext.tables.source cimport kind_of, source_hold, source_release
@@ -112,13 +112,24 @@ cdef inline session_t *session_insert(sessions_t *table, services_t *services, u
 
 
 cdef inline uint32_t account_take(sessions_t *table) noexcept nogil:
-    """The index of an account that nobody has."""
-    cdef uint32_t i = table.free
-    if i:
-        table.free = account_at(table, i - 1).created_ms
-        return i - 1
-    table.high += 1
-    return table.high - 1
+    """The index of an account that nobody has; one that will be taken soon is on its way to the cache."""
+    cdef uint32_t *known = &table.free[table.free_at]
+    cdef uint32_t i = known[0]
+    if i == 0:
+        table.high += 1
+        return table.high - 1
+    known[0] = account_at(table, i - 1).created_ms
+    if known[0]:
+        prefetch(account_at(table, known[0] - 1))
+    table.free_at = (table.free_at + 1) % FREE_KNOWN
+    return i - 1
+
+
+cdef inline void account_give(sessions_t *table, uint32_t i) noexcept nogil:
+    """The account of that index is the first of those that are free."""
+    table.free_at = (table.free_at + FREE_KNOWN - 1) % FREE_KNOWN
+    account_at(table, i).created_ms = table.free[table.free_at]
+    table.free[table.free_at] = i + 1
 
 
 cdef inline void session_take_source(sessions_t *table, const session_t *session, uint16_t source,
@@ -192,8 +203,7 @@ cdef inline void session_remove(sessions_t *table, services_t *services, session
         session_release(table, session, now_ms)
     session.protocol = 0
     session.state = S_NONE
-    account.created_ms = table.free
-    table.free = session.account + 1
+    account_give(table, session.account)
     table.n -= 1
     table.n_of[bucket // PAGE] -= 1
     if not is_double(services, server):

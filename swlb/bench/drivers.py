@@ -17,6 +17,8 @@ from .commands import BenchError, run
 from .figure import Figure, Reading
 from .peer import Setup
 from .servers import BULK_PORT, HTTP_PORT, PACKETS_PORT, PING_PORT, counted_packets, serving
+from .siege import FIGURES as SIEGE_FIGURES
+from .siege import measure_siege
 from .topology import Topology
 
 GRACE_S = 10.0
@@ -164,4 +166,5 @@ DRIVERS = (
            partial(measure_packets, flows=MANY_FLOWS), udp=True),
     Driver("60-byte UDP, one flow", (Figure("packets_one", "60-byte UDP, one flow", "k/s"),),
            measure_one_flow, udp=True),
+    Driver("SYN flood", SIEGE_FIGURES, measure_siege),
 )

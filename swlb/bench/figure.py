@@ -7,7 +7,8 @@ from dataclasses import dataclass
 class Figure:
     """One row of a table, or a cell of one when it has a row and a column: those of one title are a table together.
 
-    `compared` figures have a ratio worth showing; `own` ones are of swlb itself.
+    `compared` figures have a ratio worth showing; `own` ones are of swlb itself; those `on_request` are measured only
+    when they are asked for.
     """
 
     key: str
@@ -16,6 +17,7 @@ class Figure:
     higher_is_better: bool = True
     compared: bool = True
     own: bool = False
+    on_request: bool = False
     row: str = ""
     column: str = ""
 

@@ -68,6 +68,8 @@ class Verdict:
             return "reached"
         if isinstance(self.mark, Mark):
             return f"missed by {digits((1 - self.share) * 100)} %"
+        if self.share == 0:
+            return "missed"
         return f"missed by {digits((1 / self.share - 1) * 100)} %"
 
 
@@ -89,8 +91,11 @@ MARKS: tuple[Mark | Bound, ...] = (
     *(Mark(figure, SWLB, 0.95, subject=mode) for mode in (TRANSPARENT, SWITCH, ONE_ARM, DSR) for figure in ALL_LOADS),
     Mark("tcp_1_up", "ovs", 8.0, subject=SWITCH),
     Bound("session_bytes", 64),
-    Bound("lookup_growth", 2),
+    *(Bound(f"{pace}_growth", 2) for pace in ("lookup", "begin", "frame")),
     Bound("start", 1),
+    Bound("syn_flood_broken", 0),
+    Bound("syn_flood_failed", 5),
+    Bound("syn_flood_memory", 16),
 )
 
 

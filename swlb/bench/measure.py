@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from rich.console import Console
@@ -67,13 +68,14 @@ def run(wanted: Wanted) -> int:
     return 1 if results.failures else 0
 
 
-def chosen_figures(patterns: Sequence[str]) -> list[Figure]:
-    """The figures whose key is among the words, which may be patterns as for files; all of them for none."""
+def chosen_figures(words: Sequence[str]) -> list[Figure]:
+    """The figures of those keys, patterns of keys, or first words of keys; for none all that need not be asked for."""
     keys = [figure.key for figure in FIGURES]
-    if unknown := [pattern for pattern in patterns if not fnmatch.filter(keys, pattern)]:
+    chosen = {word: fnmatch.filter(keys, word) or fnmatch.filter(keys, f"{word}_*") for word in words}
+    if unknown := [word for word in words if not chosen[word]]:
         raise WrongWords(f"no figure {', '.join(unknown)}; there are: {' '.join(keys)}")
-    return [figure for figure in FIGURES
-            if not patterns or any(fnmatch.fnmatchcase(figure.key, pattern) for pattern in patterns)]
+    asked_for = set(chain.from_iterable(chosen.values()))
+    return [figure for figure in FIGURES if figure.key in asked_for or not (words or figure.on_request)]
 
 
 def chosen_peers(names: Sequence[str]) -> tuple[list[Peer], list[str]]:

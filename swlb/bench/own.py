@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from swlb.config.schedule_models import SCHEDULERS
@@ -22,6 +23,8 @@ from .reloads import measure_reload
 from .topology import Topology
 
 MANY, FEW = 1_000_000, 1_000
+PACES = {"lookup": "finding a session, in bursts", "lookup_single": "finding a session, each after the last",
+         "begin": "beginning a session", "frame": "a packet of a session, in to out"}
 SERVICES, SERVERS = 100, 10
 SIZES = (2, 10, 100, 1000)
 SESSIONS_TIMEOUT_S = 60.0
@@ -40,9 +43,10 @@ class OwnDriver:
 
 
 def measure_sessions(topology: Topology) -> Reading:
-    """Bytes of an IPv4 session when there are a million, and how long it takes to find one among few and many."""
+    """Bytes of an IPv4 session when there are a million; then of each of PACES few, many and growth."""
     few, many = (_sessions(n) for n in (FEW, MANY))
-    return Reading((many["bytes"] / MANY, few["lookup_ns"], many["lookup_ns"], many["lookup_ns"] / few["lookup_ns"]))
+    paces = ((few[key], many[key], many[key] / few[key]) for key in (f"{pace}_ns" for pace in PACES))
+    return Reading((many["bytes"] / MANY, *chain.from_iterable(paces)))
 
 
 def measure_start(topology: Topology) -> Reading:
@@ -91,6 +95,14 @@ def _figure(key: str, title: str, unit: str, *, row: str = "", column: str = "")
     return Figure(key, title, unit, higher_is_better=False, compared=False, own=True, row=row, column=column)
 
 
+def _paces(pace: str) -> tuple[Figure, ...]:
+    """What it takes among few sessions and among many, and the growth from one to the other."""
+    words = PACES[pace]
+    return (_figure(f"{pace}_few", "sessions", "ns", row=words, column=f"{FEW:,} sessions"),
+            _figure(f"{pace}_many", "sessions", "ns", row=words, column=f"{MANY:,} sessions"),
+            _figure(f"{pace}_growth", f"{words}: {MANY:,} sessions over {FEW:,}", "×"))
+
+
 def _choices(scheduler: str) -> OwnDriver:
     figures = (_figure(f"choice_{key}{scheduler}_{n}", title, "ns", row=scheduler, column=f"{n:,} servers")
                for key, title in (("", "choosing a server"),
@@ -119,9 +131,7 @@ def _moves(scheduler: str) -> OwnDriver:
 OWN_DRIVERS = (
     OwnDriver("a million sessions", (
         _figure("session_bytes", "IPv4 session, with a million of them", "bytes"),
-        _figure("lookup_few", "finding one of 1,000 sessions", "ns"),
-        _figure("lookup_many", "finding one of 1,000,000 sessions", "ns"),
-        _figure("lookup_growth", "a million over a thousand", "×")), measure_sessions),
+        *chain.from_iterable(map(_paces, PACES))), measure_sessions),
     OwnDriver("start", (_figure("start", f"start to ready, {SERVICES} services of {SERVERS} servers", "s"),),
               measure_start),
     OwnDriver("reload", (

@@ -56,6 +56,11 @@ def test_a_bound_is_reached_by_at_most_its_value(ours: float, words: str) -> Non
     assert verdict.judgement == words
 
 
+def test_a_bound_of_nothing_is_missed_by_anything() -> None:
+    (verdict,) = judged(Bound("bytes", 0), swlb=1.0)
+    assert verdict.judgement == "missed"
+
+
 def test_a_mark_whose_figure_was_not_measured_for_both_has_no_verdict() -> None:
     assert judged(Mark("bulk", "nft", 2.0), swlb=10.0) == []
     assert judged(Mark("bulk", "nft", 2.0, subject="swlb-switch"), swlb=10.0, nft=10.0) == []

@@ -24,6 +24,16 @@ def test_figures_are_chosen_by_key_and_by_pattern_in_the_order_of_the_tables() -
     assert keys("connections", "tcp_8_*") == ["tcp_8_up", "tcp_8_down", "connections"]
 
 
+def test_figures_are_chosen_by_the_first_word_of_their_keys() -> None:
+    assert keys("ping") == ["ping_p50", "ping_p99"]
+
+
+def test_figures_on_request_are_measured_only_when_asked_for() -> None:
+    flood = keys("syn_flood")
+    assert len(flood) == 4
+    assert not set(flood) & set(keys())
+
+
 def test_a_figure_that_there_is_not_is_refused_with_those_there_are() -> None:
     with pytest.raises(WrongWords, match="no figure dance; there are: tcp_1_up"):
         measure.chosen_figures(["dance"])

@@ -129,6 +129,18 @@ def test_timing_look_ups_finds_every_session(family: int) -> None:
     for n in range(LIMIT):
         table.insert(ip(f"{CLIENT[family]}1"), 1000 + n, 6, 80, BEHIND[family][n % 3][2], 0, STATES["ESTABLISHED"])
     assert table.lookup_ns(10 * LIMIT) > 0
+    assert table.lookup_ns(10 * LIMIT, single=True) > 0
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_timing_beginnings_leaves_every_session_where_it_is_found(family: int) -> None:
+    worker = balancer(vips=VIPS, servers=SERVERS)
+    table, services = Sessions(worker, family), Services(worker)
+    for n in range(LIMIT):
+        table.insert(ip(f"{CLIENT[family]}1"), 1000 + n, 6, 80, BEHIND[family][n % 3][2], 0, STATES["ESTABLISHED"])
+    for n in (1, 7, 8, 9, LIMIT):
+        assert table.insert_ns(n, 5) > 0
+        assert (len(table), table.high, table.audit(), services.audit()) == (LIMIT, LIMIT, None, None)
 
 
 def test_a_full_table_evicts_nobody() -> None:

@@ -6,12 +6,15 @@ from collections.abc import Callable
 
 import pytest
 
+from swlb._testing_sessions import Sessions, audit
+from swlb._worker import session_states
 from tests.oracle.tcp_states import CLIENT, SERVER, next_state
 
 from .balanced import Scene, Shared, routed
 from .frames import TCP, UDP
 from .layout import DRAIN, UP, Service
 from .layout import Server as RealServer
+from .network import address16
 
 MS = 10**6
 BOTH = pytest.mark.parametrize("family", [4, 6])
@@ -19,6 +22,9 @@ TIMEOUTS = {"tcp_syn": 3.0, "tcp_established": 9.0, "tcp_fin": 2.0, "tcp_closed"
 TIMEOUT_MS = {"SYN_SENT": 3000, "SYN_RECV": 3000, "ESTABLISHED": 9000, "FIN_WAIT": 2000, "CLOSE_WAIT": 2000,
               "LAST_ACK": 2000, "TIME_WAIT": 2000, "CLOSED": 1000}
 CLOSING = ("FIN_WAIT", "CLOSE_WAIT", "LAST_ACK", "TIME_WAIT", "CLOSED")
+MILLION = 1_000_000
+CLIENTS = 0x0B000000
+ONE_WAY = session_states().index("ONE_WAY") + 1
 LIMIT = 50          # in 64 buckets, so that most chains hold several
 
 
@@ -181,6 +187,25 @@ def test_room_is_used_again_after_sessions_expired() -> None:
     assert [udp4(shared, 1), udp6(shared, 1), udp4(shared, 2)] == [True, True, False]
     shared.net.wait(31.0)
     assert [udp4(shared, 3), udp4(shared, 4), udp4(shared, 5)] == [True, True, False]
+
+
+def test_a_million_sessions_fit_not_one_more_and_all_of_them_expire() -> None:
+    shared = dual(sessions=MILLION)
+    sessions, now_ms = Sessions(shared.net.worker, 4), shared.net.now_ns // MS
+    for number in range(MILLION - 1):
+        client = address16("10.0.1.0")[:12] + (CLIENTS + number // 50).to_bytes(4, "big")
+        assert sessions.insert(client, 1024 + number % 50, 17, 53, 0, now_ms, ONE_WAY), number
+    assert [udp6(shared, 1), udp4(shared, 1), udp6(shared, 2)] == [True, False, False]
+    assert shared.net.drops() == {"session_full": 2}
+    assert [event["kind"] for event in shared.net.events() if event["kind"] == "table_full"] == ["table_full"]
+    assert shared.net.worker.counters()["sessions"] == MILLION
+    assert audit(shared.net.worker) is None
+    shared.net.wait(29.8)
+    assert shared.net.worker.counters()["sessions"] == MILLION
+    shared.net.wait(1.3)
+    assert shared.net.worker.counters()["sessions"] == 0
+    assert audit(shared.net.worker) is None
+    assert udp4(shared, 1)
 
 
 @BOTH
