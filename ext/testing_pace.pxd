@@ -89,7 +89,7 @@ cdef inline void pace_begin(pace_t *pace, const request_t *r, uint32_t hash) noe
     if pace_find(pace, r, hash) is NULL and not session_crowded(pace.table, hash, r.client, r.client_port):
         s = session_insert(pace.table, pace.services, hash, r.client, r.client_port, r.protocol, r.vip_port, r.server, 0)
         if s is not NULL:
-            session_set_state(pace.services, s, r.state)
+            session_set_state(pace.table, pace.services, s, r.state)
             pace.n_found += 1
 
 

@@ -73,7 +73,7 @@ cdef inline verdict_t reply_counted(tables_t *tables, segment_t *segment, frame_
     """The same where replies are counted: with the last that is due the session is closed."""
     cdef verdict_t verdict = nat_reply(tables, segment, frame, session, now_ms)
     if session_is_answered(sessions_of(tables, frame), &tables.services, session):
-        session_set_state(&tables.services, session, CLOSED)
+        session_set_state(sessions_of(tables, frame), &tables.services, session, CLOSED)
     return verdict
 
 

@@ -37,7 +37,7 @@ def worker_of(scheduler: str, n_servers: int) -> Any:
     worker = Worker(sessions=SESSIONS, n_services=1, n_servers=n_servers, n_addresses=1)
     segment = worker.add_segment(mac=b"\x02\0\0\0\0\x01")
     service = worker.add_service(vips=[(v4(0xC0000201), segment)], protocol=TCP, l4_first=VIP_PORT, l4_last=VIP_PORT,
-                                 refuse=0, orphans=0, on_down=0, timeouts_ns=[3600 * 10**9] * 11, scheduler=scheduler)
+                                 refuse=0, orphans=0, on_down=0, timeouts_ns=[3600 * 10**9] * 12, scheduler=scheduler)
     for number in range(n_servers):
         worker.add_server(service, ip=v4(0x0A000001 + number), l4_port=VIP_PORT, ready=1,
                           weight=LEAST_WEIGHT + number * STEP % SPREAD)
