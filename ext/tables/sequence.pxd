@@ -74,6 +74,8 @@ cdef inline uint8_t sequence_state(uint64_t *words, const tcp_hdr *tcp, uint8_t 
     if tcp.flags & TCP_RST:
         if not reset_is_believed(words, tcp, state, side, direct):
             return S_NONE
+        if bytes_of(words[side]) == 0:
+            words[side] = word_at(words[side], tcp.seq)
         state = tcp_state(state, direction, tcp.flags)
         if state == CLOSED:
             words[side] = flagged(words[side], RESET)

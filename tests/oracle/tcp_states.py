@@ -2,7 +2,11 @@
 
 Each row says which states change and to what; a state that is not named stays. A SYN-ACK counts as SYN; a reset goes
 before SYN, SYN before FIN, FIN before the rest. LISTEN and SYNACK, which swlb does not have, are left out.
+
+What IPVS does not have: a Connection looks at sequence numbers, too, and believes no reset that cannot be right.
 """
+
+from dataclasses import dataclass, field
 
 CLIENT, SERVER = "client", "server"
 ALONE = "client of a server that is not heard"
@@ -51,3 +55,70 @@ def ways(*sides: str) -> dict[str, list[tuple[str, str]]]:
         if not new:
             return found
         found.update(new)
+
+
+BLOCK = 1 << 16
+BEFORE = ("NONE", "SYN_SENT", "SYN_RECV")            # no connection is established yet
+
+
+def blocks_between(behind: int, ahead: int) -> int:
+    """How many blocks of 64 KiB one sequence number is ahead of another, the shorter way round."""
+    distance = (ahead // BLOCK - behind // BLOCK) % BLOCK
+    return distance - BLOCK if distance >= BLOCK // 2 else distance
+
+
+@dataclass
+class Side:
+    """What is known of one side's stream."""
+
+    seq: int | None = None     # some number in the block it has got to; None: it was not heard
+    doubted: bool = False
+    reset: bool = False
+
+    def may_be_at(self, seq: int, behind: int = 16) -> bool:
+        return self.seq is not None and -behind <= blocks_between(self.seq, seq) <= 1
+
+
+@dataclass
+class Connection:
+    """The state, and what is known of both sides, from the client's SYN on; `direct`: the server is not translated."""
+
+    state: str = "NONE"
+    direct: bool = False
+    sides: dict[str, Side] = field(default_factory=lambda: {CLIENT: Side(), SERVER: Side()})
+
+    def segment(self, direction: str, flags: str, seq: int, ack: int) -> bool:
+        """Whether the segment counts; then the state is that after it."""
+        name = CLIENT if direction == ALONE else direction
+        side, other = self.sides[name], self.sides[SERVER if name == CLIENT else CLIENT]
+        names_other = "A" in flags and other.may_be_at(ack)
+        if "R" in flags:
+            if not self.believes(side, other, flags, seq, names_other):
+                return False
+            self.state = next_state(self.state, direction, flags)
+            side.reset |= self.state == "CLOSED"
+            side.seq = seq if side.seq is None else side.seq
+            return True
+        revived = self.state == "CLOSED" and side.reset and "A" in flags and "S" not in flags
+        begins = side.seq is None or self.state in BEFORE or ("S" in flags and self.state != "ESTABLISHED")
+        again = "S" in flags and "A" in flags and other.seq is not None and other.doubted
+        distance = 0 if begins else blocks_between(side.seq, seq)
+        if begins or 0 < distance <= 16 or (not -1024 <= distance <= 0 and (names_other or again)):
+            side.seq, side.doubted, side.reset = seq, False, False
+        elif -1024 <= distance <= 0:
+            side.doubted = side.reset = False
+        else:
+            side.doubted, revived = True, False
+        self.state = "SYN_RECV" if self.state == "NONE" else next_state("ESTABLISHED" if revived else self.state,
+                                                                        direction, flags)
+        return True
+
+    def believes(self, side: Side, other: Side, flags: str, seq: int, names_other: bool) -> bool:
+        """Whether the reset is the side's own, as far as one can know."""
+        if side.may_be_at(seq):
+            return True
+        if side.seq is not None and self.state not in BEFORE:
+            return False
+        if other.seq is None:
+            return True
+        return names_other if "A" in flags else self.state not in BEFORE and not self.direct

@@ -94,15 +94,23 @@ def test_a_client_that_asks_again_although_the_server_has_answered_is_no_evidenc
 
 
 @BOTH
-@pytest.mark.parametrize("flags", ["R", "RA"])
-def test_a_reset_where_an_answer_was_due_is_a_refusal(family, flags):
+def test_a_reset_where_an_answer_was_due_is_a_refusal(family):
     scene = behind(family)
     scene.call("S")
-    scene.answer(0, flags)
+    scene.answer(0, "RA")
     assert evidence(scene) == {"refused": 1}
     expire_closed = 12.0
     scene.net.wait(expire_closed, step=1.0)
     assert evidence(scene) == {"refused": 1}
+
+
+@BOTH
+@pytest.mark.parametrize(("flags", "ack"), [("R", 0), ("RA", 2**30)])
+def test_a_reset_that_does_not_answer_the_syn_says_nothing(family, flags, ack):
+    scene = behind(family)
+    scene.call("S")
+    scene.answer(0, flags, ack=ack)
+    assert evidence(scene) == {}
 
 
 @BOTH
