@@ -125,7 +125,7 @@ def services_of(mode: Mode, ground: Ground, further: Mapping[str, Mapping[str, A
     web, echo, bulk = ({"vip": vip, "port": port, "servers": servers(port), **mode.service}
                        for port in (WEB, ECHO, BULK))  # fmt: skip
     web["check"] = {**CHECK, **mode.check}
-    others = {name: {"vip": vip, "servers": servers(said["port"]), **mode.service, **said} for name, said in further.items()}
+    others = {name: {"vip": vip, "servers": servers(of["port"]), **mode.service, **of} for name, of in further.items()}
     return {"web": web, "echo": {**echo, "protocol": "udp"}, "bulk": bulk, **others}
 
 
@@ -174,7 +174,8 @@ class Standing:
 
 @contextmanager
 def standing(
-    mode: Mode, make: Make, directory: Path, *, options: Sequence[str] = (), further: Mapping[str, Mapping[str, Any]] = {}
+    mode: Mode, make: Make, directory: Path, *, options: Sequence[str] = (),
+    further: Mapping[str, Mapping[str, Any]] = {},
 ) -> Iterator[Standing]:
     """Within the block swlb runs in the mode and its servers are set up for it; nobody serves yet."""
     ground = mode.lay(make)
