@@ -231,7 +231,7 @@ def narrowed(at: Standing) -> Iterator[list[int]]:
     Servers do not tell TCP so: segments would fit by themselves, and nobody would have to discover anything.
     """
     with ExitStack() as stack:
-        stack.callback(_forget_paths, at)
+        stack.callback(forget_paths, at)
         _set_mtu(at, NARROW_MTU)
         stack.callback(_set_mtu, at, WIDE_MTU)
         for host in at.ground.servers:
@@ -253,7 +253,7 @@ def _set_mtu(at: Standing, mtu: int) -> None:
         wait_until(lambda port=port: at.swlb.row("ports", port=port)["mtu"] == mtu, f"{port} has mtu {mtu}")
 
 
-def _forget_paths(at: Standing) -> None:
+def forget_paths(at: Standing) -> None:
     """No kernel remembers what it has learnt of a path's MTU."""
     for host in at.ground.hosts.values():
         for family in (4, 6):

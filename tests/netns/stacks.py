@@ -24,7 +24,19 @@ from typing import Any
 
 from netns.grounds import INSIDE, OUTSIDE
 from netns.grounds import at as address_at
-from netns.modes import BEFORE_A_LINK, MODES, WEB, WIDE_MTU, Mode, Served, Standing, narrowed, serving, standing
+from netns.modes import (
+    BEFORE_A_LINK,
+    MODES,
+    WEB,
+    WIDE_MTU,
+    Mode,
+    Served,
+    Standing,
+    forget_paths,
+    narrowed,
+    serving,
+    standing,
+)
 from netns.running import Host, inside, made_namespaces
 from netns.stack_servers import NAME, all_of, digest_of, files, iperf3_server, names, texts_of
 
@@ -196,7 +208,9 @@ def traceroute_through(with_: Stacks, family: int) -> str:
 def tracepath(with_: Stacks, family: int) -> str:
     """It finds what the path to the server carries."""
     at, wanted = with_.at, WIDE_MTU - with_.at.mode.outer
-    assert (found := path_mtu(at, family)) == wanted, f"{found}, not {wanted}"
+    found = path_mtu(at, family)
+    forget_paths(at)
+    assert found == wanted, f"{found}, not {wanted}"
     return str(wanted)
 
 
