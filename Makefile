@@ -1,4 +1,4 @@
-# make demo | test | bench | lint | fuzz: each sets up what it needs. `make clean` takes it away again.
+# make demo | test | stacks | bench | lint | fuzz: each sets up what it needs. `make clean` takes it away again.
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,16 +9,18 @@ FRAMES ?= 10000000
 
 # What a target needs of the system, as command:package or /path:package
 NEED_DEMO := ip:iproute2
-NEED_TEST := $(NEED_DEMO) ping:iputils-ping curl:curl ethtool:ethtool sysctl:procps
+NEED_TEST := $(NEED_DEMO) ping:iputils-ping curl:curl ethtool:ethtool sysctl:procps \
+	iperf3:iperf3 dig:bind9-dnsutils traceroute:traceroute tracepath:iputils-tracepath
 NEED_BENCH := $(NEED_TEST) nft:nftables nginx:nginx /usr/lib/nginx/modules/ngx_stream_module.so:libnginx-mod-stream \
-	haproxy:haproxy iperf3:iperf3 wrk:wrk sockperf:sockperf gcc:gcc setpriv:util-linux \
+	haproxy:haproxy wrk:wrk sockperf:sockperf gcc:gcc setpriv:util-linux \
 	ovs-vswitchd:openvswitch-switch
 NEED_FUZZ := gcc:gcc clang:clang
 
-.PHONY: help demo test bench lint fuzz build clean
+.PHONY: help demo test stacks bench lint fuzz build clean
 help:
 	@echo "make demo    three servers behind a VIP, a request seen from all sides, a server that fails (root)"
 	@echo "make test    all tests (root for those with real namespaces and devices)"
+	@echo "make stacks  curl, iperf3, dig, traceroute and tracepath through every mode, 1 GiB each way (root, about 20 minutes)"
 	@echo "make bench   swlb beside nftables, HAProxy, nginx, Open vSwitch and its own limits (root, about 45 minutes)"
 	@echo "make lint    ruff and mypy"
 	@echo "make fuzz    spoilt frames, by chance and by libFuzzer, under the address and undefined-behaviour sanitizers"
@@ -70,6 +72,10 @@ demo: build
 test: build
 	$(call need,$(NEED_TEST))
 	@$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
+
+stacks: build
+	$(call need,$(NEED_TEST))
+	@PYTHONPATH=tests:. $(BIN)/python -m netns.stacks
 
 bench: build $(VENV)/.bench
 	$(call need,$(NEED_BENCH))

@@ -14,6 +14,7 @@ from ext.forward.output cimport route_out
 from ext.forward.request cimport is_translated, untouched_out
 from ext.frame cimport FOUND_PARTIAL, frame_t
 from ext.order cimport be16, load16, ntohs, store16
+from ext.tables.datagrams cimport ends_by_count, service_of, session_answered_last
 from ext.tables.evidence cimport evidence_of_refusal
 from ext.tables.route cimport address_find
 from ext.tables.segment cimport segment_t
@@ -147,12 +148,15 @@ cdef inline verdict_t quote_to_server(tables_t *tables, frame_t *frame, uint32_t
     cdef server_t *server
     cdef const account_t *account
     cdef ip_t source
+    cdef uint32_t hash
     cdef int family = V4 if frame.family == 4 else V6
     if not quote_read(frame, &quote) or not ip_equal(quote.src, frame.dst):
         return DROP_BAD_ICMP
-    session = session_of_request(&tables.sessions[family], &tables.services,
-                                 session_hash(&tables.sessions[family], quote.dst, quote.dport, quote.protocol),
-                                 quote.dst, quote.dport, quote.protocol, quote.src, quote.sport)
+    hash = session_hash(&tables.sessions[family], quote.dst, quote.dport, quote.protocol)
+    session = session_of_request(&tables.sessions[family], &tables.services, hash, quote.dst, quote.dport,
+                                 quote.protocol, quote.src, quote.sport)
+    if session is not NULL and ends_by_count(service_of(&tables.services, session)):
+        session = session_answered_last(&tables.sessions[family], &tables.services, hash, session)
     if session is NULL and is_of_another(tables, frame, quote.dst, quote.dport):
         return hand_over(tables, frame, now_ms)
     if session is NULL or session_expired(&tables.services, session, now_ms):
@@ -161,7 +165,7 @@ cdef inline verdict_t quote_to_server(tables_t *tables, frame_t *frame, uint32_t
     if quote_is_forged(&quote, account.bytes, FROM_SERVER):
         return DROP_FORGED_ICMP
     if not is_translated(tables, session):
-        frame.hash = session_hash(&tables.sessions[family], quote.dst, quote.dport, quote.protocol)
+        frame.hash = hash
         return untouched_out(tables, frame, session.server, now_ms)
     server = &tables.services.servers[session.server]
     quote_rewrite(frame, &quote, SRC, server.ip, session_server_port(session, server))

@@ -11,13 +11,13 @@ Where servers have the VIP themselves all of them answer as one, and the session
 What this file does not do: choose (forward/choice.pxd), and end sessions (session_life.pxd).
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from ext.address cimport ip_t
 from ext.order cimport be16, load64
 from ext.tables.service cimport FORWARD_NAT, service_t, services_t
-from ext.tables.session cimport (IN_BUCKET, account_t, bucket_after, session_account, session_home, session_is_of,
-                                 session_t, session_word, sessions_t)
+from ext.tables.session cimport (IN_BUCKET, account_t, bucket_after, session_account, session_client, session_home,
+                                 session_is_of, session_t, session_word, sessions_t)
 from ext.tables.session_life cimport session_crowded, session_remove
 from ext.tables.state cimport CLOSED, FROM_CLIENT, FROM_SERVER
 
@@ -79,6 +79,35 @@ cdef inline session_t *session_with(const sessions_t *table, const services_t *s
         at = bucket_after(table, at)
         probe += 1
     return NULL
+
+
+cdef inline session_t *session_answered_last(const sessions_t *table, const services_t *services, uint32_t hash,
+                                             session_t *of) noexcept nogil:
+    """Of the sessions that the client of one, whose hash it is, has with its service, that in which the last reply came.
+
+    As far as is known: of those in which replies came, the one that was silent for the shortest time.
+    """
+    cdef uint64_t word = load64(of)
+    cdef ip_t client = session_client(table, of)
+    cdef uint32_t at = session_home(table, hash)
+    cdef uint32_t i, probe = 0
+    cdef session_t *session
+    cdef session_t *last = NULL
+    while probe < table.probes:
+        for i in range(<uint32_t>IN_BUCKET):
+            session = &table.buckets[at].sessions[i]
+            if (load64(session) == word and session_is_of(table, session, client, of.protocol)
+                    and service_of(services, session) == service_of(services, of)
+                    and session_account(table, session).packets[FROM_SERVER]
+                    and (last is NULL or <int32_t>(session.seen_ms - last.seen_ms) > 0)):
+                last = session
+        if table.buckets[at].passed == 0:
+            break
+        at = bucket_after(table, at)
+        probe += 1
+    if last is NULL:
+        return of
+    return last
 
 
 cdef inline void session_make_room(sessions_t *table, services_t *services, uint32_t hash, ip_t client, be16 client_port,

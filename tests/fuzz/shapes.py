@@ -91,7 +91,8 @@ def add_services(worker: Any, segment: int, edition: int, *, source_nat: str = "
     for on_down, (protocol, first, last, l4_port) in enumerate(plans):
         service = worker.add_service(vips=vips, protocol=protocol, l4_first=first, l4_last=last, refuse=on_down & 1,
                                      orphans=on_down & 1, on_down=on_down, timeouts_ns=TIMEOUTS_NS,
-                                     source_nat=source_nat, **persistence(on_down), **schedule(on_down, edition))
+                                     source_nat=source_nat, **persistence(on_down), **schedule(on_down, edition),
+                                     **datagrams(protocol, edition))
         servers += add_servers(worker, service, edition, l4_port, pool)
     return tuple(servers)
 
@@ -105,9 +106,14 @@ def add_direct_services(worker: Any, segment: int, edition: int) -> tuple[int, .
     for n, (protocol, first, last, forward, mss) in enumerate(plans):
         service = worker.add_service(vips=vips, protocol=protocol, l4_first=first, l4_last=last, refuse=n & 1,
                                      orphans=n & 1, on_down=n % 5, timeouts_ns=TIMEOUTS_NS, forward=forward, mss=mss,
-                                     **persistence(n), **schedule(n, edition))
+                                     **persistence(n), **schedule(n, edition), **datagrams(protocol, edition))
         servers += add_servers(worker, service, edition, 0)
     return tuple(servers)
+
+
+def datagrams(protocol: int, edition: int) -> dict[str, int]:
+    """UDP is scheduled anew by numbers, which change with every edition."""
+    return {"requests": (0, 1, 3)[edition % 3], "responses": (1, 0, 2)[edition % 3]} if protocol == UDP else {}
 
 
 def add_pins(worker: Any, n_services: int, servers: tuple[int, ...]) -> None:

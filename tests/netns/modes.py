@@ -110,11 +110,11 @@ ON_ONE_SWITCH = (
 MODES = (*BEFORE_A_LINK, *ON_ONE_SWITCH)
 
 
-def services_of(mode: Mode, ground: Ground) -> dict[str, Any]:
-    """The three services, of all servers of the ground."""
+def services_of(mode: Mode, ground: Ground, further: Mapping[str, Mapping[str, Any]] = {}) -> dict[str, Any]:
+    """The three services and what `further` says of others, of all servers of the ground."""
 
-    def servers(port: int) -> dict[str, Any]:
-        of_port = {} if mode.is_direct else {"port": mode.port(port)}
+    def servers(port: int | str) -> dict[str, Any]:
+        of_port = {"port": mode.port(port)} if isinstance(port, int) and not mode.is_direct else {}
         return {
             f"{host.name}v{family}": {"address": host.address(family), **of_port}
             for family in mode.families()
@@ -125,7 +125,8 @@ def services_of(mode: Mode, ground: Ground) -> dict[str, Any]:
     web, echo, bulk = ({"vip": vip, "port": port, "servers": servers(port), **mode.service}
                        for port in (WEB, ECHO, BULK))  # fmt: skip
     web["check"] = {**CHECK, **mode.check}
-    return {"web": web, "echo": {**echo, "protocol": "udp"}, "bulk": bulk}
+    others = {name: {"vip": vip, "servers": servers(of["port"]), **mode.service, **of} for name, of in further.items()}
+    return {"web": web, "echo": {**echo, "protocol": "udp"}, "bulk": bulk, **others}
 
 
 def config_of(mode: Mode, ground: Ground, services: Mapping[str, Any]) -> str:
@@ -172,10 +173,13 @@ class Standing:
 
 
 @contextmanager
-def standing(mode: Mode, make: Make, directory: Path, *, options: Sequence[str] = ()) -> Iterator[Standing]:
+def standing(
+    mode: Mode, make: Make, directory: Path, *, options: Sequence[str] = (),
+    further: Mapping[str, Mapping[str, Any]] = {},
+) -> Iterator[Standing]:
     """Within the block swlb runs in the mode and its servers are set up for it; nobody serves yet."""
     ground = mode.lay(make)
-    config = config_of(mode, ground, services_of(mode, ground))
+    config = config_of(mode, ground, services_of(mode, ground, further))
     stations = [*ground.hosts.values(), *(door for door in ground.doors if door.switch)]
     with (
         running(config, netns=ground.own, directory=directory, hosts=stations, options=options) as swlb,
@@ -227,7 +231,7 @@ def narrowed(at: Standing) -> Iterator[list[int]]:
     Servers do not tell TCP so: segments would fit by themselves, and nobody would have to discover anything.
     """
     with ExitStack() as stack:
-        stack.callback(_forget_paths, at)
+        stack.callback(forget_paths, at)
         _set_mtu(at, NARROW_MTU)
         stack.callback(_set_mtu, at, WIDE_MTU)
         for host in at.ground.servers:
@@ -249,7 +253,7 @@ def _set_mtu(at: Standing, mtu: int) -> None:
         wait_until(lambda port=port: at.swlb.row("ports", port=port)["mtu"] == mtu, f"{port} has mtu {mtu}")
 
 
-def _forget_paths(at: Standing) -> None:
+def forget_paths(at: Standing) -> None:
     """No kernel remembers what it has learnt of a path's MTU."""
     for host in at.ground.hosts.values():
         for family in (4, 6):

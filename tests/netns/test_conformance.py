@@ -11,6 +11,7 @@ from netns.capture import capturing, unwrapped, wrong_checksums
 from netns.journeys import as_it_arrives, but_checksums, is_last, packets_between
 from netns.modes import BEFORE_A_LINK, BULK, ECHO, MODES, WEB, WIDE_MTU, narrowed, serving, standing
 from netns.running import made_namespaces, wait_until
+from netns.stacks import BRIEFLY, services_for, stacks
 from netns.streams import transfer
 from netns.traffic import PATIENCE_S, connect, get, icmp_error, ping, shares, udp_client
 
@@ -30,10 +31,18 @@ def served(request, tmp_path_factory):
     """swlb in the mode, and servers that all serve."""
     with (
         made_namespaces() as make,
-        standing(request.param, make, tmp_path_factory.mktemp(request.param.name)) as at,
+        standing(request.param, make, tmp_path_factory.mktemp(request.param.name),
+                 further=services_for(request.param)) as at,  # fmt: skip
         serving(at) as served,
     ):
         yield served
+
+
+@pytest.fixture(scope="module")
+def tools(served, tmp_path_factory):
+    """What the tools of real hosts ask for is served, too."""
+    with stacks(served, tmp_path_factory.getbasetemp(), mib=64, seconds=0) as tools:
+        yield tools
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -164,6 +173,12 @@ def test_datagrams_of_many_flows_are_echoed(served, family, size):
         assert back == data
         names.append(name.decode())
     assert {names.count(name) for name in ("web1", "web2", "web3")} == {FLOWS // N_SERVERS}
+
+
+@pytest.mark.parametrize("tool", BRIEFLY, ids=lambda tool: tool.__name__)
+def test_tools_of_real_hosts_see_what_the_mode_says(tools, tool):
+    # Each in one family here, the next mode in the other; `make stacks` asks all in both, and more of it.
+    tool(tools, (4, 6)[(MODES.index(tools.at.mode) + BRIEFLY.index(tool) // 2) % 2])
 
 
 @FAMILIES

@@ -37,6 +37,21 @@ def test_datagrams_of_a_flow_stay_with_one_server(routed, family):
     assert len(servers) == 1
 
 
+def test_a_resolver_that_keeps_its_port_leaves_a_server_that_is_gone(routed):
+    with udp_client(routed.client, Routed.vips[4], 7) as sock:
+        for n in range(2):
+            sock.send(b"%d" % n)
+            gone = sock.recv(100).partition(b" ")[0].decode()
+        routed.swlb.order(f"echo/{gone}", "maint")
+        try:
+            sock.send(b"again")
+            name, _, back = sock.recv(100).partition(b" ")
+        finally:
+            routed.swlb.order(f"echo/{gone}", "ready")
+    assert back == b"again"
+    assert name.decode() != gone
+
+
 @pytest.mark.parametrize("size", [0, 1, 1471, 1473, 8000, 60_000])
 @FAMILIES
 def test_a_datagram_of_any_size_comes_back(routed, family, size):

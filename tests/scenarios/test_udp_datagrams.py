@@ -9,6 +9,7 @@ from swlb._testing_sessions import audit
 
 from .balanced import Scene, routed, transparent
 from .test_dsr import dsr
+from .test_quoted_errors import KINDS, error
 from .test_source_nat import Scene as SourceNat
 from .tunnelled import tunnelled
 
@@ -137,6 +138,21 @@ def test_any_order_of_datagrams_and_replies_agrees_with_a_book_of_who_was_asked(
             scene.answer(server, dport=sport, payload=chance.randbytes(4))
     assert audit(scene.net.worker) is None
     assert scene.net.drops() == {}
+
+
+@SHAPES
+@BOTH
+def test_an_error_of_the_client_is_for_the_server_whose_reply_came_last(shape, family: int) -> None:
+    scene = counted(shape, family, requests=1)
+    for _ in range(3):
+        scene.call()
+    mine, kind = scene.client.addresses[0], KINDS[family][1]
+    for server in (1, 0, 2):
+        scene.net.wait(0.1)
+        scene.answer(server)
+        scene.client.send(error(mine, scene.vip, kind, scene.restored()))
+        theirs, hops = scene.servers[server].addresses[0], 64 - scene.hops_lost
+        scene.servers[server].expect(error(mine, theirs, kind, scene.reply(server, hops=hops), hops=hops))
 
 
 @BOTH

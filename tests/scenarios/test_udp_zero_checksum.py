@@ -1,4 +1,4 @@
-"""A UDP checksum of 0: over IPv4 there is none, and none is made up; over IPv6 the datagram is dropped (RFC 8200 8.1)."""
+"""A UDP checksum of 0: over IPv4 there is none, and it stays so; over IPv6 the datagram is dropped (RFC 8200 8.1)."""
 
 import struct
 
