@@ -1,4 +1,4 @@
-# make demo | test | bench | lint | fuzz: each sets up what it needs. `make clean` takes it away again.
+# make demo | test | bench | lint | fuzz | pmtu: each sets up what it needs. `make clean` takes it away again.
 
 PYTHON ?= python3
 VENV := .venv
@@ -14,12 +14,13 @@ NEED_BENCH := $(NEED_TEST) nft:nftables nginx:nginx /usr/lib/nginx/modules/ngx_s
 	haproxy:haproxy iperf3:iperf3 wrk:wrk sockperf:sockperf gcc:gcc setpriv:util-linux \
 	ovs-vswitchd:openvswitch-switch
 
-.PHONY: help demo test bench lint fuzz build clean
+.PHONY: help demo test bench lint fuzz pmtu build clean
 help:
 	@echo "make demo    three servers behind a VIP, a request seen from all sides, a server that fails (root)"
 	@echo "make test    all tests (root for those with real namespaces and devices)"
 	@echo "make bench   swlb beside nftables, HAProxy, nginx, Open vSwitch and its own limits (root, about 45 minutes)"
 	@echo "make lint    ruff and mypy"
+	@echo "make pmtu    transfers between links of 9000 to 1280 bytes in every mode, or MODES=... (root, about 8 minutes)"
 	@echo "make fuzz    $(FRAMES) random and mutated frames under the address and undefined-behaviour sanitizers"
 
 # $(call need,PAIRS): every command is there, installed by apt-get where root may; otherwise a message names the packages
@@ -73,6 +74,10 @@ test: build
 bench: build $(VENV)/.bench
 	$(call need,$(NEED_BENCH))
 	@$(BIN)/swlb bench --json build/bench.json --plot build/bench.png
+
+pmtu: build
+	$(call need,$(NEED_TEST))
+	@PYTHONPATH=tests $(BIN)/python -m netns.pmtu $(MODES)
 
 lint: build
 	@$(BIN)/ruff check .
