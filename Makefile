@@ -1,4 +1,4 @@
-# make demo | test | stacks | bench | lint | fuzz: each sets up what it needs. `make clean` takes it away again.
+# make demo | test | bench | lint | fuzz | stacks | pmtu: each sets up what it needs. `make clean` takes it away again.
 
 PYTHON ?= python3
 VENV := .venv
@@ -16,13 +16,14 @@ NEED_BENCH := $(NEED_TEST) nft:nftables nginx:nginx /usr/lib/nginx/modules/ngx_s
 	ovs-vswitchd:openvswitch-switch
 NEED_FUZZ := gcc:gcc clang:clang
 
-.PHONY: help demo test stacks bench lint fuzz build clean
+.PHONY: help demo test stacks bench lint fuzz pmtu build clean
 help:
 	@echo "make demo    three servers behind a VIP, a request seen from all sides, a server that fails (root)"
 	@echo "make test    all tests (root for those with real namespaces and devices)"
 	@echo "make stacks  curl, iperf3, dig, traceroute and tracepath through every mode, 1 GiB each way (root, about 20 minutes)"
 	@echo "make bench   swlb beside nftables, HAProxy, nginx, Open vSwitch and its own limits (root, about 45 minutes)"
 	@echo "make lint    ruff and mypy"
+	@echo "make pmtu    transfers between links of 9000 to 1280 bytes in every mode, or MODES=... (root, about 8 minutes)"
 	@echo "make fuzz    spoilt frames, by chance and by libFuzzer, under the address and undefined-behaviour sanitizers"
 
 # $(call need,PAIRS): every command is there, installed by apt-get where root may; otherwise a message names the packages
@@ -80,6 +81,10 @@ stacks: build
 bench: build $(VENV)/.bench
 	$(call need,$(NEED_BENCH))
 	@$(BIN)/swlb bench --json build/bench.json --plot build/bench.png
+
+pmtu: build
+	$(call need,$(NEED_TEST))
+	@PYTHONPATH=tests $(BIN)/python -m netns.pmtu $(MODES)
 
 lint: build
 	@$(BIN)/ruff check .

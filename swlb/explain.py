@@ -91,6 +91,20 @@ def _segment_settings(config: Config, segment: Segment) -> Iterator[str]:
         yield f"masquerade: what its hosts begin with other segments comes from {pool}."
     if segment.vip_guard:
         yield "vip_guard: what its stations say of a VIP in ARP or neighbour discovery is dropped."
+    if len({config.ports[name].mtu for name in segment.ports}) > 1:
+        yield _unequal_links(segment)
+
+
+def _unequal_links(segment: Segment) -> str:
+    """What becomes of a packet between ports of which one carries less."""
+    speaks = {address.version for address in segment.addresses}
+    mute = [f"IPv{version}" for version in (4, 6) if version not in speaks]
+    if not speaks:
+        lost = "is dropped as oversize, and its sender hears nothing: that takes an address of swlb's here"
+        return f"mtu: its ports differ. What is too large for one {lost}, or the same mtu for all."
+    told = "IPv4 without DF is fragmented; of all else the sender is told what fits"
+    but = f", but for {mute[0]}, of which swlb has no address here" if mute else ""
+    return f"mtu: its ports differ. Of what is too large for one, {told}{but}."
 
 
 def _private(config: Config, segment: Segment) -> str:

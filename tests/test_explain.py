@@ -53,6 +53,24 @@ def test_turns_and_counts_are_each_worker_s_own(scheduler: str, words: str) -> N
     assert words in web if words else "workers" not in web
 
 
+@pytest.mark.parametrize(
+    ("addresses", "words"),
+    [
+        ("10.0.2.1/24, 'fd00:2::1/64'", "the sender is told what fits."),
+        ("10.0.2.1/24", "the sender is told what fits, but for IPv6, of which swlb has no address here."),
+    ],
+)
+def test_links_of_one_segment_that_differ_are_explained(addresses: str, words: str) -> None:
+    lab = "ports: {a: {tap: a, mtu: 9000}, b: {tap: b}}\nsegments: {lan: {ports: [a, b], addresses: [%s]}}\n"
+    assert words in " ".join(explained(lab % addresses).split())
+    assert "differ" not in explained(lab.replace("9000", "1500") % addresses)
+
+
+def test_a_switch_between_links_that_differ_is_said_to_drop_what_does_not_fit() -> None:
+    lab = "ports: {a: {tap: a, mtu: 9000}, b: {tap: b}}\nsegments: {lan: {ports: [a, b]}}\n"
+    assert "is dropped as oversize, and its sender hears nothing" in " ".join(explained(lab).split())
+
+
 def test_several_workers_are_explained() -> None:
     text = " ".join(explained(BASE.replace("workers: 1", "workers: 4")).split())
     assert "room for 1000000 sessions. 4 workers, each a thread, share them by clients." in text

@@ -236,14 +236,23 @@ def narrowed(at: Standing) -> Iterator[list[int]]:
         stack.callback(_set_mtu, at, WIDE_MTU)
         for host in at.ground.servers:
             for family in (4, 6):
-                client = at.seen_source(family)
-                found = host.ip(f"-{family} route get {client}").split()
-                via = f"via {found[found.index('via') + 1]}" if "via" in found else ""
-                host.ip(f"-{family} route add {client} {via} dev {host.device} advmss {WIDE_MSS[family]}")
-                stack.callback(host.ip, f"-{family} route delete {client} dev {host.device}")
+                stack.enter_context(telling_mss(host, at.seen_source(family), WIDE_MSS[family]))
         # A link farther away comes to light when a packet fits into the tunnel.
         first = [] if at.ground.narrow_ports or not at.mode.outer else [WIDE_MTU]
         yield [mtu - at.mode.outer for mtu in (*first, NARROW_MTU)]
+
+
+@contextmanager
+def telling_mss(host: Host, address: str, mss: int) -> Iterator[None]:
+    """Within the block TCP of the host tells that address this MSS, whatever the host's link carries."""
+    family = 6 if ":" in address else 4
+    found = host.ip(f"-{family} route get {address}").split()
+    via = f"via {found[found.index('via') + 1]}" if "via" in found else ""
+    host.ip(f"-{family} route add {address} {via} dev {host.device} advmss {mss}")
+    try:
+        yield
+    finally:
+        host.ip(f"-{family} route delete {address} dev {host.device}")
 
 
 def _set_mtu(at: Standing, mtu: int) -> None:

@@ -1,6 +1,6 @@
 """Path MTU, in every mode: links of all sizes in front of swlb and behind it, and whether anything gets lost.
 
-    make pmtu                        every mode, every pair of links; as Markdown
+    make pmtu                        every mode, every pair of links: what tests/netns/PMTU.md has
     make pmtu MODES="routed dsr"
 
 A cell is a pair of links, or one behind a further router in front. In it a client sends 200 KB by TCP, gets 200 KB, and
@@ -10,6 +10,7 @@ carries (advmss), or there would be nothing to discover; and TCP does not probe 
 """
 
 import argparse
+import errno
 import hashlib
 import io
 import itertools
@@ -19,24 +20,36 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from netns.grounds import Ground, Make, at, both, lay_wire
-from netns.modes import BULK, ECHO, MODES, ON_ONE_SWITCH, Mode, Served, serving, standing
+from netns.grounds import SERVERS, Ground, Make, at, both, lay_wire
+from netns.modes import (
+    BULK,
+    ECHO,
+    MODES,
+    ON_ONE_SWITCH,
+    WIDE_MTU,
+    Mode,
+    Served,
+    Standing,
+    serving,
+    standing,
+    telling_mss,
+)
 from netns.running import Host, ip, made_namespaces, wait_until
 from netns.traffic import connect, udp_client
 
 MTUS = (9000, 1500, 1400, 1280)
-FAR_NET = 7
+FAR_NET, LEG = 7, "leg"
 HEADERS = {4: 28, 6: 48}  # of IP and UDP
 MSS = {4: MTUS[0] - 40, 6: MTUS[0] - 60}
 DATA = random.Random(0x3710).randbytes(200_000)
 LARGER_THAN_ANY = 12_000
-PATIENCE_S, AGAIN_S = 3.0, 0.2
+PATIENCE_S, AGAIN_S = 3.0, 0.1
 
 
 @dataclass(frozen=True)
@@ -73,11 +86,11 @@ class Outcome:
 # ---- the ground ----
 
 
-def _lay(mode: Mode, discover: bool, make: Make) -> Ground:
+def _ground(mode: Mode, discover: bool, make: Make) -> Ground:
     """The mode's ground, where the client is also the router of a further host, `far`."""
     ground = mode.lay(make)
     far = Host("far", make(), "eth0", both(FAR_NET, 10), tuple(at(FAR_NET, 1).values()))
-    leg = Host("leg", ground.client.netns, "leg", both(FAR_NET, 1))
+    leg = Host("leg", ground.client.netns, LEG, both(FAR_NET, 1))
     lay_wire(far, leg.netns, leg.device)
     leg.configure()
     _sysctl(leg, "ipv4.ip_forward=1", "ipv6.conf.all.forwarding=1")
@@ -96,52 +109,49 @@ def _far_subnets() -> dict[int, str]:
     return {4: f"10.0.{FAR_NET}.0/24", 6: f"fd00:{FAR_NET}::/64"}
 
 
+def _find_far(here: Standing, family: int, server: Host) -> None:
+    """The server can send to the host beyond the client, by way of the client where it knows of no gateway."""
+    far, client = here.ground.hosts["far"].address(family), here.client.address(family)
+    if server.run("ip", f"-{family}", "route", "get", far).returncode != 0:
+        via = server.ip(f"-{family} route get {client}").split()
+        gateway = via[via.index("via") + 1] if "via" in via else client
+        server.ip(f"-{family} route add {far} via {gateway} dev {server.device}")
+
+
 def _sysctl(host: Host, *settings: str) -> None:
     done = host.run("sysctl", "-qw", *(f"net.{setting}" for setting in settings))
     assert done.returncode == 0, done.stderr
 
 
-def silence_mss(served: Served) -> None:
-    """From now on every host tells TCP the same, whatever its link carries; and servers know the way to `far`."""
-    here = served.at
-    far = here.ground.hosts["far"]
-    for family in (4, 6):
-        for server in here.ground.servers:
-            _route(server, family, far.address(family), like=here.client.address(family))
-            _pin_mss(server, family, here.seen_source(family))
-            if not here.mode.source:
-                _pin_mss(server, family, far.address(family))
-        for client in (here.client, far):
-            _pin_mss(client, family, here.vip(family))
+@contextmanager
+def laid(at: Standing) -> Iterator[Callable[[Links], None]]:
+    """Within the block a call lays links of these MTUs, and nobody tells TCP of them; afterwards all is as it was."""
+    with ExitStack() as stack:
+        for family in (4, 6):
+            for host, address in _talks(at, family):
+                stack.enter_context(telling_mss(host, address, MSS[family]))
+        stack.callback(_lay, at, Links(WIDE_MTU, WIDE_MTU))
+        yield partial(_lay, at)
 
 
-def _route(host: Host, family: int, address: str, *, like: str) -> None:
-    """The host can send to the address: where it could not, by way of that other, which is a router."""
-    if host.run("ip", f"-{family}", "route", "get", address).returncode != 0:
-        host.ip(f"-{family} route add {address} {_via(host, family, like) or f'via {like}'} dev {host.device}")
+def _talks(at: Standing, family: int) -> list[tuple[Host, str]]:
+    """Every host and whom it speaks to."""
+    clients = [host for name, host in at.ground.hosts.items() if name not in SERVERS]
+    seen = {at.mode.source[family]} if at.mode.source else {host.address(family) for host in clients}
+    return [(host, at.vip(family)) for host in clients] + list(itertools.product(at.ground.servers, seen))
 
 
-def _via(host: Host, family: int, address: str) -> str:
-    found = host.ip(f"-{family} route get {address}").split()
-    return f"via {found[found.index('via') + 1]}" if "via" in found else ""
-
-
-def _pin_mss(host: Host, family: int, address: str) -> None:
-    via = _via(host, family, address)
-    host.ip(f"-{family} route replace {address} {via} dev {host.device} advmss {MSS[family]}")
-
-
-def lay_links(served: Served, links: Links) -> None:
+def _lay(at: Standing, links: Links) -> None:
     """The links have these MTUs, swlb knows, and nobody remembers what others carried."""
-    ground = served.at.ground
-    far = [(ground.hosts["far"].netns, "eth0"), (ground.client.netns, "leg")]
+    ground = at.ground
+    far = [(ground.hosts["far"].netns, "eth0"), (ground.client.netns, LEG)] if "far" in ground.hosts else []
     for ends, mtu in ((ground.front, links.front), (ground.narrow, links.behind), (far, links.far or links.front)):
         for netns, device in ends:
             ip(netns, f"link set {device} mtu {mtu}")
     wanted = dict.fromkeys(ground.narrow_ports, links.behind) | dict.fromkeys(ground.front_ports, links.front)
 
     def known() -> bool:
-        mtus = {row["port"]: row["mtu"] for row in served.at.swlb.show("ports")}
+        mtus = {row["port"]: row["mtu"] for row in at.swlb.show("ports")}
         return all(mtus[port] == mtu for port, mtu in wanted.items())
 
     wait_until(known, f"ports know {links}")
@@ -211,11 +221,21 @@ def by_udp(served: Served, client: Host, family: int, size: int) -> None:
         sock.settimeout(AGAIN_S)
         while True:
             assert time.monotonic() < deadline, "no echo"
-            sock.send(DATA[:size])
-            with suppress(TimeoutError):
+            # An error that tells of an MTU comes back as EMSGSIZE, too, once.
+            with suppress(TimeoutError), but_too_long():
+                sock.send(DATA[:size])
                 _, _, back = sock.recv(1 << 16).partition(b" ")
                 assert back == DATA[:size]
                 return
+
+
+@contextmanager
+def but_too_long() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.EMSGSIZE:
+            raise
 
 
 # ---- the matrix ----
@@ -225,9 +245,10 @@ def by_udp(served: Served, client: Host, family: int, size: int) -> None:
 def stood(mode: Mode, directory: Path, *, discover: bool = True) -> Iterator[Served]:
     """Within the block swlb stands in the mode, with a router in front, and its servers serve."""
     # A kernel's tunnel device puts outer packets together, as `decap` has its kernel do it; a program of eBPF cannot.
-    mode = replace(mode, lay=partial(_lay, mode, discover), unpacks="decap" if mode.unpacks else "")
-    with made_namespaces() as make, standing(mode, make, directory) as there, serving(there) as served:
-        silence_mss(served)
+    mode = replace(mode, lay=partial(_ground, mode, discover), unpacks="decap" if mode.unpacks else "")
+    with made_namespaces() as make, standing(mode, make, directory) as here, serving(here) as served:
+        for family, server in itertools.product((4, 6), () if mode.source else here.ground.servers):
+            _find_far(here, family, server)
         yield served
 
 
@@ -235,9 +256,9 @@ def measure(mode: Mode, cells: Sequence[Links], directory: Path) -> dict[Links, 
     """What became of every transfer in these cells."""
     outcomes: dict[Links, list[Outcome]] = {links: [] for links in cells}
     for discover in (True, False):
-        with stood(mode, directory, discover=discover) as served:
+        with stood(mode, directory, discover=discover) as served, laid(served.at) as lay:
             for links in cells:
-                lay_links(served, links)
+                lay(links)
                 outcomes[links] += attempts(served, links, discover=discover)
     return outcomes
 

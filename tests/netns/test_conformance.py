@@ -9,7 +9,8 @@ import pytest
 
 from netns.capture import capturing, unwrapped, wrong_checksums
 from netns.journeys import as_it_arrives, but_checksums, is_last, packets_between
-from netns.modes import BEFORE_A_LINK, BULK, ECHO, MODES, WEB, WIDE_MTU, narrowed, serving, standing
+from netns.modes import BEFORE_A_LINK, BULK, ECHO, MODES, NARROW_MTU, WEB, WIDE_MTU, narrowed, serving, standing
+from netns.pmtu import MTUS, Links, attempts, laid
 from netns.running import made_namespaces, wait_until
 from netns.stacks import BRIEFLY, services_for, stacks
 from netns.streams import transfer
@@ -223,6 +224,16 @@ def test_a_transfer_finds_what_the_link_behind_carries(served, narrow, family, d
     with connected(served, family) as (_, near, far), near.dup() as still_open:
         transfer(near, far, NARROW_MIB) if direction == "up" else transfer(far, near, NARROW_MIB)
         assert direction == "down" or still_open.getsockopt(level, option) == narrow[-1]
+
+
+@BEFORE_A_LINK_ONLY
+def test_nothing_is_lost_between_a_wide_link_and_a_narrow_one(served):
+    # The programs of eBPF that stand for a kernel's tunnel devices put nothing together.
+    narrowest = NARROW_MTU if served.at.mode.unpacks == "kernel" else MTUS[-1]
+    with laid(served.at) as lay:
+        for links in (Links(MTUS[0], narrowest), Links(MTUS[-1], MTUS[0])):
+            lay(links)
+            assert [outcome for outcome in attempts(served, links, discover=True) if outcome.error] == []
 
 
 def test_a_direct_connection_that_was_idle_for_a_minute_goes_on(idle):

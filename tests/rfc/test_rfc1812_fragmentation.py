@@ -13,7 +13,7 @@ from tests.oracle.pieces import super_frame, wire_frames
 from tests.scenarios.balanced import Scene, routed, transparent
 from tests.scenarios.frames import NO_OFFLOAD
 
-SOME = settings(max_examples=25, deadline=None)
+SOME = settings(max_examples=15, deadline=None)
 LINKS = st.sampled_from((1280, 1400, 1492))
 SIZES = st.integers(1493, 8900)
 
