@@ -114,11 +114,17 @@ cdef inline void judge_tagged(fuzz_t *fuzz, const port_t *port, const frame_t *f
         return
     plain.data = fuzz.untagged + VNET_LEN
     memcpy(frame_vnet(&plain), frame_vnet(frame), VNET_LEN + frame.len)
+    if place != BURST and frame.data == slot_data(fuzz, place):
+        # The tag was there before, as one of priority.
+        judge(fuzz, &plain, place, False)
+        return
     tag_pop(&plain)
     plain.l3_off -= TAG_LEN
     plain.l4_off -= TAG_LEN
     for i in range(fuzz.got if is_piece(fuzz.outbox, frame) else 0):
+        # Of the same frame more than one may have come.
         if is_copy_of(&plain, slot_data(fuzz, i)):
+            fuzz.sent[i] = True
             place = i
     judge(fuzz, &plain, place, is_piece(fuzz.outbox, frame) and place == BURST)
 

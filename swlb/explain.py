@@ -131,7 +131,7 @@ def _vlans(config: Config, segment: Segment) -> Iterator[str]:
     for name in tagged:
         yield f"{name}: frames come and go tagged for VLAN {config.member(name).vid}, and are untagged within."
     for name in (name for name in segment.ports if name in trunks):
-        yield f"{name}: untagged frames only; of its VLANs it carries those that segments name, and drops all others."
+        yield f"{name}: untagged frames are of this segment; of VLANs it carries those that segments name."
     if tagged and plain:
         yield f"{', '.join(plain)}: untagged, as all within the segment; frames with a tag are dropped."
 

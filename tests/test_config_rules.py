@@ -22,6 +22,19 @@ CASES = [
          "10: segments.inside.ports[2]: found port web1, which is in segment inside already; expected each port once"),
     Case("a port in no segment", "[web1, web2]", "[web1]",
          "7: ports.web2: found a port that is in no segment; expected each port in one segment"),
+    Case("a VLAN that there is not", "[client]", "[client.4095]",
+         '9: segments.outside.ports[0]: found "client.4095"; '
+         "expected client, or a VLAN of it: client.1 to client.4094"),
+    Case("a VLAN in another writing", "[client]", "[client.020]",
+         '9: segments.outside.ports[0]: found "client.020"; '
+         "expected client, or a VLAN of it: client.1 to client.4094"),
+    Case("a VLAN in two segments", "inside: {ports: [web1, web2]",
+         "other: {ports: [client.20]}\n  inside: {ports: [web1, web2, client.20]",
+         "11: segments.inside.ports[2]: found VLAN client.20, which is in segment other already; "
+         "expected each VLAN of a port once"),
+    Case("a port beside a VLAN of it", "[web1, web2]", "[web1, web2, web1.20]",
+         "10: segments.inside.ports[2]: found web1.20 beside web1, which is the same port; "
+         "expected one member of port web1: frames would come back by it to where they are from"),
     Case("a device twice in a namespace", "tap: sws2", "tap: sws1",
          '7: ports.web2.tap: found "sws1", which port web1 has in the same namespace; '
          "expected a device name of its own"),

@@ -46,7 +46,7 @@ def segments_have_a_port_once(config: Config) -> Iterator[Finding]:
 
 def ports_have_a_segment(config: Config) -> Iterator[Finding]:
     """Every port is a member of a segment, or a VLAN of it is."""
-    used = {member.port for _, _, member in _members(config) if member is not None}
+    used = {member.port if member else name.rpartition(".")[0] for _, name, member in _members(config)}
     for name in config.ports:
         if name not in used:
             yield Finding(("ports", name), "a port that is in no segment", "each port in one segment")
@@ -65,7 +65,7 @@ def ports_are_few_enough(config: Config) -> Iterator[Finding]:
 def tun_segments_are_routed(config: Config) -> Iterator[Finding]:
     """A TUN is the one port of a segment with an address: without Ethernet nothing can be switched."""
     for name, segment in config.segments.items():
-        tuns = [port.name for port in config.ports_of(segment) if port.tun is not None]
+        tuns = [member for member in segment.ports if member in config.ports and config.ports[member].tun is not None]
         if tuns and len(segment.ports) > 1:
             found = f"port {tuns[0]}, a tun, beside {len(segment.ports) - 1} more"
             expected = f"{tuns[0]} alone: without Ethernet there are no stations to switch between"

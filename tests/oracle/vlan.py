@@ -68,7 +68,7 @@ class Switch:
         """The frame as it leaves there, or why it cannot."""
         vid = outer_vid(frame)
         if goal.vid and vid == 0:
-            frame = frame[:14] + (frame[14] & 0xF0 | goal.vid >> 8).to_bytes() + (goal.vid & 0xFF).to_bytes() + frame[16:]
+            frame = frame[:14] + ((frame[14] & 0xF0) << 8 | goal.vid).to_bytes(2) + frame[16:]
         elif goal.vid:
             frame = frame[:12] + Q + (priority << 12 | goal.vid).to_bytes(2) + frame[12:]
         elif vid and goal.port in self.trunks:

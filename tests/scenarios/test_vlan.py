@@ -49,7 +49,8 @@ FLOODED = {
         "trunk", frame(q(20, 3, 1)), {"host": frame(), "far": frame(q(20, 3, 1))}),
     "two tags by a trunk: the inner one is carried": (
         "trunk", frame(q(20), q(30, 2)), {"host": frame(q(30, 2)), "far": frame(q(20), q(30, 2))}),
-    "a priority tag within a tag": ("trunk", frame(q(20, 3), q(0, 6)), {"host": frame(q(0, 6)), "far": frame(q(20, 6))}),
+    "a priority tag within a tag": (
+        "trunk", frame(q(20, 3), q(0, 6)), {"host": frame(q(0, 6)), "far": frame(q(20, 6))}),
     "three tags by a trunk": (
         "trunk", frame(q(20), q(30), q(31)), {"host": frame(q(30), q(31)), "far": frame(q(20), q(30), q(31))}),
     "a VLAN that no segment names": ("trunk", frame(q(21)), "not_member"),
@@ -161,3 +162,105 @@ def random_frame(choose):
         tpid = b"\x81\x00" if choose.random() < 0.8 else b"\x88\xa8"
         tags += tpid + (choose.randrange(16) << 12 | choose.choice((0, 1, 2, 20, 20, 77, 4094, 4095))).to_bytes(2)
     return choose.choice(macs) + choose.choice(macs[:4]) + tags + b"\x08\x00" + bytes(choose.choice((46, 1500, 1504)))
+
+
+NEEDS_CSUM, GSO_TCPV4, GSO_UDP = 1, 1, 5
+
+
+def offload(l3_off, *, kind=0, size=0):
+    """The header of a TCP packet whose checksum is left to be completed."""
+    return OFFLOAD.pack(NEEDS_CSUM, kind, l3_off + 40 if kind else 0, size, l3_off + 20, 16)
+
+
+@pytest.mark.parametrize("kind", [0, GSO_TCPV4], ids=["a partial checksum", "a super-frame"])
+@pytest.mark.parametrize("inner", [(), (q(30),)], ids=["one tag", "two tags"])
+def test_an_offload_header_tells_of_the_frame_as_it_is_at_each_port(kind, inner):
+    net = lan()
+    packet = IP(src="10.0.0.1", dst="10.0.0.2") / TCP(sport=1, dport=2, chksum=0x1234) / bytes(4000 if kind else 900)
+    within = 14 + 4 * len(inner)
+    net.send("trunk", frame(q(20, 3), *inner, packet=packet), offload=offload(within + 4, kind=kind, size=1000))
+    assert net.take_raw("host") == [(offload(within, kind=kind, size=1000), bytes(frame(*inner, packet=packet)))]
+    assert net.take_raw("far") == [(offload(within + 4, kind=kind, size=1000),
+                                    bytes(frame(q(20, 3), *inner, packet=packet)))]
+    # The copy for the trunk has left the frame as it was.
+    net.send("host", frame(packet=packet), offload=offload(14, kind=kind, size=1000))
+    assert net.take_raw("trunk") == [(offload(18, kind=kind, size=1000), bytes(frame(q(20), packet=packet)))]
+
+
+def test_a_trunk_that_takes_no_offloads_gets_tagged_pieces():
+    net = Network({"lan": Segment(("host", "trunk.20"), plain=("trunk",))})
+    packet = IP(src="10.0.0.1", dst="10.0.0.2", id=7) / TCP(sport=1, dport=2, flags="A")
+    whole = bytes(frame(packet=packet / bytes(2500)))
+    partial = whole[:50] + partial_sum(whole).to_bytes(2) + whole[52:]
+    net.send("host", partial, offload=offload(14, kind=GSO_TCPV4, size=1000))
+    pieces = [frame(q(20), packet=IP(src="10.0.0.1", dst="10.0.0.2", id=7 + n)
+                    / TCP(sport=1, dport=2, flags="A", seq=1000 * n) / bytes(size)) for n, size in
+              enumerate((1000, 1000, 500))]
+    net.expect("trunk", *pieces)
+
+
+def partial_sum(raw):
+    """The sum of the pseudo-header of the TCP packet in an untagged frame (RFC 9293 3.1)."""
+    total = sum(struct.unpack("!4H", raw[26:34])) + 6 + len(raw) - 34
+    return (total & 0xFFFF) + (total >> 16)
+
+
+def test_a_trunk_that_goes_down_takes_its_vlans_with_it():
+    net = lan()
+    net.send("trunk", frame(q(20), src=A), frame(q(7), src=B))
+    net.discard()
+    net.set_port("trunk", up=False)
+    assert (net.fdb("lan"), net.fdb("through")) == ({}, {})
+    net.send("far", frame(q(9), src=C))
+    assert net.drops() == {"nowhere": 1}
+    assert [net.worker.port(net.ports[name])["up"] for name in ("trunk", "trunk.20", "far.20")] == [False, False, True]
+    net.set_port("trunk", mtu=1400)
+    net.send("far", frame(q(9), src=C, packet=Raw(bytes(1401))))
+    assert net.drops() == {"oversize": 1}
+    net.send("far", frame(q(9), src=C, packet=Raw(bytes(1400))))
+    net.expect("trunk", frame(q(7), src=C, packet=Raw(bytes(1400))))
+
+
+def test_a_vlan_counts_its_frames_and_so_does_its_trunk():
+    net = lan()
+    net.send("trunk", frame(q(20), src=A), frame(q(20), src=A, dst=A), frame(q(99)), frame(src=C))
+    net.send("host", frame(src=B, dst=A))
+    told = {name: net.worker.port(net.ports[name]) for name in ("trunk", "trunk.20", "trunk.7")}
+    assert {name: (row["rx_frames"], row["rx_dropped"], row["tx_frames"]) for name, row in told.items()} == {
+        "trunk": (4, 2, 1), "trunk.20": (2, 1, 1), "trunk.7": (0, 0, 0)}
+
+
+def test_errors_and_announcements_go_out_tagged():
+    net = Network({"outside": Segment(("trunk.10",), ("10.0.1.1/24",)),
+                   "inside": Segment(("trunk.20", "web"), ("10.0.2.1/24",))},
+                  services=[Service(("10.0.1.100",), (Server("10.0.2.11", 8080),))], quiet=False)
+    net.wait(0.2)
+    announced = net.take("trunk")
+    assert [(f[Dot1Q].vlan, f[ARP].psrc) for f in announced] == [(10, "10.0.1.100")]
+    net.wait(3)
+    net.discard()
+    client = frame(q(10, 5), src=A, dst=net.mac("outside"), packet=IP(src="10.0.1.10", dst="10.0.2.11", ttl=1) / UDP())
+    net.send("trunk", Ether(src=A, dst=ALL) / q(10) / ARP(hwsrc=A, psrc="10.0.1.10", pdst="10.0.1.1"), client)
+    reply, error = net.take("trunk")
+    assert (reply[Dot1Q].vlan, reply[ARP].psrc, reply.dst) == (10, "10.0.1.1", A)
+    # An answer has the priority of what it answers.
+    assert (error[Dot1Q].vlan, error[Dot1Q].prio, error[ICMP].type, error.dst) == (10, 5, 11, A)
+    assert (error[ICMP].payload.src, error[ICMP].payload.dst) == ("10.0.1.10", "10.0.2.11")
+
+
+def test_a_request_goes_from_vlan_to_vlan_of_one_trunk_with_its_priority():
+    net = Network({"outside": Segment(("trunk.10",), ("10.0.1.1/24",)),
+                   "inside": Segment(("trunk.20",), ("10.0.2.1/24",))},
+                  services=[Service((V4.vip,), (Server(V4.server, 8080),))])
+    for vid, mac, ip, own in ((10, A, V4.client, V4.outside), (20, B, V4.server, V4.inside)):
+        net.send("trunk", Ether(src=mac, dst=ALL) / q(vid) / ARP(hwsrc=mac, psrc=ip, pdst=own))
+    net.discard()
+    syn = TCP(sport=1024, dport=80, flags="S")
+    net.send("trunk", frame(q(10, 6, 1), src=A, dst=net.mac("outside"), packet=IP(src=V4.client, dst=V4.vip) / syn))
+    to_server = TCP(sport=1024, dport=8080, flags="S")
+    net.expect("trunk", frame(q(20, 6, 1), src=net.mac("inside"), dst=B,
+                              packet=IP(src=V4.client, dst=V4.server, ttl=63) / to_server))
+    answer = TCP(sport=8080, dport=1024, flags="SA")
+    net.send("trunk", frame(q(20, 2), src=B, dst=net.mac("inside"), packet=IP(src=V4.server, dst=V4.client) / answer))
+    net.expect("trunk", frame(q(10, 2), src=net.mac("outside"), dst=A, packet=IP(src=V4.vip, dst=V4.client, ttl=63)
+                              / TCP(sport=80, dport=1024, flags="SA")))

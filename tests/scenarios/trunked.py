@@ -18,8 +18,8 @@ OFFLOAD = struct.Struct("<BBHHHH")   # flags, kind, header length, size, checksu
 def moved(offload: bytes, by: int) -> bytes:
     """The offload header of a frame that is so much longer in front."""
     flags, kind, header_len, size, start, offset = OFFLOAD.unpack(offload)
-    return OFFLOAD.pack(flags, kind, header_len + by if header_len else 0, size,
-                        start + by if flags & NEEDS_CSUM else start, offset)
+    return OFFLOAD.pack(flags, kind, (header_len + by) % 65536 if header_len else 0, size,
+                        (start + by) % 65536 if flags & NEEDS_CSUM else start, offset)
 
 
 def tagged(frame: bytes, vid: int, *, priority: int = 0, tpid: int = TPID) -> bytes:
@@ -27,7 +27,7 @@ def tagged(frame: bytes, vid: int, *, priority: int = 0, tpid: int = TPID) -> by
 
 
 class Trunked:
-    """The Worker; each port that is added is the next VLAN of a trunk with its properties, but for kernel twins and TUNs."""
+    """The Worker; each port that is added, but for kernel twins and TUNs, is the next VLAN of a trunk like it."""
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
@@ -49,7 +49,7 @@ class Trunked:
         self._places[index] = trunk, vid
         return index
 
-    def put(self, index: int, frame: bytes, offload: bytes) -> bool:
+    def put(self, index: int, frame: bytes, offload: bytes = bytes(10)) -> bool:
         if index not in self._places:
             return self._worker.put(index, frame, offload)
         trunk, vid = self._places[index]
