@@ -162,7 +162,7 @@ class App:
                 self.events.add("syn_flood", text, service=service, limit=self.config.limits.half_open_quota)
             return
         # An event has one number: where others have a MAC.
-        n = self._floods.end(service, int.from_bytes(event["mac"], "big"))
+        n = self._floods.end(service, int.from_bytes(event["mac"], "little"))
         if n is not None:
             text = f"service {service}: the flood is over; {n} SYNs were forwarded without a session"
             self.events.add("syn_flood_over", text, service=service, syns=n)
