@@ -144,6 +144,9 @@ class App:
                 limit = self.config.limits.sessions_per_source
                 text = f"{address} has the {limit} sessions that one address may have: its new ones are dropped"
                 self.events.add("source_limit", text, address=address, limit=limit)
+            case "neighbours_full":
+                text = f"no room for another neighbour on segment {segment}: what was for {address} is dropped"
+                self.events.add("table_full", text, table="neighbours", limit=self.config.limits.neighbours)
             case "unremembered":
                 text = f"persistence has no room for {address}, whose next session may go to another server"
                 self.events.add("table_full", text, table="persistence", limit=self.config.limits.sessions)
