@@ -77,7 +77,7 @@ SCHEDULERS = ("rr", "wrr", "lc", "wlc", "sed", "nq", "hash", "maglev", "p2c", "f
 HASH_KEYS = ("source", "source_port", "destination_port", "five_tuple", "none")    # KEY_SOURCE ...
 FORWARDS = ("nat", "dsr", "ipip", "gue")    # FORWARD_NAT ... FORWARD_GUE
 EVENT_KINDS = ("port_lost", "mac_moved", "address_conflict", "vip_conflict", "table_full", "neighbour_lost", "reply_bypasses",
-               "unremembered", "syn_flood", "syn_flood_over", "source_limit")
+               "unremembered", "syn_flood", "syn_flood_over", "source_limit", "neighbours_full")
 BECAUSES = ("scheduler", "persistence", "next", "fallback")    # BECAUSE_SCHEDULER ...
 
 

@@ -144,6 +144,9 @@ class App:
                 limit = self.config.limits.sessions_per_source
                 text = f"{address} has the {limit} sessions that one address may have: its new ones are dropped"
                 self.events.add("source_limit", text, address=address, limit=limit)
+            case "neighbours_full":
+                text = f"no room for another neighbour on segment {segment}: what was for {address} is dropped"
+                self.events.add("table_full", text, table="neighbours", limit=self.config.limits.neighbours)
             case "unremembered":
                 text = f"persistence has no room for {address}, whose next session may go to another server"
                 self.events.add("table_full", text, table="persistence", limit=self.config.limits.sessions)
@@ -162,7 +165,7 @@ class App:
                 self.events.add("syn_flood", text, service=service, limit=self.config.limits.half_open_quota)
             return
         # An event has one number: where others have a MAC.
-        n = self._floods.end(service, int.from_bytes(event["mac"], "big"))
+        n = self._floods.end(service, int.from_bytes(event["mac"], "little"))
         if n is not None:
             text = f"service {service}: the flood is over; {n} SYNs were forwarded without a session"
             self.events.add("syn_flood_over", text, service=service, syns=n)

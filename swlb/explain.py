@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from ipaddress import IPv6Address
 
 from swlb.asks import asks, hears_silence
-from swlb.config.models import Check, Config, Segment, Server, Service
+from swlb.config.models import Check, Config, Limits, Segment, Server, Service
 from swlb.config.source import counted
 from swlb.config.values import ANY_PORT, Address, PortRange
 from swlb.config.ways import is_one_arm, segment_of_vip, segment_towards
@@ -64,10 +64,12 @@ def _summary(config: Config) -> str:
     ]
     workers = f" {config.workers} workers, each a thread, share them by clients." if config.workers > 1 else ""
     limits = config.limits
-    room = f"room for {limits.sessions} sessions, of which {limits.half_open_quota} may be half open"
+    room = f"room for {limits.sessions} sessions."
+    if limits.half_open != Limits().half_open:
+        room += f" At most {limits.half_open_quota} may be half open."
     if limits.sessions_per_source:
-        room += f"; one client address may have {limits.sessions_per_source} established"
-    return f"{mode}{topology}: {', '.join(counts)}; {room}.{workers}"
+        room += f" One client address may have {limits.sessions_per_source} established."
+    return f"{mode}{topology}: {', '.join(counts)}; {room}{workers}"
 
 
 def _segment(config: Config, segment: Segment) -> list[str]:

@@ -50,18 +50,19 @@ def test_keys_are_secrets_of_their_own():
     assert len(keys) == 5
 
 
+@pytest.mark.parametrize("key", ["icmp_errors", "half_open"])
 @pytest.mark.parametrize(("limit", "n", "each"), [(1000, 1, 1000), (1000, 4, 250), (3, 16, 1)])
-def test_the_rate_of_icmp_errors_is_shared_out(monkeypatch, limit, n, each):
-    rates = []
+def test_the_rate_of_icmp_errors_and_the_quota_of_half_open_sessions_are_shared_out(monkeypatch, key, limit, n, each):
+    shares = []
 
     def noted(**sizes: int) -> Worker:
-        rates.append(sizes["icmp_errors"])
+        shares.append(sizes[key])
         return Worker(**sizes)
 
     monkeypatch.setattr(building, "Worker", noted)
-    limits = f"limits: {{sessions: 100, icmp_errors: {limit}/s}}"
+    limits = f"limits: {{sessions: 5000, {key}: {limit}}}"
     control(CONFIG.replace("limits: {sessions: 100}", f"workers: {n}\n{limits}"))
-    assert rates == [each] * n
+    assert shares == [each] * n
 
 
 def test_every_vip_and_server_has_its_role():

@@ -18,7 +18,7 @@ FULL = """\
 mode: routed
 topology: inline
 workers: 1
-limits: {sessions: 1000, fragments: 100, neighbours: 10, icmp_errors: 50/s}
+limits: {sessions: 1000, half_open: 90, sessions_per_source: 8, fragments: 100, neighbours: 10, icmp_errors: 50/s}
 timeouts: {tcp_syn: 1s, tcp_established: 2h, tcp_fin: 3s, tcp_closed: 4s, udp: 5s, udp_stream: 6s, icmp: 7s,
            fragment: 8s, neighbour: 9s}
 ports:
@@ -67,7 +67,9 @@ def service(**keys: object) -> Service:
 def test_top_keys_are_read() -> None:
     config = full()
     assert (config.mode, config.topology, config.workers) == ("routed", "inline", 1)
-    assert config.limits == Limits(sessions=1000, fragments=100, neighbours=10, icmp_errors=50)
+    assert config.limits == Limits(
+        sessions=1000, half_open=90, sessions_per_source=8, fragments=100, neighbours=10, icmp_errors=50
+    )
     assert config.timeouts == TOP_TIMEOUTS
 
 
@@ -130,10 +132,18 @@ def test_top_keys_have_their_defaults(key: str, default: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "default"), [("sessions", 1_000_000), ("fragments", 4096), ("neighbours", 8192), ("icmp_errors", 1000)]
+    ("key", "default"),
+    [("sessions", 1_000_000), ("half_open", 65_536), ("sessions_per_source", None), ("fragments", 4096),
+     ("neighbours", 8192), ("icmp_errors", 1000)],
 )
-def test_limits_have_their_defaults(key: str, default: int) -> None:
+def test_limits_have_their_defaults(key: str, default: int | None) -> None:
     assert getattr(parse(SWITCH, file="lab.yaml").limits, key) == default
+
+
+@pytest.mark.parametrize(("sessions", "half_open", "quota"), [(1000, 90, 90), (1000, 900, 500), (1, 5, 1)])
+def test_no_more_than_half_of_the_sessions_may_be_half_open(sessions: int, half_open: int, quota: int) -> None:
+    text = SWITCH + f"limits: {{sessions: {sessions}, half_open: {half_open}}}\n"
+    assert parse(text, file="lab.yaml").limits.half_open_quota == quota
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ from config_text import BASE, changed, problems
 from swlb.config import parse
 
 RUNNING = parse(BASE, file="lab.yaml")
-LIMITS = BASE.replace("workers: 1\n", "workers: 1\nlimits: {sessions: 5, fragments: 6, neighbours: 7}\n")
+ALL_LIMITS = "limits: {sessions: 5, half_open: 2, sessions_per_source: 4, fragments: 6, neighbours: 7}\n"
+LIMITS = BASE.replace("workers: 1\n", f"workers: 1\n{ALL_LIMITS}")
 FIXED = "as at the start of swlb: another one takes a new start"
 HAS = "which the port has: give a port of another device another name"
 
@@ -27,11 +28,21 @@ def test_what_is_fixed_is_named_with_what_it_is_now(old: str, new: str, problem:
     assert problem not in problems(changed(old, new))
 
 
-@pytest.mark.parametrize(("key", "value"), [("sessions", 5), ("fragments", 6), ("neighbours", 7)])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("sessions", 5), ("half_open", 2), ("sessions_per_source", 4), ("fragments", 6), ("neighbours", 7)],
+)
 def test_the_sizes_of_tables_are_fixed(key: str, value: int) -> None:
     running = parse(LIMITS, file="lab.yaml")
     text = LIMITS.replace(f"{key}: {value}", f"{key}: 9")
     assert problems(text, running=running) == [f"4: limits.{key}: found 9; expected {value}, {FIXED}"]
+
+
+def test_a_limit_there_was_not_is_fixed_as_well() -> None:
+    text = BASE.replace("workers: 1\n", "workers: 1\nlimits: {sessions_per_source: 9}\n")
+    assert problems(text, running=parse(BASE, file="lab.yaml")) == [
+        f"4: limits.sessions_per_source: found 9; expected none, {FIXED}"
+    ]
 
 
 def test_a_key_that_is_left_out_is_as_another_value() -> None:

@@ -76,6 +76,14 @@ def test_several_workers_are_explained() -> None:
     assert "room for 1000000 sessions. 4 workers, each a thread, share them by clients." in text
 
 
+def test_limits_that_concern_floods_are_explained_where_they_are_set() -> None:
+    limits = "workers: 1\nlimits: {sessions: 1000, half_open: 800, sessions_per_source: 20}\n"
+    text = " ".join(explained(BASE.replace("workers: 1\n", limits)).split())
+    assert ("room for 1000 sessions. At most 500 may be half open. One client address may have 20 established."
+            in text)  # fmt: skip
+    assert "half open" not in explained(BASE)
+
+
 def test_a_plain_switch_is_explained() -> None:
     assert "segment lan: no address: a switch and nothing else" in explained(SWITCH)
 

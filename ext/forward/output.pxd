@@ -12,12 +12,13 @@ from ext.forward.icmp cimport HOST_UNREACHABLE, NET_UNREACHABLE, TIME_EXCEEDED, 
 from ext.forward.solicit cimport solicit
 from ext.forward.tunnel cimport tunnel_enter
 from ext.frame cimport NO_PORT, NO_TUNNEL, frame_t
+from ext.tables.event cimport EVENT_NEIGHBOURS_FULL
 from ext.tables.fdb cimport fdb_lookup
 from ext.tables.neighbour cimport (FAILED, INCOMPLETE, PROBE, STALE, neighbour_create, neighbour_find, neighbour_t,
                                    neighbour_wait)
 from ext.tables.route cimport address_find, route_lookup, route_t
 from ext.tables.segment cimport segment_t
-from ext.tables.tables cimport tables_t
+from ext.tables.tables cimport is_time_to_report, report, tables_t
 from ext.verdict cimport (DROP_NEIGHBOUR_FAILED, DROP_NEIGHBOUR_FULL, DROP_NEIGHBOUR_QUEUE, DROP_NO_ROUTE, DROP_TTL_EXPIRED,
                           FLOOD_STATIONS, GO_ON, SEND, TAKEN, verdict_t)
 from ext.wire.ethernet cimport eth_hdr, mac_store
@@ -76,6 +77,8 @@ cdef inline verdict_t neighbour_output(tables_t *tables, frame_t *frame, uint32_
     if unlikely(hop is NULL):
         hop = neighbour_create(&tables.neighbours, frame.out_segment, frame.next_hop, now_ms)
         if hop is NULL:
+            if is_time_to_report(tables, &tables.neighbours_full_ns):
+                report(tables, EVENT_NEIGHBOURS_FULL, frame.out_segment, NO_PORT, 0, frame.next_hop)
             return DROP_NEIGHBOUR_FULL
     if unlikely(hop.state == STALE):
         hop.state = PROBE

@@ -21,6 +21,7 @@ cdef enum:
     EVENT_SYN_FLOOD = 8        # port: index of the service
     EVENT_SYN_FLOOD_OVER = 9   # the same; mac: SYNs that were forwarded without a session
     EVENT_SOURCE_LIMIT = 10    # segment, ip: of the client
+    EVENT_NEIGHBOURS_FULL = 11 # segment, ip: of the next hop
 
 cdef struct event_t:
     ip_t ip

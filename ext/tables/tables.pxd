@@ -60,6 +60,7 @@ cdef struct tables_t:
     uint32_t icmp_filled_ms
     uint64_t icmp_tokens[2]    # thousandths of an error; of TOO_BIG apart
     uint64_t icmp_limited      # errors not sent for want of a token
+    uint64_t neighbours_full_ns      # last time that a full table of neighbours was reported
     uint64_t full_ns           # last time a full session table was reported
     uint64_t bypass_ns         # last time an answer that was not seen was
     uint64_t crowded_ns        # last time a client that has as many sessions as it may was
