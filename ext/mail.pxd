@@ -74,6 +74,7 @@ cdef inline void letter_open(const letter_t *letter, frame_t *frame) noexcept no
     frame.port = letter.port
     frame.segment = letter.segment
     frame.handed = True
+    frame.waited = False
 
 
 cdef inline void learn_from(worker_t *worker, const letter_t *letter, uint32_t now_ms) noexcept nogil:

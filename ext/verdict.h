@@ -29,7 +29,7 @@
     X(BAD_L4, "TCP, UDP or ICMP header cut short or impossible") \
     X(ZERO_UDP_CHECKSUM, "UDP over IPv6 without a checksum") \
     X(BAD_ADDRESS, "source or destination that no router may forward") \
-    X(FRAGMENT, "fragment whose first part was not seen") \
+    X(FRAGMENT, "fragment whose first part was not seen in time, or went nowhere") \
     X(TTL_EXPIRED, "TTL or hop limit used up") \
     X(NO_ROUTE, "no route to the destination") \
     X(TOO_BIG, "larger than the next link's MTU, and not to be fragmented") \
@@ -50,7 +50,11 @@
     X(HANDOVER_FULL, "the worker whose session it is of has too many frames to take") \
     X(ICMP_NO_SESSION, "ICMP error about no session of ours") \
     X(BAD_ICMP, "ICMP error whose quoted packet cannot be read") \
-    X(TUNNEL_ERROR, "ICMP error about a tunnel's packet that its client need not hear of")
+    X(TUNNEL_ERROR, "ICMP error about a tunnel's packet that its client need not hear of") \
+    X(FRAGMENT_PLACE, "fragment with a length or an offset that no packet's has") \
+    X(FRAGMENT_OVERLAP, "of a packet two fragments of which overlap, or contradict each other about its end") \
+    X(FRAGMENT_AGAIN, "fragment that had come before") \
+    X(FRAGMENT_QUEUE, "oldest of too many fragments that waited for the first of their packet")
 
 enum swlb_verdict {
 #define SWLB_DROP_ENUM(name, meaning) DROP_##name,

@@ -53,6 +53,10 @@ cdef extern from "ext/verdict.h" nogil:
         DROP_ICMP_NO_SESSION
         DROP_BAD_ICMP
         DROP_TUNNEL_ERROR
+        DROP_FRAGMENT_PLACE
+        DROP_FRAGMENT_OVERLAP
+        DROP_FRAGMENT_AGAIN
+        DROP_FRAGMENT_QUEUE
         N_DROPS
         SEND
         FLOOD

@@ -44,7 +44,6 @@ cdef struct tables_t:
     bint overhearing           # a frame is learned from that another worker judges
     neighbours_t neighbours
     fragments_t fragments
-    uint32_t fragment_ms
     events_t events
     decisions_t decisions
     resets_t resets
