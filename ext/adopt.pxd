@@ -20,6 +20,7 @@ from ext.ports.port cimport PORTS, port_t
 from ext.tables.crew cimport crew_note_server
 from ext.tables.decision cimport DECISIONS, NOBODY, decision_t, decisions_t
 from ext.tables.fdb cimport FDB_PORTS, fdb_forget_port, fdb_inherit
+from ext.tables.fragment cimport GONE, SERVER, WAYS, fragment_t, fragments_t
 from ext.tables.inherit cimport services_inherit, sources_inherit, sources_room
 from ext.tables.neighbour cimport N_FREE, neighbour_drop_first, neighbour_remove, neighbours_t
 from ext.tables.route cimport address_find, address_t, routes_t
@@ -187,6 +188,7 @@ cdef inline void services_adopt(tables_t *tables, tables_t *made, uint32_t now_m
     memcpy(&tables.services, &made.services, sizeof(services_t))
     memcpy(&made.services, &old, sizeof(services_t))
     decisions_forget(&tables.decisions, &made.services, &tables.services)
+    fragments_forget(&tables.fragments, &made.services, &tables.services)
     for i in range(tables.services.n_servers):
         if not tables.services.servers[i].ready & SERVER_GONE:
             crew_note_server(&tables.crew, tables.services.servers[i].ip)
@@ -203,6 +205,18 @@ cdef inline void decisions_forget(decisions_t *decisions, const services_t *befo
             decision.server = NOBODY
         if decision.named != NOBODY and has_another(before, services, decision.named):
             decision.named = NOBODY
+
+
+cdef inline void fragments_forget(fragments_t *table, const services_t *before,
+                                  const services_t *services) noexcept nogil:
+    """No later fragment goes to a server whose index was another's when the first went."""
+    cdef fragment_t *packet
+    cdef uint32_t i
+    for i in range((table.mask + 1) * WAYS):
+        packet = &table.entries[i]
+        if packet.state != GONE and packet.ends == SERVER and has_another(before, services,
+                                                                          <uint16_t>packet.rewritten[0].lo):
+            packet.ends = 0
 
 
 cdef inline bint has_another(const services_t *before, const services_t *services, uint16_t index) noexcept nogil:

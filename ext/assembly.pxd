@@ -89,6 +89,7 @@ cdef inline int tables_init(tables_t *tables, const sizes_t *sizes) noexcept nog
     tables.sessions_limit = sizes.sessions
     tables.opened = <uint32_t *>map_pages(SERVERS * sizeof(uint32_t))
     tables.crew.n = 1
+    tables.crew.key = sizes.key.a
     tables.icmp_rate = sizes.icmp_rate
     tables.icmp_tokens = <uint64_t>sizes.icmp_rate * ERROR_COST
     tables.icmp_filled_ms = to_ms(clock_ns())

@@ -12,14 +12,14 @@ from ext.judge cimport judge, to_ms, worker_t
 from ext.mail cimport take_mail
 from ext.outbox cimport carry_out, flush, settle
 from ext.ports.batch cimport batch_ask, batch_turn
-from ext.ports.port cimport BURST, port_t
+from ext.ports.port cimport BURST, is_there, port_t
 from ext.ports.ring cimport ring_enter
 from ext.tables.crew cimport crew_wake
 from ext.tables.event cimport EVENT_PORT_LOST
 from ext.tables.fdb cimport fdb_forget_port
 from ext.tables.tables cimport report
 from ext.tables.waiting cimport queue_take, waiting_frame, waiting_free, waitings_t
-from ext.verdict cimport DROP_UNREAD, TAKEN, verdict_t
+from ext.verdict cimport DROP_PORT_DOWN, DROP_UNREAD, TAKEN, verdict_t
 
 cdef enum:
     TICK_NS = 100000000
@@ -88,10 +88,12 @@ cdef inline int release_burst(worker_t *worker, waitings_t *pool, bint fragments
         worker.ready[n] = queue_take(pool, &pool.ready)
         frame = waiting_frame(pool, worker.ready[n])
         n += 1
-        if fragments:
+        if not fragments:
+            verdict = neighbour_output(&worker.tables, frame, now_ms)
+        elif is_there(&worker.tables.ports[frame.port], frame.segment):
             verdict = forward(&worker.tables, frame, now_ms)
         else:
-            verdict = neighbour_output(&worker.tables, frame, now_ms)
+            verdict = DROP_PORT_DOWN
         carry_out(&worker.tables, &worker.outbox, frame, verdict)
     flush(&worker.tables, &worker.outbox)
     settle(&worker.outbox)

@@ -12,7 +12,7 @@ from ext.forward.nat cimport account_of, reply_out
 from ext.forward.output cimport route_out
 from ext.forward.request cimport is_translated, untouched_out
 from ext.frame cimport FOUND_PARTIAL, frame_t
-from ext.order cimport be16, load16, ntohs, store16
+from ext.order cimport be16, htons, load16, ntohs, store16
 from ext.tables.evidence cimport evidence_of_refusal
 from ext.tables.route cimport address_find
 from ext.tables.segment cimport segment_t
@@ -28,7 +28,7 @@ from ext.wire.ethernet cimport eth_hdr, mac_load
 from ext.wire.icmp cimport (ECHO_ID_OFF, ICMP_CHECKSUM_OFF, ICMP_ECHO, ICMP_ECHO_REPLY, ICMP_LEN, ICMPV6_ECHO,
                             ICMPV6_ECHO_REPLY, icmp_hdr, icmp_is_refusal)
 from ext.wire.ipv4 cimport IPV4_LEN, IPV4_OFFSET, PROTO_ICMP, PROTO_TCP, PROTO_UDP, ipv4_hdr
-from ext.wire.ipv6 cimport IPV6_LEN, PROTO_ICMPV6, ipv6_hdr
+from ext.wire.ipv6 cimport EXT_FRAGMENT, IPV6_LEN, PROTO_ICMPV6, ipv6_frag_hdr, ipv6_hdr
 from ext.wire.rewrite cimport DST, SRC, rewrite_address
 from ext.wire.tcp cimport TCP_CHECKSUM_OFF
 from ext.wire.udp cimport UDP_CHECKSUM_OFF
@@ -73,6 +73,12 @@ cdef inline bint quote_read_any(const frame_t *frame, quote_t *quote) noexcept n
         quote.src = ip_load((<ipv6_hdr *>quote.l3).src)
         quote.dst = ip_load((<ipv6_hdr *>quote.l3).dst)
         quote.protocol = (<ipv6_hdr *>quote.l3).next_header
+        if quote.protocol == EXT_FRAGMENT:
+            header_len += sizeof(ipv6_frag_hdr)
+            # Only the first fragment says whom it is about.
+            if room < header_len or load16(quote.l3 + IPV6_LEN + 2) & htons(0xFFF8):
+                return False
+            quote.protocol = quote.l3[IPV6_LEN]
     if header_len < IPV4_LEN or room < header_len + 8:
         return False
     quote.l4 = quote.l3 + header_len
