@@ -70,7 +70,8 @@ def test_what_is_found_is_what_was_noted_last() -> None:
         assert found is None or (fresh and found[1:] == noted[n][0]), f"seed {seed}, step {step}"
         found_n += found is not None
         if found is None and choose.random() < 0.4:
-            value = (choose.randrange(1, 4), ip(f"192.0.2.{choose.randrange(9)}"), ip(f"198.51.100.{choose.randrange(9)}"))
+            ends = (ip(f"192.0.2.{choose.randrange(9)}"), ip(f"198.51.100.{choose.randrange(9)}"))
+            value = (choose.randrange(1, 4), *ends)
             assert table.begin(packet(n), True, now % WRAP)
             table.add(packet(n), 0, 8, True, now % WRAP)
             noted[n] = (value, now)

@@ -83,7 +83,7 @@ def is_possible(fragment: Fragment, *, header: int = 20) -> bool:
 
 
 def put_together(pieces: list[tuple[int, bytes, bool]]) -> bytes | None:
-    """The packet's payload as a receiver of (offset, bytes, more) has it, that takes no overlaps; None when it has none."""
+    """The payload as a receiver of (offset, bytes, more) has it, which takes no overlaps; None when it has none."""
     got = bytearray()
     for at, data, more in sorted(set(pieces)):
         if at != len(got):

@@ -64,7 +64,7 @@ def test_section_4_another_end_than_the_packet_has_makes_it_void(family: int, ba
 
 @BOTH
 def test_rfc_1858_section_4_a_fragment_that_would_rewrite_the_ports_goes_nowhere(family: int) -> None:
-    """Before its first it waits, and both are void; behind it, it is dropped: the receiver never sees other flags or ports."""
+    """Before its first it waits, and both are void; behind it, it is dropped: nobody sees other flags or ports."""
     scene = routed(family, protocol="udp", n_servers=1)
     assert send(scene, (8, 56, True), (0, 64, True), (64, 256, False)) == []
     assert send(scene, (0, 64, True), (8, 56, True), (64, 256, False), number=6) == [(0, 64)]

@@ -1,4 +1,4 @@
-"""RFC 8200 4.5, RFC 791 3.2, RFC 6946, RFC 7112, RFC 1858: fragments that no packet has, and packets that are no fragments."""
+"""RFC 8200 4.5, RFC 791 3.2, RFC 6946, RFC 7112, RFC 1858: fragments that no packet has, and what is none."""
 
 import pytest
 from scapy.layers.inet6 import ICMPv6ParamProblem, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment
@@ -22,7 +22,7 @@ def send(scene: Scene, at: int, data: bytes, more: bool, *, protocol: int = 17) 
 @BOTH
 @pytest.mark.parametrize("length", [63, 1, 0])
 def test_section_4_5_a_length_that_is_no_whole_number_of_units_is_refused(family: int, length: int) -> None:
-    """Only the last fragment may have one; over IPv6 its sender hears so, pointed at the payload length; empty ones are dropped."""
+    """Only the last may have one; over IPv6 its sender hears so, pointed at the payload length. Empty ones are dropped."""
     scene = scene_of(family)
     send(scene, 64, bytes(length), True)
     assert scene.net.drops() == {"fragment_place": 1}

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from itertools import pairwise
 
 from scapy.layers.inet6 import IPv6ExtHdrFragment
 from scapy.packet import Packet, Raw
@@ -36,7 +37,7 @@ def cuts(length: int, choose: random.Random, key: object) -> list[Fragment]:
     """The whole packet in fragments, the first with room for the ports."""
     units = sorted(choose.sample(range(1, (length + 7) // 8), min(choose.randrange(1, 9), (length - 1) // 8)))
     edges = [0, *(unit * 8 for unit in units), length]
-    return [Fragment(key, at, end - at, end != length) for at, end in zip(edges, edges[1:], strict=False)]
+    return [Fragment(key, at, end - at, end != length) for at, end in pairwise(edges)]
 
 
 def every(datagram: bytes, size: int) -> list[tuple[int, bytes, bool]]:

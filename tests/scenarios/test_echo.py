@@ -2,8 +2,15 @@
 
 import pytest
 from scapy.layers.inet import ICMP, IP, IPOption_RR, defragment, fragment
-from scapy.layers.inet6 import (ICMPv6EchoReply, ICMPv6EchoRequest, IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment,
-                                 defragment6, fragment6)
+from scapy.layers.inet6 import (
+    ICMPv6EchoReply,
+    ICMPv6EchoRequest,
+    IPv6,
+    IPv6ExtHdrDestOpt,
+    IPv6ExtHdrFragment,
+    defragment6,
+    fragment6,
+)
 from scapy.packet import Packet
 
 from .layout import DRAIN, MAINT, UP
