@@ -58,7 +58,7 @@ MODULES = [extension("swlb._worker", "ext/worker.pyx")]
 if "bdist_wheel" not in sys.argv:
     MODULES += [extension(f"swlb._{name}", f"ext/{name}.pyx")
                 for name in ("testing", "testing_tables", "testing_sessions", "testing_schedule", "testing_hash",
-                             "testing_fuzz")]
+                             "testing_fragments", "testing_fuzz")]
 
 if MODE == "guided":
     MODULES = [extension("swlb._testing_guided", "ext/testing_guided.pyx")]

@@ -10,7 +10,7 @@ a server as tables/inherit.pxd says. So an index that a frame, a letter or an ev
 """
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from ext.forward.icmp cimport ERROR_COST
 from ext.forward.source cimport servers_ask
@@ -20,13 +20,15 @@ from ext.ports.port cimport PORTS, port_t
 from ext.tables.crew cimport crew_note_server
 from ext.tables.decision cimport DECISIONS, NOBODY, decision_t, decisions_t
 from ext.tables.fdb cimport FDB_PORTS, fdb_forget_port, fdb_inherit
+from ext.tables.fragment cimport GONE, SERVER, WAYS, fragment_t, fragments_t
 from ext.tables.inherit cimport services_inherit, sources_inherit, sources_room
-from ext.tables.neighbour cimport N_FREE, neighbour_remove, neighbours_t, waiting_drop_first, waiting_free
+from ext.tables.neighbour cimport N_FREE, neighbour_drop_first, neighbour_remove, neighbours_t
 from ext.tables.route cimport address_find, address_t, routes_t
 from ext.tables.segment cimport segment_t
 from ext.tables.server cimport SERVER_GONE
 from ext.tables.service cimport services_t
 from ext.tables.tables cimport tables_t
+from ext.tables.waiting cimport queue_append, queue_t, queue_take, waiting_frame, waiting_free, waitings_t
 
 cdef struct adoption_t:
     worker_t *image
@@ -150,29 +152,25 @@ cdef inline void neighbours_adopt(tables_t *tables, const tables_t *made) noexce
     for i in range(table.high):
         if table.entries[i].state == N_FREE or not tables.segments[table.entries[i].segment].gone:
             continue
-        while table.entries[i].n_waiting:
-            waiting_drop_first(table, &table.entries[i])
+        while table.entries[i].waiting.n:
+            neighbour_drop_first(table, &table.entries[i])
         neighbour_remove(table, &table.entries[i])
     ready_check(tables)
 
 
 cdef inline void ready_check(tables_t *tables) noexcept nogil:
     """No frame is ready to leave for a segment that has left."""
-    cdef neighbours_t *table = &tables.neighbours
-    cdef uint32_t i = table.ready_first, next
-    table.ready_first = table.ready_last = 0
+    cdef waitings_t *pool = &tables.neighbours.waiting
+    cdef queue_t ready = pool.ready
+    cdef uint32_t i = queue_take(pool, &ready)
+    memset(&pool.ready, 0, sizeof(queue_t))
     while i:
-        next = table.waiting[i - 1].next
-        table.waiting[i - 1].next = 0
-        if tables.segments[table.waiting[i - 1].frame.out_segment].gone:
-            table.overflows += 1
-            waiting_free(table, i)
-        elif table.ready_last:
-            table.waiting[table.ready_last - 1].next = i
-            table.ready_last = i
+        if tables.segments[waiting_frame(pool, i).out_segment].gone:
+            tables.neighbours.overflows += 1
+            waiting_free(pool, i)
         else:
-            table.ready_first = table.ready_last = i
-        i = next
+            queue_append(pool, &pool.ready, i)
+        i = queue_take(pool, &ready)
 
 
 cdef inline void routes_adopt(routes_t *routes, routes_t *made) noexcept nogil:
@@ -198,10 +196,10 @@ cdef inline void services_adopt(tables_t *tables, tables_t *made, uint32_t now_m
     memcpy(&tables.services, &made.services, sizeof(services_t))
     memcpy(&made.services, &old, sizeof(services_t))
     decisions_forget(&tables.decisions, &made.services, &tables.services)
-    if tables.crew.n > 1:
-        for i in range(tables.services.n_servers):
-            if not tables.services.servers[i].ready & SERVER_GONE:
-                crew_note_server(&tables.crew, tables.services.servers[i].ip)
+    fragments_forget(&tables.fragments, &made.services, &tables.services)
+    for i in range(tables.services.n_servers):
+        if not tables.services.servers[i].ready & SERVER_GONE:
+            crew_note_server(&tables.crew, tables.services.servers[i].ip)
 
 
 cdef inline void decisions_forget(decisions_t *decisions, const services_t *before,
@@ -217,6 +215,18 @@ cdef inline void decisions_forget(decisions_t *decisions, const services_t *befo
             decision.named = NOBODY
 
 
+cdef inline void fragments_forget(fragments_t *table, const services_t *before,
+                                  const services_t *services) noexcept nogil:
+    """No later fragment goes to a server whose index was another's when the first went."""
+    cdef fragment_t *packet
+    cdef uint32_t i
+    for i in range((table.mask + 1) * WAYS):
+        packet = &table.entries[i]
+        if packet.state != GONE and packet.ends == SERVER and has_another(before, services,
+                                                                          <uint16_t>packet.rewritten[0].lo):
+            packet.ends = 0
+
+
 cdef inline bint has_another(const services_t *before, const services_t *services, uint16_t index) noexcept nogil:
     """Whether somebody else has the server's index."""
     return (before.servers[index].ready & SERVER_GONE) != 0 and not services.servers[index].ready & SERVER_GONE
@@ -228,7 +238,7 @@ cdef inline void figures_adopt(tables_t *tables, const tables_t *made) noexcept 
     for i in range(16):
         tables.flows.timeout_ms[i] = made.flows.timeout_ms[i]
     tables.flows.echo_ms = made.flows.echo_ms
-    tables.fragment_ms = made.fragment_ms
+    tables.fragments.timeout_ms = made.fragments.timeout_ms
     tables.icmp_rate = made.icmp_rate
     for i in range(2):
         tables.icmp_tokens[i] = min(tables.icmp_tokens[i], made.icmp_rate * <uint64_t>ERROR_COST)

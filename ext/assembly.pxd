@@ -97,7 +97,7 @@ cdef inline int tables_init(tables_t *tables, const sizes_t *sizes) noexcept nog
     tables.sessions_limit = sizes.sessions
     tables.opened = <uint32_t *>map_pages(SERVERS * sizeof(uint32_t))
     tables.crew.n = 1
-    tables.fragment_ms = sizes.fragment_ms
+    tables.crew.key = sizes.key.a
     tables.icmp_rate = sizes.icmp_rate
     tables.icmp_tokens[0] = tables.icmp_tokens[1] = <uint64_t>sizes.icmp_rate * ERROR_COST
     tables.icmp_filled_ms = to_ms(clock_ns())
@@ -105,7 +105,7 @@ cdef inline int tables_init(tables_t *tables, const sizes_t *sizes) noexcept nog
             or routes_init(&tables.routes, sizes.addresses, sizes.addresses + sizes.routes) < 0
             or services_init(&tables.services, sizes.services, sizes.servers, SOURCES, sizes.key) < 0
             or neighbours_init(&tables.neighbours, sizes.neighbours, sizes.neighbour_ms, sizes.key) < 0
-            or fragments_init(&tables.fragments, sizes.fragments, sizes.key) < 0
+            or fragments_init(&tables.fragments, sizes.fragments, sizes.fragment_ms, sizes.key) < 0
             or sources_init(&tables.sources, sizes.pools) < 0
             or half_open_init(&tables.half_open, sizes.half_open) < 0
             or per_source_init(&tables.per_source, sizes.per_source, sizes.sessions, sizes.key) < 0

@@ -42,6 +42,7 @@ cdef struct frame_t:
     uint8_t handed         # came from another worker
     uint8_t owner          # worker it belongs to (verdict HAND_OVER)
     uint8_t priority       # of the VLAN tag that was taken off: PCP and DEI, for the one that is put on; else 0
+    uint8_t waited         # for the first fragment of its packet
     # From here on set by parse
     uint8_t runt           # too short for an Ethernet header
     uint16_t l3_off        # start of the IP or ARP header
@@ -60,7 +61,7 @@ cdef struct frame_t:
     be16 sport
     be16 dport
     uint16_t vip           # place of the VIP it is sent to, when FOUND_L3; NO_VIP for none
-    uint32_t hash          # of the client's end point, when FOUND_L4: session_hash
+    uint32_t hash          # of the client's end point, when FOUND_L4: session_hash; waited: fragment_t.number
     uint32_t fragment_id   # IPv4 or IPv6 identification, when FOUND_FRAGMENT; of an outer packet in pieces, its own
     # Set on the way out
     ip_t next_hop          # where it waits to go

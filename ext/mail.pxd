@@ -12,7 +12,7 @@ from ext.forward.pipeline cimport forward
 from ext.frame cimport VNET_LEN, frame_t, frame_vnet, slot_frame
 from ext.judge cimport judge, worker_t
 from ext.outbox cimport settle
-from ext.ports.port cimport BURST, port_t
+from ext.ports.port cimport BURST, is_there
 from ext.tables.crew cimport crew_t
 from ext.tables.fdb cimport FDB_MOVED, fdb_learn, fdb_t
 from ext.tables.mailbox cimport (HANDED, STATION, letter_t, mailbox_drop, mailbox_first, mailbox_is_empty,
@@ -46,7 +46,7 @@ cdef inline int take_letters(worker_t *worker, mailbox_t *box, uint32_t now_ms) 
         letter = mailbox_first(box)
         if letter is NULL:
             break
-        if unlikely(not is_current(&worker.tables, letter)):
+        if unlikely(not is_there(&worker.tables.ports[letter.port], letter.segment)):
             worker.tables.drops[DROP_PORT_DOWN] += letter.kind == HANDED
         elif letter.kind == HANDED:
             worker.burst[n].data = slot_frame(worker.room.slots, n)
@@ -61,12 +61,6 @@ cdef inline int take_letters(worker_t *worker, mailbox_t *box, uint32_t now_ms) 
     return n
 
 
-cdef inline bint is_current(const tables_t *tables, const letter_t *letter) noexcept nogil:
-    """Whether the port it is about is there: the other worker may have taken over another configuration, or not yet."""
-    cdef const port_t *port = &tables.ports[letter.port]
-    return port.there and port.segment == letter.segment
-
-
 cdef inline void letter_open(const letter_t *letter, frame_t *frame) noexcept nogil:
     """The frame, where frame.data is, is as it came to the other worker."""
     memcpy(frame_vnet(frame), letter + 1, VNET_LEN + letter.len)
@@ -75,6 +69,7 @@ cdef inline void letter_open(const letter_t *letter, frame_t *frame) noexcept no
     frame.segment = letter.segment
     frame.handed = True
     frame.priority = letter.priority
+    frame.waited = False
 
 
 cdef inline void learn_from(worker_t *worker, const letter_t *letter, uint32_t now_ms) noexcept nogil:

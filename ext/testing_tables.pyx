@@ -13,7 +13,7 @@ from libc.string cimport memset
 from ext.address cimport ip_load, ip_store, ip_t
 from ext.frame cimport NO_PORT, SLOT_LEN, VNET_LEN, frame_t
 from ext.hash cimport key_t
-from ext.tables cimport audit, event, fdb, fragment, neighbour, route
+from ext.tables cimport audit, event, fdb, neighbour, route, waiting
 from ext.tables.server cimport server_t
 from ext.tables.persist cimport persist_t, persists_bucket_t
 from ext.tables.session cimport account_t, bucket_t, session_t
@@ -107,7 +107,7 @@ cdef class Neighbours:
     def find(self, uint16_t segment, bytes ip) -> tuple | None:
         """(MAC as an integer, state, frames that wait), or None."""
         entry = self.at(segment, ip)
-        return None if entry is NULL else (entry.mac, entry.state, entry.n_waiting)
+        return None if entry is NULL else (entry.mac, entry.state, entry.waiting.n)
 
     def create(self, uint16_t segment, bytes ip, uint32_t now_ms) -> bool:
         return neighbour.neighbour_create(&self.table, segment, ip_from(ip), now_ms) is not NULL
@@ -135,14 +135,14 @@ cdef class Neighbours:
 
     def next(self) -> int | None:
         """The number of the next frame that is ready to go; its place is free again."""
-        cdef uint32_t place = neighbour.waiting_next(&self.table)
+        cdef uint32_t place = waiting.queue_take(&self.table.waiting, &self.table.waiting.ready)
         if not place:
             return None
-        number = self.table.waiting[place - 1].frame.fragment_id
-        neighbour.waiting_free(&self.table, place)
+        number = waiting.waiting_frame(&self.table.waiting, place).fragment_id
+        waiting.waiting_free(&self.table.waiting, place)
         return number
 
-    def held(self): return audit.waiting_held(&self.table)
+    def held(self): return self.table.waiting.n
     def audit(self): return said(audit.neighbours_audit(&self.table))
     def __len__(self): return self.table.n
 
@@ -190,39 +190,6 @@ cdef class Routes:
         return None if found is NULL else ip_bytes(found.ip)
 
     def is_directed_broadcast(self, bytes ip): return bool(route.is_directed_broadcast(&self.table, ip_from(ip)))
-
-
-cdef class Fragments:
-    cdef fragment.fragments_t table
-
-    def __cinit__(self, uint32_t limit, tuple key=(1, 2)):
-        if fragment.fragments_init(&self.table, limit, key_from(key)) < 0:
-            raise MemoryError
-
-    def __dealloc__(self):
-        fragment.fragments_free(&self.table)
-
-    cdef frame_t frame(self, tuple packet):
-        """Of (source, destination, identification, protocol)."""
-        cdef frame_t frame
-        src, dst, identification, protocol = packet
-        memset(&frame, 0, sizeof(frame))
-        frame.src, frame.dst = ip_from(src), ip_from(dst)
-        frame.fragment_id, frame.protocol = identification, protocol
-        return frame
-
-    def note(self, tuple packet, uint8_t ends, bytes src, bytes dst, uint32_t now_ms):
-        cdef frame_t frame = self.frame(packet)
-        fragment.fragment_note(&self.table, &frame, ends, ip_from(src), ip_from(dst), now_ms)
-
-    def find(self, tuple packet, uint32_t timeout_ms, uint32_t now_ms) -> tuple | None:
-        """(ends, source, destination), or None."""
-        cdef frame_t frame = self.frame(packet)
-        cdef const fragment.fragment_t *found = fragment.fragment_find(&self.table, &frame, timeout_ms, now_ms)
-        return None if found is NULL else (found.ends, ip_bytes(found.rewritten[0]), ip_bytes(found.rewritten[1]))
-
-    @property
-    def room(self): return (self.table.mask + 1) * fragment.WAYS
 
 
 cdef class Events:

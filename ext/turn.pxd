@@ -3,22 +3,23 @@
 from libc.stdint cimport uint32_t, uint64_t
 
 from ext.address cimport ip_t
-from ext.debug cimport likely, unlikely
+from ext.debug cimport unlikely
 from ext.forward.output cimport neighbour_output
+from ext.forward.pipeline cimport forward
 from ext.forward.upkeep cimport upkeep_next, upkeep_tick
 from ext.frame cimport frame_t, slot_frame
 from ext.judge cimport judge, to_ms, worker_t
 from ext.mail cimport take_mail
 from ext.outbox cimport carry_out, flush, settle
 from ext.ports.batch cimport batch_ask, batch_turn
-from ext.ports.port cimport BURST, port_t
+from ext.ports.port cimport BURST, is_there, port_t
 from ext.ports.ring cimport ring_enter
 from ext.ports.trunk cimport port_state, tell_apart
 from ext.tables.crew cimport crew_wake
 from ext.tables.event cimport EVENT_PORT_LOST
-from ext.tables.neighbour cimport waiting_free, waiting_next
 from ext.tables.tables cimport report
-from ext.verdict cimport DROP_UNREAD, TAKEN, verdict_t
+from ext.tables.waiting cimport queue_take, waiting_frame, waiting_free, waitings_t
+from ext.verdict cimport DROP_PORT_DOWN, DROP_UNREAD, TAKEN, verdict_t
 
 cdef enum:
     TICK_NS = 100000000
@@ -42,6 +43,7 @@ cdef inline int receive(worker_t *worker, port_t *port, uint32_t now_ms) noexcep
         frame.segment = port.segment
         frame.handed = False
         frame.priority = 0
+        frame.waited = False
         port.rx_frames += 1
         port.rx_bytes += frame.len
     judge(worker, n if port.members is NULL else tell_apart(&worker.tables, port, worker.burst, n), now_ms)
@@ -68,22 +70,35 @@ cdef inline void port_lost(worker_t *worker, port_t *port) noexcept nogil:
 
 
 cdef inline int release(worker_t *worker, uint32_t now_ms) noexcept nogil:
-    """Frames that need wait for a neighbour no longer are gone, a burst at most; how many."""
+    """Frames that need wait no longer are gone, a burst at most of each kind; how many."""
+    cdef int n = 0
+    if unlikely(worker.tables.fragments.waiting.ready.n):
+        n = release_burst(worker, &worker.tables.fragments.waiting, True, now_ms)
+    if unlikely(worker.tables.neighbours.waiting.ready.n):
+        n += release_burst(worker, &worker.tables.neighbours.waiting, False, now_ms)
+    return n
+
+
+cdef inline int release_burst(worker_t *worker, waitings_t *pool, bint fragments, uint32_t now_ms) noexcept nogil:
+    """The same of those that waited for their first fragment, or for a neighbour."""
     cdef int i, n = 0
-    cdef uint32_t place
-    while n < BURST:
-        place = waiting_next(&worker.tables.neighbours)
-        if likely(place == 0):
-            break
-        worker.ready[n] = place
+    cdef frame_t *frame
+    cdef verdict_t verdict
+    while n < BURST and pool.ready.n:
+        worker.ready[n] = queue_take(pool, &pool.ready)
+        frame = waiting_frame(pool, worker.ready[n])
         n += 1
-        carry_out(&worker.tables, &worker.outbox, &worker.tables.neighbours.waiting[place - 1].frame,
-                  neighbour_output(&worker.tables, &worker.tables.neighbours.waiting[place - 1].frame, now_ms))
-    if n:
-        flush(&worker.tables, &worker.outbox)
-        settle(&worker.outbox)
+        if not fragments:
+            verdict = neighbour_output(&worker.tables, frame, now_ms)
+        elif is_there(&worker.tables.ports[frame.port], frame.segment):
+            verdict = forward(&worker.tables, frame, now_ms)
+        else:
+            verdict = DROP_PORT_DOWN
+        carry_out(&worker.tables, &worker.outbox, frame, verdict)
+    flush(&worker.tables, &worker.outbox)
+    settle(&worker.outbox)
     for i in range(n):
-        waiting_free(&worker.tables.neighbours, worker.ready[i])
+        waiting_free(pool, worker.ready[i])
     return n
 
 

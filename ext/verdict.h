@@ -29,7 +29,7 @@
     X(BAD_L4, "TCP, UDP or ICMP header cut short or impossible") \
     X(ZERO_UDP_CHECKSUM, "UDP over IPv6 without a checksum") \
     X(BAD_ADDRESS, "source or destination that no router may forward") \
-    X(FRAGMENT, "fragment whose first part was not seen") \
+    X(FRAGMENT, "fragment whose first part was not seen in time, or went nowhere") \
     X(TTL_EXPIRED, "TTL or hop limit used up") \
     X(NO_ROUTE, "no route to the destination") \
     X(TOO_BIG, "larger than the next link's MTU, and not to be fragmented") \
@@ -53,7 +53,11 @@
     X(TUNNEL_ERROR, "ICMP error about a tunnel's packet that its client need not hear of") \
     X(FORGED_ICMP, "ICMP error about a packet that was not sent") \
     X(NOT_MEMBER, "of a VLAN that its port carries for no segment; untagged counts as one") \
-    X(SOURCE_LIMIT, "its client has as many established sessions as one address may")
+    X(SOURCE_LIMIT, "its client has as many established sessions as one address may") \
+    X(FRAGMENT_PLACE, "fragment with a length or an offset that no packet's has") \
+    X(FRAGMENT_OVERLAP, "of a packet two fragments of which overlap, or contradict each other about its end") \
+    X(FRAGMENT_AGAIN, "fragment that had come before") \
+    X(FRAGMENT_QUEUE, "oldest of too many fragments that waited for the first of their packet")
 
 enum swlb_verdict {
 #define SWLB_DROP_ENUM(name, meaning) DROP_##name,

@@ -56,6 +56,10 @@ cdef extern from "ext/verdict.h" nogil:
         DROP_FORGED_ICMP
         DROP_NOT_MEMBER
         DROP_SOURCE_LIMIT
+        DROP_FRAGMENT_PLACE
+        DROP_FRAGMENT_OVERLAP
+        DROP_FRAGMENT_AGAIN
+        DROP_FRAGMENT_QUEUE
         N_DROPS
         SEND
         FLOOD

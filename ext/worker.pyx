@@ -499,6 +499,7 @@ cdef class Worker:
         if server is NULL:
             raise MemoryError
         server.ip = ip_from(ip)
+        crew_note_server(&self.w.tables.crew, server.ip)
         server.l4_port = htons(l4_port) if of.forward == FORWARD_NAT else 0
         for family in range(2):
             server.answers_as[family] = server.ip if of.forward == FORWARD_NAT else of.vip[family]

@@ -39,7 +39,7 @@ from ext.tables.session_life cimport (session_crowded, session_expired, session_
 from ext.tables.session_room cimport table_make_room
 from ext.tables.state cimport FROM_SERVER, is_closing
 from ext.tables.tables cimport is_time_to_report, report, report_full, tables_t
-from ext.verdict cimport (DROP_BAD_ADDRESS, DROP_ECHO_SILENT, DROP_FRAGMENT, DROP_NO_ROUTE, DROP_NO_SERVER,
+from ext.verdict cimport (DROP_BAD_ADDRESS, DROP_BAD_ICMP, DROP_ECHO_SILENT, DROP_FRAGMENT, DROP_NO_ROUTE, DROP_NO_SERVER,
                           DROP_NO_SERVICE, DROP_ORPHAN, DROP_SESSION_CROWDED, DROP_SESSION_FULL, DROP_SOURCE_LIMIT,
                           DROP_SOURCE_PORTS, DROP_TTL_EXPIRED, DROP_VIP_PROTOCOL, GO_ON, verdict_t)
 from ext.wire.icmp cimport is_echo_request, is_icmp_error
@@ -272,14 +272,9 @@ cdef inline verdict_t begin(tables_t *tables, frame_t *frame, const choice_t *ch
 
 
 cdef inline verdict_t balance_icmp(tables_t *tables, frame_t *frame, vip_t *vip, uint32_t now_ms) noexcept nogil:
-    """Echo is answered while something behind the VIP can serve; errors go to the session they are about.
-
-    Not in pieces: an answer to the first alone would be wrong.
-    """
-    if unlikely(frame.found & FOUND_FRAGMENT):
-        return DROP_FRAGMENT
+    """Echo is answered while something behind the VIP can serve; errors, never in fragments, go to whom they are about."""
     if is_echo_request(frame):
-        return icmp_echo(tables, frame) if vip.active else DROP_ECHO_SILENT
+        return icmp_echo(tables, frame, now_ms) if vip.active else DROP_ECHO_SILENT
     if is_icmp_error(frame):
-        return quote_to_server(tables, frame, now_ms)
+        return quote_to_server(tables, frame, now_ms) if not frame.found & FOUND_FRAGMENT else <verdict_t>DROP_BAD_ICMP
     return DROP_VIP_PROTOCOL

@@ -10,7 +10,7 @@ from ext.debug cimport likely
 from ext.frame cimport FOUND_FRAGMENT, frame_t
 from ext.order cimport be16
 from ext.tables.crew cimport crew_may_be_server, crew_owner
-from ext.tables.fragment cimport OWNER, fragment_note
+from ext.tables.fragment cimport OWNER, fragment_note_untouched
 from ext.tables.tables cimport tables_t
 from ext.verdict cimport HAND_OVER, verdict_t
 
@@ -32,9 +32,6 @@ cdef inline bint is_reply_of_another(tables_t *tables, frame_t *frame, ip_t serv
 
 cdef inline verdict_t hand_over(tables_t *tables, const frame_t *frame, uint32_t now_ms) noexcept nogil:
     """To frame.owner, and its later fragments with it."""
-    cdef ip_t owner
     if frame.found & FOUND_FRAGMENT:
-        owner.hi = 0
-        owner.lo = frame.owner
-        fragment_note(&tables.fragments, frame, OWNER, owner, owner, now_ms)
+        fragment_note_untouched(&tables.fragments, frame, OWNER, frame.owner, 0, now_ms)
     return HAND_OVER

@@ -8,9 +8,11 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memmove
 
 from ext.address cimport ip_may_send, ip_t
-from ext.frame cimport FOUND_L3, FOUND_LATER, FOUND_PARTIAL, frame_t
+from ext.debug cimport unlikely
+from ext.frame cimport FOUND_FRAGMENT, FOUND_L3, FOUND_LATER, FOUND_PARTIAL, frame_t
 from ext.forward.reflect cimport frame_cut, reflect
 from ext.order cimport htonl, load16
+from ext.tables.fragment cimport ECHO, fragment_note_untouched
 from ext.tables.route cimport address_on, address_t
 from ext.tables.tables cimport drop_count, tables_t
 from ext.verdict cimport verdict_t
@@ -30,6 +32,7 @@ cdef enum:
     TIME_EXCEEDED = 3
     TOO_BIG = 4
     PROHIBITED = 5
+    PARAMETER_PROBLEM = 6
 
 cdef enum:
     QUOTE_V4 = 548         # the whole error stays within 576 bytes (RFC 1812 4.3.2.3)
@@ -42,16 +45,17 @@ cdef extern from * nogil:
     """
     #include <stdint.h>
     /* [what][0: IPv4 (RFC 792), 1: IPv6 (RFC 4443)][type, code] */
-    static const uint8_t swlb_error_types[6][2][2] = {
+    static const uint8_t swlb_error_types[7][2][2] = {
         /* NET_UNREACHABLE  */ {{3, 0}, {1, 0}},
         /* HOST_UNREACHABLE */ {{3, 1}, {1, 3}},
         /* PORT_UNREACHABLE */ {{3, 3}, {1, 4}},
         /* TIME_EXCEEDED    */ {{11, 0}, {3, 0}},
         /* TOO_BIG          */ {{3, 4}, {2, 0}},
         /* PROHIBITED       */ {{3, 13}, {1, 1}},
+        /* PARAMETER_PROBLEM */ {{12, 0}, {4, 0}},
     };
     """
-    const uint8_t error_types "swlb_error_types"[6][2][2]
+    const uint8_t error_types "swlb_error_types"[7][2][2]
 
 
 cdef inline bint icmp_token(tables_t *tables, int what, uint32_t now_ms) noexcept nogil:
@@ -82,10 +86,11 @@ cdef inline bint icmp_may_answer(const frame_t *frame) noexcept nogil:
     """Whether an error may be sent about this packet (RFC 1812 4.3.2.7, RFC 4443 2.4 e)."""
     # Behind the last header of any other protocol there may be nothing to read.
     cdef icmp_hdr *icmp = <icmp_hdr *>(frame.data + frame.l4_off)
-    if not frame.found & FOUND_L3 or frame.found & FOUND_LATER or not ip_may_send(frame.src):
+    if not frame.found & FOUND_L3 or not ip_may_send(frame.src) or mac_is_group(mac_load((<eth_hdr *>frame.data).dst)):
         return False
-    if mac_is_group(mac_load((<eth_hdr *>frame.data).dst)):
-        return False
+    # About later fragments only IPv6 has errors; what a message is that they are of, they do not say.
+    if frame.found & FOUND_LATER:
+        return frame.family == 6 and frame.protocol != PROTO_ICMPV6
     if frame.protocol == PROTO_ICMP and frame.family == 4:
         return not icmp_is_error(icmp.type)
     if frame.protocol == PROTO_ICMPV6 and frame.family == 6:
@@ -101,11 +106,12 @@ cdef inline uint32_t icmp_quote_len(const frame_t *frame) noexcept nogil:
     return min(min(whole, head), most)
 
 
-cdef inline verdict_t icmp_error(tables_t *tables, frame_t *frame, int what, uint32_t mtu, int reason,
+cdef inline verdict_t icmp_error(tables_t *tables, frame_t *frame, int what, uint32_t word, int reason,
                                  uint32_t now_ms) noexcept nogil:
     """The frame is dropped for reason, and an error about it goes back in its place where one is due.
 
-    what: NET_UNREACHABLE ... PROHIBITED, mtu for TOO_BIG only. The quoted packet is as its sender sent it. Source
+    what: NET_UNREACHABLE ... PARAMETER_PROBLEM. word: of TOO_BIG the MTU, of PARAMETER_PROBLEM over IPv6 the offset of what
+    is wrong, of others 0. The quoted packet is as its sender sent it. Source
     is the segment's own address. Without one, or without a token, there is no error and the reason is the verdict.
     The kernel twin hears it from whom it called: it drops what seems to come from its own address.
     """
@@ -115,11 +121,11 @@ cdef inline verdict_t icmp_error(tables_t *tables, frame_t *frame, int what, uin
     drop_count(tables, frame, reason)
     restore(frame)
     checksum_complete(frame)
-    icmp_quote(frame, what, mtu, frame.dst if frame.port == tables.segments[frame.segment].host_port else own.ip)
+    icmp_quote(frame, what, word, frame.dst if frame.port == tables.segments[frame.segment].host_port else own.ip)
     return reflect(tables, frame)
 
 
-cdef inline void icmp_quote(frame_t *frame, int what, uint32_t mtu, ip_t own) noexcept nogil:
+cdef inline void icmp_quote(frame_t *frame, int what, uint32_t word, ip_t own) noexcept nogil:
     """The frame's packet has become an error about itself, from own to its sender."""
     cdef ip_t dst = frame.src
     cdef uint8_t *l3 = frame.data + frame.l3_off
@@ -133,34 +139,44 @@ cdef inline void icmp_quote(frame_t *frame, int what, uint32_t mtu, ip_t own) no
         ipv6_build(l3, own, dst, PROTO_ICMPV6, ICMP_LEN + quote, OWN_TTL)
     frame.l4_off = frame.l3_off + ip_len
     frame.l4_len = ICMP_LEN + quote
-    icmp_header(frame, what, mtu, own, dst, ICMP_LEN + quote)
+    icmp_header(frame, what, word, own, dst, ICMP_LEN + quote)
     frame_cut(frame, frame.l4_off + ICMP_LEN + quote)
 
 
-cdef inline void icmp_header(frame_t *frame, int what, uint32_t mtu, ip_t src, ip_t dst,
+cdef inline void icmp_header(frame_t *frame, int what, uint32_t word, ip_t src, ip_t dst,
                              uint32_t l4_len) noexcept nogil:
     """The ICMP header at l4_off says what, its checksum covers the l4_len bytes there."""
     cdef icmp_hdr *icmp = <icmp_hdr *>(frame.data + frame.l4_off)
     cdef int version = 0 if frame.family == 4 else 1
     icmp.type = error_types[what][version][0]
     icmp.code = error_types[what][version][1]
-    icmp.rest = htonl(mtu) if what == TOO_BIG else 0
+    icmp.rest = htonl(word) if what == TOO_BIG or what == PARAMETER_PROBLEM else 0
     checksum_fill(frame, ICMP_CHECKSUM_OFF, l4_len,
                   0 if frame.family == 4 else sum_pseudo(src, dst, PROTO_ICMPV6, l4_len))
 
 
-cdef inline verdict_t icmp_echo(tables_t *tables, frame_t *frame) noexcept nogil:
-    """The request has become its reply: addresses exchanged, type changed, TTL swlb's own."""
-    cdef uint8_t *l3 = frame.data + frame.l3_off
+cdef inline verdict_t icmp_echo(tables_t *tables, frame_t *frame, uint32_t now_ms) noexcept nogil:
+    """The request has become its reply: addresses exchanged, type changed, TTL swlb's own. Also in fragments.
+
+    The checksum is adjusted, not computed, so that the first of them is enough for it; the others turn back behind it.
+    """
     cdef icmp_hdr *icmp = <icmp_hdr *>(frame.data + frame.l4_off)
     cdef uint16_t old = load16(icmp)
-    cdef uint8_t address[16]
-    cdef uint32_t at = 12 if frame.family == 4 else 8
-    cdef uint32_t n = 4 if frame.family == 4 else 16
     icmp.type = ICMP_ECHO_REPLY if frame.family == 4 else ICMPV6_ECHO_REPLY
     if not frame.found & FOUND_PARTIAL:
         icmp.checksum = checksum_adjust(icmp.checksum, sum_change(old, load16(icmp)))
         echo_of_zeros(frame)
+    if unlikely(frame.found & FOUND_FRAGMENT):
+        fragment_note_untouched(&tables.fragments, frame, ECHO, 0, 0, now_ms)
+    return turn_back(tables, frame)
+
+
+cdef inline verdict_t turn_back(tables_t *tables, frame_t *frame) noexcept nogil:
+    """The packet goes back to who sent it, from whom it was sent to, with a TTL of swlb's own."""
+    cdef uint8_t *l3 = frame.data + frame.l3_off
+    cdef uint8_t address[16]
+    cdef uint32_t at = 12 if frame.family == 4 else 8
+    cdef uint32_t n = 4 if frame.family == 4 else 16
     memcpy(address, l3 + at, n)
     memcpy(l3 + at, l3 + at + n, n)
     memcpy(l3 + at + n, address, n)

@@ -11,6 +11,7 @@ from ext.address cimport ip_equal, ip_t
 from ext.debug cimport likely, unlikely
 from ext.forward.handover cimport hand_over, is_of_another
 from ext.forward.icmp cimport PROHIBITED, icmp_error
+from ext.forward.nat cimport note_rewrite
 from ext.forward.output cimport route_out
 from ext.forward.quote cimport error_rewrite, quote_is_forged, quote_read_any, quote_rewrite, quote_t
 from ext.forward.refuse cimport refuse
@@ -19,7 +20,7 @@ from ext.forward.source cimport source_find
 from ext.frame cimport FOUND_FRAGMENT, FOUND_L4, FOUND_LATER, frame_t
 from ext.order cimport be16
 from ext.tables.flow cimport (ends_t, flow_find, flow_follow, flow_insert, flow_of_source, flow_t, flow_take_source)
-from ext.tables.fragment cimport DST_END, SRC_END, fragment_note
+from ext.tables.fragment cimport AS_IT_IS, DST_END, SRC_END, fragment_find, fragment_note_untouched, fragment_t
 from ext.tables.route cimport route_lookup, route_t
 from ext.tables.segment cimport segment_t
 from ext.tables.server cimport NO_POOL, V4, V6
@@ -83,7 +84,7 @@ cdef inline verdict_t leave_as_another(tables_t *tables, frame_t *frame, segment
     cdef flow_t *flow
     cdef verdict_t verdict
     if unlikely(frame.found & FOUND_LATER):
-        return DROP_FRAGMENT
+        return later_as_it_is(tables, frame, now_ms)
     if unlikely(not ends_of(frame, True, &ends)):
         return error_leaves(tables, frame, now_ms) if is_icmp_error(frame) else <verdict_t>DROP_UNMASQUERADABLE
     flow = flow_find(&tables.flows, &ends, now_ms)
@@ -92,16 +93,24 @@ cdef inline verdict_t leave_as_another(tables_t *tables, frame_t *frame, segment
         if verdict != GO_ON:
             return verdict
     flow_follow(flow, frame, OTHER if flow.source == 0 else BEGINNER, now_ms)
-    if flow.source == 0:
-        return GO_ON
-    return as_source(tables, frame, flow, now_ms)
+    if flow.source:
+        return as_source(tables, frame, flow, now_ms)
+    if unlikely(frame.found & FOUND_FRAGMENT):
+        fragment_note_untouched(&tables.fragments, frame, AS_IT_IS, 0, 0, now_ms)
+    return GO_ON
+
+
+cdef inline verdict_t later_as_it_is(const tables_t *tables, const frame_t *frame, uint32_t now_ms) noexcept nogil:
+    """A later fragment that leaves as nobody else: as its first, if that went."""
+    cdef const fragment_t *first = fragment_find(&tables.fragments, frame, now_ms)
+    return <verdict_t>GO_ON if first is not NULL and first.ends == AS_IT_IS else <verdict_t>DROP_FRAGMENT
 
 
 cdef inline verdict_t as_source(tables_t *tables, frame_t *frame, const flow_t *flow, uint32_t now_ms) noexcept nogil:
     """The packet leaves in the name of the flow's source."""
     cdef ip_t src = tables.sources.sources[flow.source - 1].ip
     if unlikely(frame.found & FOUND_FRAGMENT):
-        fragment_note(&tables.fragments, frame, SRC_END, src, frame.dst, now_ms)
+        note_rewrite(tables, frame, SRC_END, src, frame.dst, now_ms)
     rewrite(frame, SRC, src, flow.source_port)
     return route_out(tables, frame, frame.dst, True, now_ms)
 
@@ -167,7 +176,7 @@ cdef inline verdict_t answer_enters(tables_t *tables, frame_t *frame, uint16_t s
         return GO_ON
     flow_follow(flow, frame, OTHER, now_ms)
     if unlikely(frame.found & FOUND_FRAGMENT):
-        fragment_note(&tables.fragments, frame, DST_END, frame.src, flow.ends.inside, now_ms)
+        note_rewrite(tables, frame, DST_END, frame.src, flow.ends.inside, now_ms)
     rewrite(frame, DST, flow.ends.inside, flow.ends.inside_port)
     return route_out(tables, frame, flow.ends.inside, True, now_ms)
 

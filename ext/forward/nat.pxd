@@ -25,6 +25,7 @@ from ext.tables.tables cimport tables_t
 from ext.verdict cimport verdict_t
 from ext.wire.ethernet cimport eth_hdr, mac_load, mac_store
 from ext.wire.ipv4 cimport PROTO_TCP
+from ext.wire.place cimport fragment_renumber
 from ext.wire.rewrite cimport DST, SRC, rewrite
 from ext.wire.tcp cimport TCP_RST, tcp_hdr
 
@@ -97,7 +98,7 @@ cdef inline verdict_t nat_request(tables_t *tables, frame_t *frame, session_t *s
     if unlikely(account.source):
         src = tables.sources.sources[account.source - 1].ip
     if unlikely(frame.found & FOUND_FRAGMENT):
-        fragment_note(&tables.fragments, frame, DST_END | SRC_END if account.source else DST_END, src, server.ip, now_ms)
+        note_rewrite(tables, frame, DST_END | SRC_END if account.source else DST_END, src, server.ip, now_ms)
     clamp(tables, frame, server)
     rewrite(frame, DST, server.ip, session_server_port(session, server))
     if unlikely(account.source):
@@ -117,7 +118,7 @@ cdef inline verdict_t nat_reply(tables_t *tables, segment_t *segment, frame_t *f
     if unlikely(account.source):
         client = session_client(sessions_of(tables, frame), session)
     if unlikely(frame.found & FOUND_FRAGMENT):
-        fragment_note(&tables.fragments, frame, SRC_END | DST_END if account.source else SRC_END, vip, client, now_ms)
+        note_rewrite(tables, frame, SRC_END | DST_END if account.source else SRC_END, vip, client, now_ms)
     clamp(tables, frame, server)
     rewrite(frame, SRC, vip, session.vip_port)
     if unlikely(account.source):
@@ -156,10 +157,27 @@ cdef inline void confirm(tables_t *tables, const frame_t *frame, uint32_t now_ms
             entry.alive_ms = now_ms
 
 
+cdef inline void note_rewrite(tables_t *tables, frame_t *frame, uint8_t ends, ip_t src, ip_t dst,
+                              uint32_t now_ms) noexcept nogil:
+    """Later fragments of the packet will be rewritten as this, its first, is about to be."""
+    cdef const fragment_t *packet = fragment_note(&tables.fragments, frame, ends, src, dst, now_ms)
+    if packet is not NULL and ends & SRC_END:
+        renumber(tables, frame, packet)
+
+
+cdef inline void renumber(const tables_t *tables, frame_t *frame, const fragment_t *packet) noexcept nogil:
+    """The fragment has an identification of swlb's own: those who stand behind one address choose theirs each for itself.
+
+    Spec: RFC 6864 5.3.1.
+    """
+    fragment_renumber(frame, packet.number * tables.crew.n + tables.crew.index)
+
+
 cdef inline verdict_t nat_later_fragment(tables_t *tables, segment_t *segment, frame_t *frame,
                                          const fragment_t *first, uint32_t now_ms) noexcept nogil:
     """A later fragment goes where its first went, rewritten as that was."""
     if first.ends & SRC_END:
+        renumber(tables, frame, first)
         rewrite(frame, SRC, first.rewritten[SRC], 0)
     if first.ends & DST_END:
         rewrite(frame, DST, first.rewritten[DST], 0)

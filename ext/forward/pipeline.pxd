@@ -2,7 +2,8 @@
 
     forward      malformed? learn. A segment without addresses is a plain switch:
       bridge     to the port behind which the destination is
-    addressed    ARP and neighbour discovery (local); then, by destination address,
+    addressed    ARP and neighbour discovery (local); fragments that may not go on, or not yet (pieces); then, by destination
+                 address,
       balance      a VIP: session, or a server for a new one, or no; then request, where the ways to forward part
       answer       an address that stands for others: a server or a peer answers it
       reply        a session's server answering its client (nat; down, when the server is)
@@ -26,11 +27,12 @@ from ext.forward.handover cimport hand_over, is_reply_of_another
 from ext.forward.local cimport arp, neighbour_discovery
 from ext.forward.masquerade cimport cross_border
 from ext.forward.output cimport leave, route_out, to_host
+from ext.forward.pieces cimport in_pieces
 from ext.forward.quote cimport quote_to_client
 from ext.forward.quote_tunnel cimport quote_of_tunnel
 from ext.forward.request cimport is_translated, later_fragment, reply_heard
 from ext.forward.resume cimport flooded_reply, session_resume
-from ext.frame cimport FOUND_L3, FOUND_L4, FOUND_LATER, NO_VIP, frame_t
+from ext.frame cimport FOUND_FRAGMENT, FOUND_L3, FOUND_L4, FOUND_LATER, NO_VIP, frame_t
 from ext.tables.crew cimport crew_tell
 from ext.tables.route cimport address_find, is_directed_broadcast
 from ext.tables.segment cimport segment_t
@@ -83,6 +85,10 @@ cdef inline verdict_t addressed(tables_t *tables, segment_t *segment, frame_t *f
         if unlikely(is_neighbour_discovery(frame)):
             teach(tables, frame)
             return neighbour_discovery(tables, segment, frame, now_ms)
+        if unlikely(frame.found & FOUND_FRAGMENT):
+            verdict = in_pieces(tables, segment, frame, now_ms)
+            if verdict != GO_ON:
+                return verdict
         if frame.vip != NO_VIP:
             verdict = to_vip(tables, segment, frame, &tables.services.vips[frame.vip], now_ms)
             if likely(verdict != GO_ON):

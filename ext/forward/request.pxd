@@ -14,11 +14,11 @@ from ext.debug cimport likely, unlikely
 from ext.forward.clamp cimport clamp
 from ext.forward.dsr cimport dsr_out
 from ext.forward.fit cimport bridge_fit
-from ext.forward.icmp cimport NET_UNREACHABLE, icmp_error
+from ext.forward.icmp cimport NET_UNREACHABLE, icmp_error, turn_back
 from ext.forward.nat cimport account_of, nat_later_fragment, nat_request, session_follow
 from ext.forward.output cimport neighbour_output, route_out
 from ext.frame cimport FOUND_FRAGMENT, frame_t
-from ext.tables.fragment cimport OWNER, SERVER, fragment_find, fragment_note_server, fragment_t
+from ext.tables.fragment cimport (AS_IT_IS, ECHO, OWNER, SERVER, fragment_find, fragment_note_untouched, fragment_t)
 from ext.tables.route cimport route_lookup, route_t
 from ext.tables.segment cimport segment_t
 from ext.tables.sequence cimport bytes_of
@@ -45,7 +45,7 @@ cdef inline verdict_t request(tables_t *tables, frame_t *frame, session_t *sessi
                    FROM_CLIENT if bytes_of(account_of(tables, frame, session).bytes[FROM_SERVER]) else ONE_SIDED, now_ms)
     clamp(tables, frame, &tables.services.servers[session.server])
     if unlikely(frame.found & FOUND_FRAGMENT):
-        fragment_note_server(&tables.fragments, frame, session.server, frame.hash, now_ms)
+        fragment_note_untouched(&tables.fragments, frame, SERVER, session.server, frame.hash, now_ms)
     return untouched_out(tables, frame, session.server, now_ms)
 
 
@@ -85,9 +85,9 @@ cdef inline bint is_spent(const tables_t *tables, const frame_t *frame, const se
 
 cdef inline verdict_t later_fragment(tables_t *tables, segment_t *segment, frame_t *frame, int otherwise,
                                      uint32_t now_ms) noexcept nogil:
-    """A later fragment goes where its first went; otherwise is the verdict when that was not seen."""
-    cdef const fragment_t *first = fragment_find(&tables.fragments, frame, tables.fragment_ms, now_ms)
-    if first is NULL:
+    """A later fragment goes where its first went; otherwise is the verdict when that went nowhere in particular."""
+    cdef const fragment_t *first = fragment_find(&tables.fragments, frame, now_ms)
+    if first is NULL or first.ends == 0 or first.ends == AS_IT_IS:
         return otherwise
     if unlikely(first.ends == OWNER):
         frame.owner = <uint8_t>first.rewritten[0].lo
@@ -95,4 +95,6 @@ cdef inline verdict_t later_fragment(tables_t *tables, segment_t *segment, frame
     if unlikely(first.ends == SERVER):
         frame.hash = <uint32_t>first.rewritten[0].hi
         return untouched_out(tables, frame, <uint16_t>first.rewritten[0].lo, now_ms)
+    if unlikely(first.ends == ECHO):
+        return turn_back(tables, frame)
     return nat_later_fragment(tables, segment, frame, first, now_ms)

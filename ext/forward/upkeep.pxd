@@ -9,6 +9,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from ext.address cimport ip_equal, ip_t
 from ext.forward.down cimport reset_next
 from ext.forward.icmp cimport icmp_fill
+from ext.forward.pieces cimport fragments_age
 from ext.forward.solicit cimport announce, solicit
 from ext.frame cimport NO_PORT, NO_SEGMENT, frame_t
 from ext.tables.event cimport EVENT_NEIGHBOUR_LOST, EVENT_SYN_FLOOD_OVER
@@ -25,6 +26,7 @@ from ext.tables.session_room cimport turns_clear
 from ext.tables.source cimport sources_t
 from ext.tables.state cimport SYN_RECV
 from ext.tables.tables cimport report, tables_t
+from ext.tables.waiting cimport waiting_frame
 from ext.verdict cimport TAKEN, verdict_t
 
 cdef enum:
@@ -39,6 +41,7 @@ cdef inline void upkeep_tick(tables_t *tables, uint32_t elapsed_ms, uint32_t now
     for i in range(tables.n_segments):
         fdb_age(&tables.segments[i].fdb, now_ms)
     neighbours_tick(tables, now_ms)
+    fragments_age(tables, now_ms)
     conflicts_age(tables, now_ms)
     paths_age(&tables.services, now_ms)
     limits_review(&tables.services)
@@ -127,7 +130,7 @@ cdef inline void neighbour_age(neighbours_t *table, neighbour_t *entry, uint32_t
         if entry.loss == LOSS_NONE:
             neighbour_remove(table, entry)
             return
-    if not entry.n_waiting and now_ms - entry.alive_ms >= FORGET_MS:
+    if not entry.waiting.n and now_ms - entry.alive_ms >= FORGET_MS:
         neighbour_remove(table, entry)
 
 
@@ -145,7 +148,7 @@ cdef inline void neighbour_fail(neighbours_t *table, neighbour_t *entry, uint32_
     entry.state = FAILED
     entry.due_ms = now_ms + PAUSE_MS
     if entry.loss == LOSS_NONE and (entry.mac or (
-            entry.first and not ip_equal(table.waiting[entry.first - 1].frame.dst, entry.ip))):
+            entry.waiting.n and not ip_equal(waiting_frame(&table.waiting, entry.waiting.first).dst, entry.ip))):
         entry.loss = LOSS_DUE
     neighbour_release(table, entry)
 

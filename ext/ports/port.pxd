@@ -92,3 +92,8 @@ cdef inline void port_learn_want(port_t *port, uint32_t asked, uint32_t got, uin
     port.want = <uint16_t>min(2 * got if got == asked else got + 1, <uint32_t>BURST)
     if longest > SUPER_LEN:
         port.want = min(port.want, <uint16_t>WANT_SUPER)
+
+
+cdef inline bint is_there(const port_t *port, uint16_t segment) noexcept nogil:
+    """Whether the port is the one by which a frame came in on the segment; not after some reloads, or before them."""
+    return port.there and port.segment == segment

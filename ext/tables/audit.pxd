@@ -9,11 +9,12 @@ from libc.stdint cimport uint32_t, uint64_t
 from ext.frame cimport NO_PORT
 from ext.hash cimport hash_word
 from ext.tables.audit_places cimport groups_audit, limits_audit, segments_audit
+from ext.tables.audit_waiting cimport fragments_audit, queue_len, waitings_audit
 from ext.tables.fdb cimport FDB_NONE, FDB_PORTS, fdb_t
 from ext.tables.flow cimport flow_t
-from ext.tables.neighbour cimport (FAILED, INCOMPLETE, N_FREE, WAITING, WAIT_PER_NEIGHBOUR, neighbour_bucket,
-                                   neighbour_t, neighbours_t)
 from ext.tables.half_open cimport is_half_open
+from ext.tables.neighbour cimport (FAILED, INCOMPLETE, N_FREE, WAIT_PER_NEIGHBOUR, neighbour_bucket, neighbour_t,
+                                   neighbours_t)
 from ext.tables.pin cimport is_double
 from ext.tables.service cimport services_t
 from ext.tables.session cimport (FREE_KNOWN, IN_BUCKET, PROBES_ROOM, account_at, account_t, bucket_after, session_account,
@@ -226,36 +227,16 @@ cdef inline const char *neighbours_audit(const neighbours_t *table) noexcept nog
                 return "neighbours: an entry in a chain has no state"
             if neighbour_bucket(table, entry.segment, entry.ip) != &table.buckets[bucket]:
                 return "neighbours: an entry in the wrong bucket"
-            if entry.n_waiting and (entry.state != INCOMPLETE or entry.n_waiting > WAIT_PER_NEIGHBOUR):
+            if entry.waiting.n and (entry.state != INCOMPLETE or entry.waiting.n > <uint32_t>WAIT_PER_NEIGHBOUR):
                 return "neighbours: frames wait where none may, or too many"
-            if waiting_len(table, entry.first, i) != entry.n_waiting:
+            if queue_len(&table.waiting, entry.waiting.first, i) != entry.waiting.n:
                 return "neighbours: a queue is not as long as it says"
-            places += entry.n_waiting
+            places += entry.waiting.n
             n += 1
             i = entry.next
     if n != table.n:
         return "neighbours: n is not what the buckets hold"
-    places += waiting_len(table, table.ready_first, 0)
-    places += waiting_len(table, table.free_waiting, 0)
-    if places == WAITING:
-        return NULL
-    return "neighbours: places of waiting frames lost"
-
-
-cdef inline uint32_t waiting_len(const neighbours_t *table, uint32_t first, uint32_t neighbour) noexcept nogil:
-    """How many places the queue has; far too many when one of them is not the neighbour's."""
-    cdef uint32_t n = 0
-    while first:
-        if first > WAITING or n > WAITING or table.waiting[first - 1].neighbour != neighbour:
-            return 2 * WAITING
-        n += 1
-        first = table.waiting[first - 1].next
-    return n
-
-
-cdef inline uint32_t waiting_held(const neighbours_t *table) noexcept nogil:
-    """How many frames wait, or are ready to go."""
-    return WAITING - waiting_len(table, table.free_waiting, 0)
+    return waitings_audit(&table.waiting, places)
 
 
 cdef inline const char *tables_audit(const tables_t *tables) noexcept nogil:
@@ -286,4 +267,7 @@ cdef inline const char *tables_audit(const tables_t *tables) noexcept nogil:
     if wrong is not NULL:
         return wrong
     wrong = servers_audit(tables)
+    if wrong is not NULL:
+        return wrong
+    wrong = fragments_audit(&tables.fragments)
     return wrong if wrong is not NULL else neighbours_audit(&tables.neighbours)

@@ -1,6 +1,6 @@
 """Which MAC a next hop has, and the frames that wait to learn it. Spec: RFC 826, RFC 4861 7.2 and 7.3.
 
-Structure: flat arrays of entries and of waiting frames, both chained by index + 1 (0 ends).
+Structure: a flat array of entries, chained by index + 1 (0 ends). Frames that wait: waiting.pxd.
 
     state       may send   what happens next
     INCOMPLETE  no         frames wait; one request a second, three in all, then FAILED
@@ -18,13 +18,13 @@ the oldest is dropped. Time is milliseconds, passed in. Owner: the worker.
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy, memset
-from posix.mman cimport munmap
+from libc.string cimport memset
 
 from ext.address cimport ip_equal, ip_t
-from ext.frame cimport SLOT_LEN, VNET_LEN, frame_t, frame_vnet, slot_frame
+from ext.frame cimport frame_t
 from ext.hash cimport hash_ip, key_t, power_of_two
-from ext.pages cimport map_pages
+from ext.tables.waiting cimport (queue_t, queue_take, waiting_add, waiting_free, waiting_oldest, waiting_release,
+                                 waitings_free, waitings_init, waitings_t)
 
 cdef enum:
     N_FREE = 0
@@ -53,39 +53,26 @@ cdef struct neighbour_t:
     uint32_t next          # in the bucket or the free list
     uint32_t alive_ms      # last sign of life
     uint32_t due_ms        # INCOMPLETE, PROBE: next request; FAILED: end of the pause
-    uint32_t first         # of the frames that wait
-    uint32_t last
+    queue_t waiting        # frames that will be sent to it
     uint16_t segment
-    uint16_t n_waiting
     uint8_t state
     uint8_t requests       # sent in this round; FAILED: 0 once the pause is over
     uint8_t loss           # LOSS_...: whether the control plane hears that it is FAILED
 
-cdef struct waiting_t:
-    frame_t frame
-    uint32_t next          # in the neighbour's queue, the ready queue or the free list
-    uint32_t neighbour     # index + 1; 0 once it is ready
-    uint64_t order         # grows with every frame that begins to wait
-
 cdef struct neighbours_t:
     neighbour_t *entries
     uint32_t *buckets
-    waiting_t *waiting
-    uint8_t *bytes         # WAITING slots, touched only as far as frames are long
+    waitings_t waiting
     uint32_t limit
     uint32_t n
     uint32_t mask
     uint32_t high          # entries from here on were never used
     uint32_t free
-    uint32_t free_waiting
-    uint32_t ready_first   # frames that need wait no longer: resolved, or failed
-    uint32_t ready_last
     uint32_t silent_ms     # REACHABLE for so long
     uint32_t hand          # index at which the next look for one to give up begins
     uint32_t asker         # index at which the next look for one to be asked begins
     uint32_t unasked       # entries that upkeep has yet to look at in this tick
     uint32_t requests      # that may still be repeated in this tick
-    uint64_t order
     uint64_t overflows     # frames dropped as the oldest of too many
     key_t key
 
@@ -100,25 +87,19 @@ cdef inline int neighbours_init(neighbours_t *table, uint32_t limit, uint32_t si
     table.mask = power_of_two(limit) - 1
     table.entries = <neighbour_t *>calloc(limit, sizeof(neighbour_t))
     table.buckets = <uint32_t *>calloc(table.mask + 1, sizeof(uint32_t))
-    table.waiting = <waiting_t *>calloc(WAITING, sizeof(waiting_t))
-    table.bytes = <uint8_t *>map_pages(<size_t>WAITING * SLOT_LEN)
-    if table.entries is NULL or table.buckets is NULL or table.waiting is NULL or table.bytes is NULL:
+    if table.entries is NULL or table.buckets is NULL or waitings_init(&table.waiting, WAITING) < 0:
         neighbours_free(table)
         return -1
     for i in range(limit):
         table.entries[i].next = i + 2 if i + 1 < limit else 0
-    for i in range(<uint32_t>WAITING):
-        table.waiting[i].next = i + 2 if i + 1 < <uint32_t>WAITING else 0
-    table.free = table.free_waiting = 1
+    table.free = 1
     return 0
 
 
 cdef inline void neighbours_free(neighbours_t *table) noexcept nogil:
     free(table.entries)
     free(table.buckets)
-    free(table.waiting)
-    if table.bytes is not NULL:
-        munmap(table.bytes, <size_t>WAITING * SLOT_LEN)
+    waitings_free(&table.waiting)
     memset(table, 0, sizeof(neighbours_t))
 
 
@@ -166,7 +147,7 @@ cdef inline bint neighbour_evict(neighbours_t *table, uint32_t now_ms) noexcept 
     for i in range(n):
         entry = &table.entries[table.hand]
         table.hand = table.hand + 1 if table.hand + 1 < table.limit else 0
-        if not entry.n_waiting and (victim is NULL or neighbour_is_worth_less(entry, victim, now_ms)):
+        if not entry.waiting.n and (victim is NULL or neighbour_is_worth_less(entry, victim, now_ms)):
             victim = entry
     if victim is NULL:
         return False
@@ -212,84 +193,23 @@ cdef inline void neighbour_alive(neighbours_t *table, neighbour_t *entry, uint64
 
 
 cdef inline void neighbour_release(neighbours_t *table, neighbour_t *entry) noexcept nogil:
-    """The entry's waiting frames are at the end of the ready queue, in their order."""
-    cdef uint32_t i = entry.first
-    if not i:
-        return
-    while i:
-        table.waiting[i - 1].neighbour = 0
-        i = table.waiting[i - 1].next
-    if table.ready_last:
-        table.waiting[table.ready_last - 1].next = entry.first
-    else:
-        table.ready_first = entry.first
-    table.ready_last = entry.last
-    entry.first = entry.last = 0
-    entry.n_waiting = 0
+    """The entry's waiting frames are ready to go: to it, or to be refused."""
+    waiting_release(&table.waiting, &entry.waiting)
 
 
-cdef inline void waiting_free(neighbours_t *table, uint32_t i) noexcept nogil:
-    table.waiting[i - 1].next = table.free_waiting
-    table.waiting[i - 1].neighbour = 0
-    table.free_waiting = i
-
-
-cdef inline void waiting_drop_first(neighbours_t *table, neighbour_t *entry) noexcept nogil:
+cdef inline void neighbour_drop_first(neighbours_t *table, neighbour_t *entry) noexcept nogil:
     """The oldest frame that waits for the entry is gone, and counted."""
-    cdef uint32_t i = entry.first
-    entry.first = table.waiting[i - 1].next
-    if not entry.first:
-        entry.last = 0
-    entry.n_waiting -= 1
     table.overflows += 1
-    waiting_free(table, i)
-
-
-cdef inline void waiting_drop_oldest(neighbours_t *table) noexcept nogil:
-    """The frame that has waited longest is gone, whomever for. A scan of WAITING: only when all are taken."""
-    cdef uint32_t i, oldest = 0
-    for i in range(<uint32_t>1, <uint32_t>WAITING + 1):
-        if table.waiting[i - 1].neighbour and (
-                not oldest or table.waiting[i - 1].order < table.waiting[oldest - 1].order):
-            oldest = i
-    if oldest:
-        waiting_drop_first(table, &table.entries[table.waiting[oldest - 1].neighbour - 1])
+    waiting_free(&table.waiting, queue_take(&table.waiting, &entry.waiting))
 
 
 cdef inline bint neighbour_wait(neighbours_t *table, neighbour_t *entry, const frame_t *frame) noexcept nogil:
     """A copy of the frame waits for the entry; False when all places are taken by frames that are ready."""
-    cdef waiting_t *place
-    cdef uint32_t i
-    if entry.n_waiting >= WAIT_PER_NEIGHBOUR:
-        waiting_drop_first(table, entry)
-    if not table.free_waiting:
-        waiting_drop_oldest(table)
-    if not table.free_waiting:
-        return False
-    i = table.free_waiting
-    place = &table.waiting[i - 1]
-    table.free_waiting = place.next
-    place.frame = frame[0]
-    place.frame.data = slot_frame(table.bytes, i - 1)
-    memcpy(frame_vnet(&place.frame), frame_vnet(frame), VNET_LEN + frame.len)
-    place.next = 0
-    place.neighbour = <uint32_t>(entry - table.entries) + 1
-    place.order = table.order
-    table.order += 1
-    if entry.last:
-        table.waiting[entry.last - 1].next = i
-    else:
-        entry.first = i
-    entry.last = i
-    entry.n_waiting += 1
-    return True
-
-
-cdef inline uint32_t waiting_next(neighbours_t *table) noexcept nogil:
-    """The place (index + 1) of the next ready frame, taken off its queue; 0 when there is none."""
-    cdef uint32_t i = table.ready_first
-    if i:
-        table.ready_first = table.waiting[i - 1].next
-        if not table.ready_first:
-            table.ready_last = 0
-    return i
+    cdef uint32_t oldest
+    if entry.waiting.n >= <uint32_t>WAIT_PER_NEIGHBOUR:
+        neighbour_drop_first(table, entry)
+    if not table.waiting.free:
+        oldest = waiting_oldest(&table.waiting)
+        if oldest:
+            neighbour_drop_first(table, &table.entries[table.waiting.places[oldest - 1].holder - 1])
+    return waiting_add(&table.waiting, &entry.waiting, <uint32_t>(entry - table.entries) + 1, frame)

@@ -51,7 +51,6 @@ cdef struct tables_t:
     bint overhearing           # a frame is learned from that another worker judges
     neighbours_t neighbours
     fragments_t fragments
-    uint32_t fragment_ms
     uint32_t outer_id          # of outer packets that have left in fragments
     events_t events
     decisions_t decisions

@@ -157,6 +157,9 @@ cdef inline uint8_t parse_extensions(frame_t *frame) noexcept nogil:
             offset_more = ntohs((<ipv6_frag_hdr *>p).offset_more)
             # An "atomic" fragment (RFC 6946) is whole: neither offset nor more.
             if offset_more & 0xFFF9:
+                # A packet is cut once; a fragment of a fragment is nobody's in earnest.
+                if frame.found & FOUND_FRAGMENT:
+                    return DROP_BAD_IPV6_EXTENSION
                 frame.found |= FOUND_FRAGMENT
                 frame.fragment_id = ntohl((<ipv6_frag_hdr *>p).id)
             if offset_more & 0xFFF8:

@@ -10,13 +10,14 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from ext.address cimport ip_load, ip_of_v4, ip_store, ip_t, ip_v4
 from ext.debug cimport likely, unlikely
-from ext.frame cimport FOUND_L4, FOUND_LATER, FOUND_PARTIAL, frame_t, frame_vnet
+from ext.frame cimport FOUND_FRAGMENT, FOUND_L4, FOUND_LATER, FOUND_PARTIAL, frame_t, frame_vnet
 from ext.order cimport be16, load32, store32
 from ext.wire.checksum cimport (checksum_adjust, checksum_of, partial_adjust, sum_bytes, sum_change, sum_fold,
                                 sum_ip)
 from ext.wire.icmp cimport icmp_echo_hdr
 from ext.wire.ipv4 cimport PROTO_TCP, PROTO_UDP, ipv4_hdr
 from ext.wire.ipv6 cimport ipv6_hdr
+from ext.wire.place cimport fragment_renumber
 from ext.wire.tcp cimport TCP_CHECKSUM_OFF
 from ext.wire.udp cimport UDP_CHECKSUM_OFF, udp_hdr
 from ext.wire.vnet cimport GSO_NONE, vnet_clear, vnet_hdr
@@ -116,6 +117,8 @@ cdef inline void restore(frame_t *frame) noexcept nogil:
     if frame.lowered:
         ttl_change(frame, 1)
         frame.lowered = 0
+    if frame.found & FOUND_FRAGMENT and frame.rewritten:
+        fragment_renumber(frame, frame.fragment_id)
     if frame.rewritten & (1 << SRC):
         rewrite(frame, SRC, frame.src, frame.sport)
     if frame.rewritten & (1 << DST):

@@ -116,11 +116,12 @@ def test_what_servers_send_to_others_is_handed_to_one_worker_and_routed_by_it():
     assert [len(frames) for frames in crew.take("client")] == [0, 1]
 
 
-def test_fragments_follow_their_first_to_the_owner():
+@pytest.mark.parametrize("order", [1, -1])
+def test_fragments_follow_their_first_to_the_owner(order):
     crew = Crew()
     sport = crew.port_of(THERE, 4)
     whole = IP(src=CLIENT[4], dst=VIP[4], id=77) / UDP(sport=sport, dport=80) / Raw(bytes(range(256)) * 8)
-    for piece in fragment(whole, 800):
+    for piece in fragment(whole, 800)[::order]:
         crew.clients[HERE].send(piece)
     left = crew.take("server")
     assert [len(frames) for frames in left] == [0, 3]

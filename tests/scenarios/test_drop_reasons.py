@@ -21,7 +21,7 @@ A, B, EVERYONE = "02:aa:00:00:00:01", "02:aa:00:00:00:02", "ff:ff:ff:ff:ff:ff"
 
 SERVICE_REASONS = {"fragment", "no_server", "orphan", "server_down", "session_full", "session_crowded",
                    "icmp_no_session", "bad_icmp", "source_ports", "access_private",
-                   "unmasqueradable"}
+                   "unmasqueradable", "fragment_place", "fragment_overlap", "fragment_again", "fragment_queue"}
 # Of forged errors: tests/rfc/test_rfc5927.py.
 FORGED_REASONS = {"forged_icmp"}
 

@@ -1,8 +1,16 @@
 """Echo to a VIP: answered by swlb while something behind the VIP can serve. RFC 1122 3.2.2.6, RFC 4443 4.2."""
 
 import pytest
-from scapy.layers.inet import ICMP, IP, IPOption_RR, fragment
-from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6EchoRequest, IPv6, IPv6ExtHdrDestOpt
+from scapy.layers.inet import ICMP, IP, IPOption_RR, defragment, fragment
+from scapy.layers.inet6 import (
+    ICMPv6EchoReply,
+    ICMPv6EchoRequest,
+    IPv6,
+    IPv6ExtHdrDestOpt,
+    IPv6ExtHdrFragment,
+    defragment6,
+    fragment6,
+)
 from scapy.packet import Packet
 
 from .layout import DRAIN, MAINT, UP
@@ -155,14 +163,30 @@ def test_other_protocols_to_a_vip_are_dropped(protocol):
     assert net.drops() == {"vip_protocol": 1}
 
 
-def test_an_echo_in_pieces_is_not_answered_by_its_first_alone():
+@pytest.mark.parametrize("order", [1, -1])
+def test_an_echo_in_pieces_is_answered_in_pieces_in_any_order(order):
+    data = bytes(i % 251 for i in range(4000))
     net = router()
     client = net.station("client", V4.client)
-    first, *later = fragment(IP(src=V4.client, dst=V4.vip, id=9) / ICMP(id=7, seq=9) / bytes(2000))
-    for piece in (first, *later):
-        client.send(piece)
-    net.expect_silence()
-    assert net.drops() == {"fragment": 1 + len(later)}
+    client.send(*fragment(IP(src=V4.client, dst=V4.vip, id=9) / ICMP(id=7, seq=9) / data)[::order])
+    whole, = defragment(sorted((frame.payload for frame in net.take("client")), key=lambda piece: piece.frag))
+    assert bytes(IP(bytes(whole))) == bytes(IP(src=V4.vip, dst=V4.client, id=9) / ICMP(type=0, id=7, seq=9) / data)
+    assert net.drops() == {}
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_an_ipv6_echo_in_pieces_is_answered_in_pieces_in_any_order(order):
+    data = bytes(i % 251 for i in range(4000))
+    net = router()
+    client = net.station("client", V6.client)
+    whole = IPv6(src=V6.client, dst=V6.vip) / IPv6ExtHdrFragment(id=9)
+    request = IPv6(bytes(whole / ICMPv6EchoRequest(id=7, seq=9, data=data)))
+    client.send(*fragment6(request, 1280)[::order])
+    seen = IPv6(bytes(defragment6([frame.payload for frame in net.take("client")])))
+    wanted = IPv6(src=V6.vip, dst=V6.client) / ICMPv6EchoReply(id=7, seq=9, data=data)
+    assert bytes(seen.payload) == bytes(IPv6(bytes(wanted)).payload)
+    assert (seen.src, seen.dst) == (V6.vip, V6.client)
+    assert net.drops() == {}
 
 
 def test_an_echo_whose_reply_is_nothing_but_zeros_has_the_checksum_of_zeros():

@@ -203,9 +203,10 @@ def errors_about(family: Family) -> list[Packet]:
 
 
 def fragments(family: Family) -> list[Packet]:
+    """Of IPv4 later ones, of IPv6 later ones that may be of an error (RFC 1812 4.3.2.7, RFC 4443 2.4 e)."""
     if family.version == 4:
         return [IP(src=V4.client, dst=V4.far, id=7, frag=9, proto=17) / bytes(64)]
-    return [IPv6(src=V6.client, dst=V6.far, nh=44) / (bytes([17, 0, 0, 72]) + bytes(4) + bytes(64))]
+    return [IPv6(src=V6.client, dst=V6.far, nh=44) / (bytes([58, 0, 0, 72]) + bytes(4) + bytes(64))]
 
 
 @pytest.mark.parametrize("make", [errors_about, fragments])

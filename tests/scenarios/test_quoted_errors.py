@@ -5,13 +5,20 @@ from collections.abc import Callable
 
 import pytest
 from scapy.layers.inet import ICMP
-from scapy.layers.inet6 import ICMPv6DestUnreach, ICMPv6PacketTooBig, ICMPv6ParamProblem, ICMPv6TimeExceeded
+from scapy.layers.inet6 import (
+    ICMPv6DestUnreach,
+    ICMPv6PacketTooBig,
+    ICMPv6ParamProblem,
+    ICMPv6TimeExceeded,
+    IPv6ExtHdrFragment,
+)
 from scapy.packet import Packet, Raw
 
 from tests.oracle.checksum import flaws, l4_checksum
 
 from .balanced import Scene, ip, routed, transparent
-from .frames import TCP, UDP
+from .cut import pieces_of
+from .frames import TCP, UDP, IPv6
 
 BOTH = pytest.mark.parametrize("family", [4, 6])
 KINDS = {
@@ -223,3 +230,20 @@ def test_quoted_udp_checksum_that_comes_out_as_zero_is_all_ones_again(family: in
     mine, theirs = scene.client.addresses[0], scene.servers[0].addresses[0]
     scene.servers[0].send(error(theirs, mine, KINDS[family][1], scene.delivered(0, payload=payload)))
     scene.client.expect(error(scene.vip, mine, KINDS[family][1], scene.request(payload=payload, hops=63), hops=63))
+
+
+def test_an_error_about_the_first_fragment_of_a_reply_reaches_the_server() -> None:
+    """Of an IPv6 datagram that the server cut itself, and that is too big further on: it has to cut it smaller."""
+    scene = routed(6, protocol="udp")
+    scene.call()
+    sent = pieces_of(scene.servers[0].addresses[0], scene.client.addresses[0], 9,
+                     bytes(UDP(sport=8080, dport=40000, len=3008, chksum=7) / bytes(3000)), 1400)
+    from_inside(scene, sent[0])
+    quoted = scene.client.take_one()
+    scene.client.send(error(STRANGER[6], scene.vip, ICMPv6PacketTooBig(mtu=1300), quoted))
+    told = scene.servers[0].take_one()
+    assert flaws(bytes(told)) == []
+    inner = IPv6(bytes(told[ICMPv6PacketTooBig].payload))
+    assert (inner.src, inner.dst) == (scene.servers[0].addresses[0], scene.client.addresses[0])
+    assert bytes(inner[IPv6ExtHdrFragment].payload)[:4] == bytes(sent[0][IPv6ExtHdrFragment].payload)[:4]
+    assert scene.net.drops() == {}
