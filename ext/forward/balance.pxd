@@ -10,7 +10,7 @@ from ext.debug cimport likely, unlikely
 from ext.forward.choice cimport choose, come_back, has_room, pinned, remember
 from ext.forward.down cimport session_down, session_ended_badly
 from ext.forward.handover cimport hand_over, is_of_another
-from ext.forward.icmp cimport NET_UNREACHABLE, TIME_EXCEEDED, icmp_echo, icmp_error
+from ext.forward.icmp cimport NET_UNREACHABLE, PROTOCOL_UNREACHABLE, TIME_EXCEEDED, icmp_echo, icmp_error
 from ext.forward.nat cimport account_of
 from ext.forward.quote cimport quote_to_server
 from ext.forward.refuse cimport refuse
@@ -39,8 +39,9 @@ from ext.tables.tables cimport is_time_to_report, report, report_full, tables_t
 from ext.verdict cimport (DROP_BAD_ADDRESS, DROP_ECHO_SILENT, DROP_FRAGMENT, DROP_NO_ROUTE, DROP_NO_SERVER,
                           DROP_NO_SERVICE, DROP_ORPHAN, DROP_SESSION_CROWDED, DROP_SESSION_FULL, DROP_SOURCE_PORTS,
                           DROP_TTL_EXPIRED, DROP_VIP_PROTOCOL, verdict_t)
-from ext.wire.icmp cimport is_echo_request, is_icmp_error
+from ext.wire.icmp cimport is_echo_request, is_icmp, is_icmp_error
 from ext.wire.ipv4 cimport PROTO_TCP
+from ext.wire.ipv6 cimport PROTO_NONE
 from ext.wire.rewrite cimport ttl_of
 from ext.wire.tcp cimport is_new_connection
 
@@ -236,7 +237,8 @@ cdef inline verdict_t begin(tables_t *tables, frame_t *frame, const choice_t *ch
 cdef inline verdict_t balance_icmp(tables_t *tables, frame_t *frame, vip_t *vip, uint32_t now_ms) noexcept nogil:
     """Echo is answered while something behind the VIP can serve; errors go to the session they are about.
 
-    Not in pieces: an answer to the first alone would be wrong.
+    Not in pieces: an answer to the first alone would be wrong. A protocol that nobody here speaks is refused as a port is
+    (RFC 1122 3.2.2.1, RFC 8200 4), but where nothing follows at all.
     """
     if unlikely(frame.found & FOUND_FRAGMENT):
         return DROP_FRAGMENT
@@ -244,4 +246,6 @@ cdef inline verdict_t balance_icmp(tables_t *tables, frame_t *frame, vip_t *vip,
         return icmp_echo(tables, frame) if vip.active else DROP_ECHO_SILENT
     if is_icmp_error(frame):
         return quote_to_server(tables, frame, now_ms)
-    return DROP_VIP_PROTOCOL
+    if is_icmp(frame) or frame.protocol == PROTO_NONE:
+        return DROP_VIP_PROTOCOL
+    return icmp_error(tables, frame, PROTOCOL_UNREACHABLE, 0, DROP_VIP_PROTOCOL, now_ms)

@@ -8,9 +8,10 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memmove
 
 from ext.address cimport ip_may_send, ip_t
+from ext.debug cimport unlikely
 from ext.frame cimport FOUND_L3, FOUND_LATER, FOUND_PARTIAL, frame_t
 from ext.forward.reflect cimport frame_cut, reflect
-from ext.order cimport htonl, load16
+from ext.order cimport htonl, htons, load16
 from ext.tables.route cimport address_on, address_t
 from ext.tables.tables cimport drop_count, tables_t
 from ext.verdict cimport verdict_t
@@ -19,7 +20,8 @@ from ext.wire.ethernet cimport eth_hdr, mac_is_group, mac_load
 from ext.wire.icmp cimport (ICMP_CHECKSUM_OFF, ICMP_ECHO_REPLY, ICMP_LEN, ICMPV6_ECHO_REPLY, icmp_hdr, icmp_is_error,
                             icmpv6_is_error)
 from ext.wire.ipv4 cimport IPV4_LEN, OWN_TTL, PROTO_ICMP, ipv4_build, ipv4_hdr
-from ext.wire.ipv6 cimport IPV6_LEN, PROTO_ICMPV6, ipv6_build
+from ext.wire.ipv6 cimport (IPV6_LEN, IPV6_NEXT_OFF, PROTO_ICMPV6, ipv6_build, ipv6_extension_len, ipv6_hdr,
+                            ipv6_is_extension)
 from ext.wire.rewrite cimport checksum_complete, checksum_fill, echo_of_zeros, restore, ttl_change, ttl_of
 
 # What the error says, whatever the family
@@ -30,6 +32,7 @@ cdef enum:
     TIME_EXCEEDED = 3
     TOO_BIG = 4
     PROHIBITED = 5
+    PROTOCOL_UNREACHABLE = 6
 
 cdef enum:
     QUOTE_V4 = 548         # the whole error stays within 576 bytes (RFC 1812 4.3.2.3)
@@ -42,16 +45,17 @@ cdef extern from * nogil:
     """
     #include <stdint.h>
     /* [what][0: IPv4 (RFC 792), 1: IPv6 (RFC 4443)][type, code] */
-    static const uint8_t swlb_error_types[6][2][2] = {
+    static const uint8_t swlb_error_types[7][2][2] = {
         /* NET_UNREACHABLE  */ {{3, 0}, {1, 0}},
         /* HOST_UNREACHABLE */ {{3, 1}, {1, 3}},
         /* PORT_UNREACHABLE */ {{3, 3}, {1, 4}},
         /* TIME_EXCEEDED    */ {{11, 0}, {3, 0}},
         /* TOO_BIG          */ {{3, 4}, {2, 0}},
         /* PROHIBITED       */ {{3, 13}, {1, 1}},
+        /* PROTOCOL_...     */ {{3, 2}, {4, 1}},
     };
     """
-    const uint8_t error_types "swlb_error_types"[6][2][2]
+    const uint8_t error_types "swlb_error_types"[7][2][2]
 
 
 cdef inline bint icmp_token(tables_t *tables, uint32_t now_ms) noexcept nogil:
@@ -100,9 +104,8 @@ cdef inline verdict_t icmp_error(tables_t *tables, frame_t *frame, int what, uin
                                  uint32_t now_ms) noexcept nogil:
     """The frame is dropped for reason, and an error about it goes back in its place where one is due.
 
-    what: NET_UNREACHABLE ... PROHIBITED, mtu for TOO_BIG only. The quoted packet is as its sender sent it. Source
-    is the segment's own address. Without one, or without a token, there is no error and the reason is the verdict.
-    The kernel twin hears it from whom it called: it drops what seems to come from its own address.
+    what: NET_UNREACHABLE ... PROTOCOL_UNREACHABLE, mtu for TOO_BIG only. The quoted packet is as its sender sent it.
+    Without an own address on the segment, or without a token, there is no error and the reason is the verdict.
     """
     cdef const address_t *own = address_on(&tables.routes, frame.segment, frame.family == 4)
     if own is NULL or not icmp_may_answer(frame) or not icmp_token(tables, now_ms):
@@ -110,8 +113,18 @@ cdef inline verdict_t icmp_error(tables_t *tables, frame_t *frame, int what, uin
     drop_count(tables, frame, reason)
     restore(frame)
     checksum_complete(frame)
-    icmp_quote(frame, what, mtu, frame.dst if frame.port == tables.segments[frame.segment].host_port else own.ip)
+    icmp_quote(frame, what, mtu, frame.dst if is_from_called(tables, frame, what) else own.ip)
     return reflect(tables, frame)
+
+
+cdef inline bint is_from_called(const tables_t *tables, const frame_t *frame, int what) noexcept nogil:
+    """Whether the error's sender is whom the packet was sent to, not the segment's own address.
+
+    What a host says, not a router, comes from the address that was called (RFC 4443 2.2 a, RFC 1122 3.2.1.3). And the
+    kernel twin hears all from there: it drops what seems to come from its own address.
+    """
+    return (what == PORT_UNREACHABLE or what == PROTOCOL_UNREACHABLE
+            or frame.port == tables.segments[frame.segment].host_port)
 
 
 cdef inline void icmp_quote(frame_t *frame, int what, uint32_t mtu, ip_t own) noexcept nogil:
@@ -140,18 +153,45 @@ cdef inline void icmp_header(frame_t *frame, int what, uint32_t mtu, ip_t src, i
     icmp.type = error_types[what][version][0]
     icmp.code = error_types[what][version][1]
     icmp.rest = htonl(mtu) if what == TOO_BIG else 0
+    if what == PROTOCOL_UNREACHABLE and frame.family == 6:
+        icmp.rest = htonl(unknown_header_off(<const uint8_t *>icmp + ICMP_LEN))
     checksum_fill(frame, ICMP_CHECKSUM_OFF, l4_len,
                   0 if frame.family == 4 else sum_pseudo(src, dst, PROTO_ICMPV6, l4_len))
+
+
+cdef inline uint32_t unknown_header_off(const uint8_t *l3) noexcept nogil:
+    """Where the IPv6 packet, whose chain parse has walked, names the header that is no extension (RFC 4443 3.4)."""
+    cdef uint32_t off = IPV6_NEXT_OFF, at = IPV6_LEN
+    while ipv6_is_extension(l3[off]):
+        off, at = at, at + ipv6_extension_len(l3[off], l3 + at)
+    return off
+
+
+cdef inline void without_extensions(frame_t *frame) noexcept nogil:
+    """The IPv6 packet has no extension headers: none is owed to who sent some, and a routing header must not come back
+    (RFC 8200 8.4)."""
+    cdef ipv6_hdr *ip = <ipv6_hdr *>(frame.data + frame.l3_off)
+    cdef uint8_t *behind = frame.data + frame.l3_off + IPV6_LEN
+    checksum_complete(frame)
+    memmove(behind, frame.data + frame.l4_off, frame.l4_len)
+    ip.next_header = frame.protocol
+    ip.payload_len = htons(<uint16_t>frame.l4_len)
+    frame.l4_off = frame.l3_off + IPV6_LEN
+    frame_cut(frame, frame.l4_off + frame.l4_len)
 
 
 cdef inline verdict_t icmp_echo(tables_t *tables, frame_t *frame) noexcept nogil:
     """The request has become its reply: addresses exchanged, type changed, TTL swlb's own."""
     cdef uint8_t *l3 = frame.data + frame.l3_off
-    cdef icmp_hdr *icmp = <icmp_hdr *>(frame.data + frame.l4_off)
-    cdef uint16_t old = load16(icmp)
+    cdef icmp_hdr *icmp
+    cdef uint16_t old
     cdef uint8_t address[16]
     cdef uint32_t at = 12 if frame.family == 4 else 8
     cdef uint32_t n = 4 if frame.family == 4 else 16
+    if unlikely(frame.family == 6 and frame.l4_off - frame.l3_off > <uint32_t>IPV6_LEN):
+        without_extensions(frame)
+    icmp = <icmp_hdr *>(frame.data + frame.l4_off)
+    old = load16(icmp)
     icmp.type = ICMP_ECHO_REPLY if frame.family == 4 else ICMPV6_ECHO_REPLY
     if not frame.found & FOUND_PARTIAL:
         icmp.checksum = checksum_adjust(icmp.checksum, sum_change(old, load16(icmp)))

@@ -1,7 +1,8 @@
 """ICMP errors about sessions: translated inside and out, so that the receiver recognises its own packet.
 
 Read first: RFC 5508 4.2 and 7, RFC 792, RFC 4443 2.4. Only 8 bytes of the quoted transport header are sure to be
-there. A session is neither kept alive nor ended by an error. Checksums gain what changed, so a wrong one stays wrong.
+there. A session is neither kept alive nor ended by an error. An error with a wrong checksum says nothing; those of the
+quoted packet gain what changed, so a wrong one stays wrong, as not all who quote a packet have left it as it was.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -23,12 +24,12 @@ from ext.tables.session cimport (account_t, session_account, session_client, ses
 from ext.tables.session_life cimport session_expired
 from ext.tables.tables cimport tables_t
 from ext.verdict cimport DROP_BAD_ICMP, DROP_ICMP_NO_SESSION, GO_ON, verdict_t
-from ext.wire.checksum cimport checksum_adjust, sum_bytes, sum_change, sum_fold
+from ext.wire.checksum cimport checksum_adjust, checksum_of, sum_bytes, sum_change, sum_fold, sum_pseudo
 from ext.wire.ethernet cimport eth_hdr, mac_load
 from ext.wire.icmp cimport (ECHO_ID_OFF, ICMP_CHECKSUM_OFF, ICMP_ECHO, ICMP_ECHO_REPLY, ICMP_LEN, ICMPV6_ECHO,
                             ICMPV6_ECHO_REPLY, icmp_hdr, icmp_is_refusal)
 from ext.wire.ipv4 cimport IPV4_LEN, IPV4_OFFSET, PROTO_ICMP, PROTO_TCP, PROTO_UDP, ipv4_hdr
-from ext.wire.ipv6 cimport IPV6_LEN, PROTO_ICMPV6, ipv6_hdr
+from ext.wire.ipv6 cimport EXT_FRAGMENT, IPV6_LEN, PROTO_ICMPV6, ipv6_extension_len, ipv6_hdr, ipv6_is_extension
 from ext.wire.rewrite cimport DST, SRC, rewrite_address
 from ext.wire.tcp cimport TCP_CHECKSUM_OFF
 from ext.wire.udp cimport UDP_CHECKSUM_OFF
@@ -54,6 +55,7 @@ cdef inline bint quote_read_any(const frame_t *frame, quote_t *quote) noexcept n
     cdef uint32_t room = min(frame.l4_len, frame.len - frame.l4_off)
     cdef ipv4_hdr *ip
     cdef uint32_t header_len
+    cdef uint8_t following
     if room < ICMP_LEN:
         return False
     room -= ICMP_LEN
@@ -73,6 +75,14 @@ cdef inline bint quote_read_any(const frame_t *frame, quote_t *quote) noexcept n
         quote.src = ip_load((<ipv6_hdr *>quote.l3).src)
         quote.dst = ip_load((<ipv6_hdr *>quote.l3).dst)
         quote.protocol = (<ipv6_hdr *>quote.l3).next_header
+        # The ends of a packet lie behind its extension headers; a later fragment names none.
+        while ipv6_is_extension(quote.protocol):
+            if room < header_len + 8 or (quote.protocol == EXT_FRAGMENT
+                                         and quote.l3[header_len + 2] | (quote.l3[header_len + 3] & 0xF8)):
+                return False
+            following = quote.l3[header_len]
+            header_len += ipv6_extension_len(quote.protocol, quote.l3 + header_len)
+            quote.protocol = following
     if header_len < IPV4_LEN or room < header_len + 8:
         return False
     quote.l4 = quote.l3 + header_len
@@ -87,6 +97,14 @@ cdef inline bint quote_read_any(const frame_t *frame, quote_t *quote) noexcept n
         return quote.l4[0] == ICMP_ECHO or quote.l4[0] == ICMP_ECHO_REPLY
     return (quote.protocol == PROTO_ICMPV6 and frame.family == 6
             and (quote.l4[0] == ICMPV6_ECHO or quote.l4[0] == ICMPV6_ECHO_REPLY))
+
+
+cdef inline bint error_is_sound(const frame_t *frame) noexcept nogil:
+    """Whether the error's own checksum is right, or yet to be completed (RFC 5508 4.2, REQ-3)."""
+    cdef uint64_t pseudo = 0
+    if frame.family == 6:
+        pseudo = sum_pseudo(frame.src, frame.dst, PROTO_ICMPV6, frame.l4_len)
+    return frame.found & FOUND_PARTIAL or checksum_of(frame.data + frame.l4_off, frame.l4_len, pseudo) == 0
 
 
 cdef inline uint32_t quote_port_off(const quote_t *quote, uint32_t end) noexcept nogil:
@@ -153,6 +171,8 @@ cdef inline verdict_t quote_to_server(tables_t *tables, frame_t *frame, uint32_t
     if not is_translated(tables, session):
         frame.hash = session_hash(&tables.sessions[family], quote.dst, quote.dport, quote.protocol)
         return untouched_out(tables, frame, session.server, now_ms)
+    if not error_is_sound(frame):
+        return DROP_BAD_ICMP
     server = &tables.services.servers[session.server]
     account = session_account(&tables.sessions[family], session)
     quote_rewrite(frame, &quote, SRC, server.ip, session_server_port(session, server))
@@ -228,6 +248,8 @@ cdef inline verdict_t quote_to_client(tables_t *tables, segment_t *segment, fram
         return quote_of_none(tables, segment, frame, &quote)
     if not is_translated(tables, session):
         return GO_ON
+    if not error_is_sound(frame):
+        return DROP_BAD_ICMP
     server = &tables.services.servers[session.server]
     vip = tables.services.services[server.service].vip[family]
     quote_rewrite(frame, &quote, DST, vip, session.vip_port)
@@ -261,6 +283,8 @@ cdef inline verdict_t quote_of_source(tables_t *tables, frame_t *frame, uint16_t
         return hand_over(tables, frame, now_ms)
     if session is NULL or session_expired(&tables.services, session, now_ms):
         return GO_ON
+    if not error_is_sound(frame):
+        return DROP_BAD_ICMP
     server = &tables.services.servers[session.server]
     vip = tables.services.services[server.service].vip[family]
     client = session_client(&tables.sessions[family], session)

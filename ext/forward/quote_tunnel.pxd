@@ -14,7 +14,7 @@ from ext.address cimport ip_equal, ip_load, ip_of_v4, ip_t
 from ext.forward.handover cimport hand_over, is_of_another
 from ext.forward.icmp cimport HOST_UNREACHABLE, TOO_BIG, icmp_quote, icmp_token
 from ext.forward.output cimport neighbour_output, to_host
-from ext.forward.quote cimport quote_read, quote_t
+from ext.forward.quote cimport error_is_sound, quote_read, quote_t
 from ext.forward.tunnel cimport told_mtu
 from ext.frame cimport FOUND_L3, VNET_LEN, frame_t, frame_vnet
 from ext.order cimport be16, ntohl, ntohs
@@ -122,6 +122,8 @@ cdef inline verdict_t quote_of_tunnel(tables_t *tables, frame_t *frame, uint32_t
     if (session is NULL or session_expired(&tables.services, session, now_ms)
             or not is_end_of(&tables.services, &tables.services.servers[session.server], &outer)):
         return DROP_ICMP_NO_SESSION
+    if not error_is_sound(frame):
+        return DROP_BAD_ICMP
     return tell_client(tables, frame, &outer, what, now_ms)
 
 

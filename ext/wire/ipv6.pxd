@@ -1,6 +1,6 @@
 """IPv6 and its extension headers. Spec: RFC 8200; RFC 5095 (routing header type 0); RFC 4302 (AH length)."""
 
-from libc.stdint cimport uint8_t, uint16_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memset
 
 from ext.address cimport ip_store, ip_t
@@ -8,9 +8,11 @@ from ext.order cimport be16, be32, htons
 
 cdef enum:
     IPV6_LEN = 40
+    IPV6_NEXT_OFF = 6
     IPV6_LEAST_MTU = 1280      # of every link (RFC 8200 5)
     PROTO_IPV6 = 41            # a whole IPv6 packet (RFC 2473)
     PROTO_ICMPV6 = 58
+    PROTO_NONE = 59            # nothing follows (RFC 8200 4.7)
     EXT_HOP_BY_HOP = 0
     EXT_ROUTING = 43
     EXT_FRAGMENT = 44
@@ -37,6 +39,15 @@ cdef packed struct ipv6_frag_hdr:
 cdef inline bint ipv6_is_extension(uint8_t next_header) noexcept nogil:
     return (next_header == EXT_HOP_BY_HOP or next_header == EXT_ROUTING or next_header == EXT_FRAGMENT
             or next_header == EXT_AUTH or next_header == EXT_DESTINATION or next_header == EXT_MOBILITY)
+
+
+cdef inline uint32_t ipv6_extension_len(uint8_t kind, const uint8_t *extension) noexcept nogil:
+    """How long the extension header of that kind says that it is; its first two bytes must be there."""
+    if kind == EXT_FRAGMENT:
+        return 8
+    if kind == EXT_AUTH:
+        return (<uint32_t>extension[1] + 2) * 4
+    return (<uint32_t>extension[1] + 1) * 8
 
 
 cdef inline void ipv6_build(uint8_t *p, ip_t src, ip_t dst, uint8_t next_header, uint16_t payload_len,
