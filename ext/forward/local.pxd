@@ -5,7 +5,7 @@ in place; everything else is bridged on, after the neighbour table has heard it.
 others in a VIP's name end here: a server of direct server return must not take the VIP from the switch before it.
 """
 
-from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from ext.address cimport ip_equal, ip_is_zero, ip_load, ip_may_send, ip_of_v4, ip_t, ip_v4
 from ext.forward.bridge cimport bridge
@@ -127,21 +127,27 @@ cdef inline void advertised(tables_t *tables, const frame_t *frame, ip_t target,
     """What an advertisement says of its target is believed as far as RFC 4861 7.2.5 lets it.
 
     Without a MAC in it the one that is known holds, and none is learnt. Only "override" replaces one that is in use;
-    without that, the one in use is in doubt.
+    without that, the one in use is in doubt, as is one that nobody has asked for.
     """
+    cdef uint8_t flags = (<nd_msg *>(frame.data + frame.l4_off)).flags
     cdef neighbour_t *entry = neighbour_find(&tables.neighbours, frame.segment, target)
     cdef uint64_t mac = nd_mac(frame, OPT_TARGET_MAC)
+    cdef bint new
     if entry is not NULL and not neighbour_answers(entry):
         entry = NULL
     if mac == 0 and is_ours(tables, frame.segment, target):
         mac = mac_load((<eth_hdr *>frame.data).src)
     elif mac == 0 and entry is not NULL:
         mac = entry.mac
-    if entry is not NULL and entry.mac != mac and not (<nd_msg *>(frame.data + frame.l4_off)).flags & NA_OVERRIDE:
+    new = entry is NULL or entry.mac != mac
+    if entry is not NULL and new and not flags & NA_OVERRIDE:
         if entry.state == REACHABLE:
             entry.state = STALE
         return
     heard(tables, frame, target, mac, False, now_ms)
+    entry = neighbour_find(&tables.neighbours, frame.segment, target)
+    if new and entry is not NULL and entry.state == REACHABLE and not flags & NA_SOLICITED:
+        entry.state = STALE
 
 
 cdef inline verdict_t neighbour_discovery(tables_t *tables, segment_t *segment, frame_t *frame,

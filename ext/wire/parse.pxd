@@ -187,7 +187,8 @@ cdef inline uint8_t parse_l4(frame_t *frame) noexcept nogil:
         if unlikely(frame.family == 6 and (<udp_hdr *>p).checksum == 0):
             return DROP_ZERO_UDP_CHECKSUM
         return parse_ports(frame, UDP_CHECKSUM_OFF)
-    if frame.protocol == PROTO_ICMP or frame.protocol == PROTO_ICMPV6:
+    # That of the other family is a protocol like any that nobody knows.
+    if frame.protocol == (PROTO_ICMP if frame.family == 4 else PROTO_ICMPV6):
         if unlikely(room < ICMP_LEN):
             return DROP_BAD_L4
         return parse_offload(frame, ICMP_CHECKSUM_OFF)

@@ -1,5 +1,6 @@
 """What the tests of several RFCs share: how often a property is tried, packets of all kinds, and who judges them."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from hypothesis import Phase, settings
@@ -11,6 +12,8 @@ from scapy.utils import checksum
 
 from tests.oracle.checksum import flaws
 from tests.scenarios.balanced import ip
+from tests.scenarios.network import Network, Station
+from tests.scenarios.shapes import V4, V6, router
 
 FAMILIES = (4, 6)
 PORTS = st.integers(1024, 65535)
@@ -20,7 +23,7 @@ PAYLOADS = st.binary(max_size=200)
 
 
 def examples(number: int) -> settings:
-    """So many examples a test; no deadline, as machines are of any speed, no shrinking, as each is a network of its own."""
+    """So many examples; no deadline, as machines are of any speed, no shrinking, as each is a network of its own."""
     return settings(max_examples=number, deadline=None, print_blob=True, phases=(Phase.reuse, Phase.generate))
 
 
@@ -113,11 +116,33 @@ def assert_error(error: Packet, kind: tuple[int, int], quoted: bytes, *, rest: i
     assert outer_flaws(error) == []
 
 
+def lan(**options: Any) -> tuple[Network, Station, Station]:
+    """A router between two segments, with a default route by a gateway inside, a client outside and a server inside."""
+    net = router(host=True, routes=[(V4.default, V4.gateway), (V6.default, V6.gateway)], **options)
+    client, web = net.station("client", V4.client, V6.client), net.station("web1", V4.server, V6.server)
+    for station in (client, web, net.station("web1", V4.gateway, V6.gateway)):
+        station.greet()
+    net.discard()
+    return net, client, web
+
+
+def with_extensions(packet: Packet, chain: Sequence[tuple[int, bytes]]) -> Packet:
+    """The IPv6 packet with extension headers of those kinds and bodies before what it carried."""
+    raw = bytes(packet)
+    following, middle = raw[6], b""
+    for kind, body in reversed(chain):
+        body += bytes((6 - len(body)) % 8)
+        middle = bytes((following, (len(body) + 2) // 8 - 1)) + body + middle
+        following = kind
+    length = len(raw) - 40 + len(middle)
+    return IPv6(raw[:4] + length.to_bytes(2, "big") + bytes((following,)) + raw[7:40] + middle + raw[40:])
+
+
 def outer_flaws(packet: Packet) -> list[str]:
     """Every checksum that is wrong, but those of a quoted packet."""
     return [flaw for flaw in flaws(bytes(packet)) if not flaw.startswith("quoted")]
 
 
 __all__ = ["BYTES", "FAMILIES", "ICMP", "IP", "PAYLOADS", "PORTS", "TCP", "UDP", "WORDS", "IPv6", "Packet", "Raw",
-           "assert_error", "built", "echo", "examples", "flaws", "heads", "hops_of", "icmp_message", "ip", "ipv4_options",
-           "message", "outer_flaws", "transports", "with_hops"]
+           "assert_error", "built", "echo", "examples", "flaws", "heads", "hops_of", "icmp_message", "ip",
+           "ipv4_options", "lan", "message", "outer_flaws", "transports", "with_extensions", "with_hops"]

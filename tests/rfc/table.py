@@ -21,8 +21,7 @@ this directory: of its name (the section) and of its docstring (the rule); or of
 the rule already; or of `otherwise.py`, where swlb deliberately does something else, or need not do anything. Scapy, or
 a full recomputation of checksums, judges what comes out.
 
-Rules that only hosts or only routing protocols have are not here.
-"""
+Rules that only hosts or only routing protocols have are not here."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +34,10 @@ class Rule:
     held_by: str           # file::test, or the reason why swlb does otherwise
     tested: bool = True
 
-    def order(self) -> tuple[list[tuple[int, str]], str]:
-        """Sections in the order of the document, in them tests as they are named."""
+    def order(self) -> list[tuple[int, str]]:
+        """Sections in the order of the document."""
         parts = re.findall(r"\d+|[A-Za-z]+", self.section)
-        return [(int(part), "") if part.isdigit() else (0, part) for part in parts], self.held_by
+        return [(int(part), "") if part.isdigit() else (0, part) for part in parts]
 
 
 def docstring(path: Path) -> str:
@@ -47,10 +46,12 @@ def docstring(path: Path) -> str:
 
 
 def first_sentence(text: str) -> str:
-    return " ".join(text.split("\n\n")[0].split()).replace("|", "\\|")
+    """As it stands in a table: in one line, with a capital."""
+    line = " ".join(text.split("\n\n")[0].split()).replace("|", "\\|").removesuffix(".")
+    return line[:1].upper() + line[1:]
 
 
-def tests_of(path: Path) -> Iterator[ast.FunctionDef]:
+def named_tests(path: Path) -> Iterator[ast.FunctionDef]:
     for node in ast.parse(path.read_text()).body:
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
             yield node
@@ -75,9 +76,10 @@ def rfc_of(path: Path) -> int:
 
 def rules() -> list[Rule]:
     """All rules of all RFCs, in order."""
-    found = [rule_of(path, test) for path in sorted(HERE.glob("test_rfc*.py")) for test in tests_of(path)]
-    found += [Rule(rfc, section, says, test) for rfc, section, says, test in elsewhere.RULES]
-    found += [Rule(rfc, section, says, why, tested=False) for rfc, section, says, why in otherwise.RULES]
+    found = [rule_of(path, test) for path in sorted(HERE.glob("test_rfc*.py")) for test in named_tests(path)]
+    found += [Rule(rfc, section, first_sentence(says), test) for rfc, section, says, test in elsewhere.RULES]
+    found += [Rule(rfc, section, first_sentence(says), why, tested=False)
+              for rfc, section, says, why in otherwise.RULES]
     return sorted(found, key=lambda rule: (rule.rfc, rule.order()))
 
 
@@ -85,7 +87,8 @@ def titles() -> dict[int, list[str]]:
     """What each RFC is about, as the files of its tests say."""
     said: dict[int, list[str]] = {}
     for path in sorted(HERE.glob("test_rfc*.py")):
-        said.setdefault(rfc_of(path), []).append(docstring(path).removeprefix(f"RFC {rfc_of(path)}").lstrip(":, "))
+        what = docstring(path).removeprefix(f"RFC {rfc_of(path)}").lstrip(":, ")
+        said.setdefault(rfc_of(path), []).append(first_sentence(what) + ".")
     return said
 
 
@@ -99,5 +102,5 @@ def table() -> str:
             lines += [line for said in about.get(rfc, []) for line in (said, "")]
             lines += ["| section | rule | test |", "|---|---|---|"]
         held_by = f"`{rule.held_by}`" if rule.tested else f"otherwise: {rule.held_by}"
-        lines.append(f"| {rule.section} | {rule.says} | {held_by} |")
+        lines.append(f"| {rule.section or '–'} | {rule.says} | {held_by} |")
     return "\n".join(lines) + "\n"

@@ -10,8 +10,7 @@ from tests.scenarios.test_masquerade import Scene
 from tests.scenarios.test_source_nat import Scene as SourceNat
 from tests.scenarios.tunnelled import OWN, tunnelled
 
-from .common import (FAMILIES, PAYLOADS, TCP, UDP, WORDS, Packet, Raw, assert_error, echo, examples, flaws,
-                     icmp_message)
+from .common import FAMILIES, PAYLOADS, TCP, UDP, WORDS, Packet, Raw, assert_error, echo, examples, flaws, icmp_message
 from .common import ip as head_of
 
 BOTH = pytest.mark.parametrize("family", FAMILIES)
@@ -115,7 +114,7 @@ def test_section_4_2_req_3_an_error_with_a_wrong_checksum_says_nothing(family: i
 
 
 def translated(family: int, kind: int, code: int) -> list[tuple]:
-    """Networks with a session, an error about it and its sender, and the ports by which it would leave, the first right."""
+    """Networks with a session, an error about it and its sender, and the ports by which it would leave."""
     found = []
     scene = routed(family, n_servers=1)
     scene.call("S")
@@ -151,7 +150,7 @@ def translated(family: int, kind: int, code: int) -> list[tuple]:
 
 @BOTH
 def test_section_4_2_req_4_an_error_about_no_mapping_does_not_get_in(family: int) -> None:
-    """What is quoted must be a packet that a mapping could have sent: to that peer, from that port, of that protocol."""
+    """What is quoted must be what a mapping could have sent: to that peer, from that port, of that protocol."""
     scene = Scene(family)
     seen = scene.leaves(scene.asks("udp"))
     kind, code = UNREACHABLE[family]

@@ -37,6 +37,7 @@ from .common import (
     message,
     outer_flaws,
     transports,
+    with_extensions,
     with_hops,
 )
 
@@ -200,23 +201,11 @@ def test_section_4_2_req_3b_headers_before_the_quoted_transport_are_walked(way: 
     path = WAYS[way](6, protocol)
     head = data.draw(heads(6, path.src, path.dst))
     l4 = data.draw(transports(protocol, path.sport, path.dport))
-    chain = data.draw(st.lists(st.sampled_from((0, 60, 135)), min_size=1, max_size=4))
-    packet = with_extensions(built(head, l4), chain, data)
+    chain = data.draw(st.lists(st.tuples(st.sampled_from((0, 60, 135)), st.binary(max_size=30)), min_size=1,
+                               max_size=4))
+    packet = with_extensions(built(head, l4), chain)
     path.sender.send(packet)
     judge(path, packet, Quoting(data.draw(st.sampled_from((548, 1232)))), received=path.receiver.take_one())
-
-
-def with_extensions(packet: Packet, chain: list[int], data: st.DataObject) -> Packet:
-    """The IPv6 packet with extension headers of those kinds before what it carried."""
-    raw = bytes(packet)
-    following, middle = raw[6], b""
-    for number in reversed(chain):
-        words = data.draw(st.integers(0, 3))
-        body = b"\x01" + bytes((6 + 8 * words - 2,)) + bytes(6 + 8 * words - 2)
-        middle = bytes((following, words)) + body + middle
-        following = number
-    length = len(raw) - 40 + len(middle)
-    return IPv6(raw[:4] + length.to_bytes(2, "big") + bytes((following,)) + raw[7:40] + middle + raw[40:])
 
 
 @pytest.mark.parametrize("forward", ["ipip", "gue"])

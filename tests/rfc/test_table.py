@@ -3,7 +3,7 @@
 from collections import Counter
 
 from . import elsewhere, otherwise
-from .table import HERE, ROOT, docstring, rules, table, tests_of
+from .table import HERE, ROOT, docstring, named_tests, rules, table
 
 
 def test_readme_is_what_the_tests_say() -> None:
@@ -16,7 +16,7 @@ def test_every_test_that_is_referred_to_exists() -> None:
         file, name = reference.split("::")
         path = ROOT / file
         assert path.exists(), f"RFC {rfc} {section}: no {file}"
-        assert name in {test.name for test in tests_of(path)}, f"RFC {rfc} {section}: no {name} in {file}"
+        assert name in {test.name for test in named_tests(path)}, f"RFC {rfc} {section}: no {name} in {file}"
 
 
 def test_every_file_says_what_its_rfc_is_about() -> None:

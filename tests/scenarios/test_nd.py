@@ -181,7 +181,7 @@ def test_a_known_sender_is_updated_by(case):
     net = lan()
     net.station("other", V6.client, mac=OLD).greet()
     net.send("client", SAID[case])
-    assert net.neighbours() == {V6.client: (A, "REACHABLE")}
+    assert net.neighbours() == {V6.client: (A, "STALE" if case == "an unasked announcement" else "REACHABLE")}
 
 
 @pytest.mark.parametrize("mac", ["ff:ff:ff:ff:ff:ff", "33:33:00:00:00:01", "00:00:00:00:00:00"])
