@@ -80,5 +80,5 @@ cdef inline verdict_t icmp_to_source(tables_t *tables, frame_t *frame, uint16_t 
     if error:
         return DROP_ICMP_NO_SESSION
     if is_echo_request(frame) and not frame.found & FOUND_FRAGMENT:
-        return icmp_echo(tables, frame)
+        return icmp_echo(tables, frame, now_ms)
     return DROP_VIP_PROTOCOL

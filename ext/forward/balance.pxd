@@ -243,7 +243,7 @@ cdef inline verdict_t balance_icmp(tables_t *tables, frame_t *frame, vip_t *vip,
     if unlikely(frame.found & FOUND_FRAGMENT):
         return DROP_FRAGMENT
     if is_echo_request(frame):
-        return icmp_echo(tables, frame) if vip.active else DROP_ECHO_SILENT
+        return icmp_echo(tables, frame, now_ms) if vip.active else DROP_ECHO_SILENT
     if is_icmp_error(frame):
         return quote_to_server(tables, frame, now_ms)
     if is_icmp(frame) or frame.protocol == PROTO_NONE:

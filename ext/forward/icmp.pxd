@@ -14,13 +14,13 @@ from ext.forward.reflect cimport frame_cut, reflect
 from ext.order cimport htonl, htons, load16
 from ext.tables.route cimport address_on, address_t
 from ext.tables.tables cimport drop_count, tables_t
-from ext.verdict cimport verdict_t
+from ext.verdict cimport DROP_BAD_IPV6_EXTENSION, verdict_t
 from ext.wire.checksum cimport checksum_adjust, sum_change, sum_pseudo
 from ext.wire.ethernet cimport eth_hdr, mac_is_group, mac_load
 from ext.wire.icmp cimport (ICMP_CHECKSUM_OFF, ICMP_ECHO_REPLY, ICMP_LEN, ICMPV6_ECHO_REPLY, icmp_hdr, icmp_is_error,
                             icmpv6_is_error)
 from ext.wire.ipv4 cimport IPV4_LEN, OWN_TTL, PROTO_ICMP, ipv4_build, ipv4_hdr
-from ext.wire.ipv6 cimport (IPV6_LEN, IPV6_NEXT_OFF, PROTO_ICMPV6, ipv6_build, ipv6_extension_len, ipv6_hdr,
+from ext.wire.ipv6 cimport (EXT_DESTINATION, EXT_HOP_BY_HOP, IPV6_LEN, IPV6_NEXT_OFF, PROTO_ICMPV6, ipv6_build, ipv6_extension_len, ipv6_hdr,
                             ipv6_is_extension)
 from ext.wire.rewrite cimport checksum_complete, checksum_fill, echo_of_zeros, restore, ttl_change, ttl_of
 
@@ -33,6 +33,7 @@ cdef enum:
     TOO_BIG = 4
     PROHIBITED = 5
     PROTOCOL_UNREACHABLE = 6
+    UNKNOWN_OPTION = 7         # of IPv6 only
 
 cdef enum:
     QUOTE_V4 = 548         # the whole error stays within 576 bytes (RFC 1812 4.3.2.3)
@@ -45,7 +46,7 @@ cdef extern from * nogil:
     """
     #include <stdint.h>
     /* [what][0: IPv4 (RFC 792), 1: IPv6 (RFC 4443)][type, code] */
-    static const uint8_t swlb_error_types[7][2][2] = {
+    static const uint8_t swlb_error_types[8][2][2] = {
         /* NET_UNREACHABLE  */ {{3, 0}, {1, 0}},
         /* HOST_UNREACHABLE */ {{3, 1}, {1, 3}},
         /* PORT_UNREACHABLE */ {{3, 3}, {1, 4}},
@@ -53,9 +54,10 @@ cdef extern from * nogil:
         /* TOO_BIG          */ {{3, 4}, {2, 0}},
         /* PROHIBITED       */ {{3, 13}, {1, 1}},
         /* PROTOCOL_...     */ {{3, 2}, {4, 1}},
+        /* UNKNOWN_OPTION   */ {{12, 0}, {4, 2}},
     };
     """
-    const uint8_t error_types "swlb_error_types"[7][2][2]
+    const uint8_t error_types "swlb_error_types"[8][2][2]
 
 
 cdef inline bint icmp_token(tables_t *tables, uint32_t now_ms) noexcept nogil:
@@ -104,7 +106,8 @@ cdef inline verdict_t icmp_error(tables_t *tables, frame_t *frame, int what, uin
                                  uint32_t now_ms) noexcept nogil:
     """The frame is dropped for reason, and an error about it goes back in its place where one is due.
 
-    what: NET_UNREACHABLE ... PROTOCOL_UNREACHABLE, mtu for TOO_BIG only. The quoted packet is as its sender sent it.
+    what: NET_UNREACHABLE ... UNKNOWN_OPTION, mtu for TOO_BIG only, or of an unknown option where it stands. The quoted
+    packet is as its sender sent it.
     Without an own address on the segment, or without a token, there is no error and the reason is the verdict.
     """
     cdef const address_t *own = address_on(&tables.routes, frame.segment, frame.family == 4)
@@ -123,7 +126,7 @@ cdef inline bint is_from_called(const tables_t *tables, const frame_t *frame, in
     What a host says, not a router, comes from the address that was called (RFC 4443 2.2 a, RFC 1122 3.2.1.3). And the
     kernel twin hears all from there: it drops what seems to come from its own address.
     """
-    return (what == PORT_UNREACHABLE or what == PROTOCOL_UNREACHABLE
+    return (what == PORT_UNREACHABLE or what == PROTOCOL_UNREACHABLE or what == UNKNOWN_OPTION
             or frame.port == tables.segments[frame.segment].host_port)
 
 
@@ -152,7 +155,7 @@ cdef inline void icmp_header(frame_t *frame, int what, uint32_t mtu, ip_t src, i
     cdef int version = 0 if frame.family == 4 else 1
     icmp.type = error_types[what][version][0]
     icmp.code = error_types[what][version][1]
-    icmp.rest = htonl(mtu) if what == TOO_BIG else 0
+    icmp.rest = htonl(mtu) if what == TOO_BIG or what == UNKNOWN_OPTION else 0
     if what == PROTOCOL_UNREACHABLE and frame.family == 6:
         icmp.rest = htonl(unknown_header_off(<const uint8_t *>icmp + ICMP_LEN))
     checksum_fill(frame, ICMP_CHECKSUM_OFF, l4_len,
@@ -165,6 +168,32 @@ cdef inline uint32_t unknown_header_off(const uint8_t *l3) noexcept nogil:
     while ipv6_is_extension(l3[off]):
         off, at = at, at + ipv6_extension_len(l3[off], l3 + at)
     return off
+
+
+cdef inline uint32_t unknown_option_off(const uint8_t *l3) noexcept nogil:
+    """Where the IPv6 packet has an option by which who does not know it is to drop the packet; or 0.
+
+    Parse has walked its chain. There is no option that swlb knows. Spec: RFC 8200 4.2.
+    """
+    cdef uint32_t end, option, at = IPV6_LEN
+    cdef uint8_t kind = l3[IPV6_NEXT_OFF]
+    while ipv6_is_extension(kind):
+        end = at + ipv6_extension_len(kind, l3 + at)
+        option = at + 2
+        while option < end and (kind == EXT_DESTINATION or kind == EXT_HOP_BY_HOP):
+            if l3[option] >> 6:
+                return option
+            option += 1 if l3[option] == 0 else 2 + <uint32_t>l3[option + 1]
+        kind = l3[at]
+        at = end
+    return 0
+
+
+cdef inline verdict_t echo_refuse(tables_t *tables, frame_t *frame, uint32_t option, uint32_t now_ms) noexcept nogil:
+    """The echo with the unknown option there is dropped, and its sender told unless the option says not to."""
+    if frame.data[frame.l3_off + option] >> 6 == 1:
+        return DROP_BAD_IPV6_EXTENSION
+    return icmp_error(tables, frame, UNKNOWN_OPTION, option, DROP_BAD_IPV6_EXTENSION, now_ms)
 
 
 cdef inline void without_extensions(frame_t *frame) noexcept nogil:
@@ -180,7 +209,7 @@ cdef inline void without_extensions(frame_t *frame) noexcept nogil:
     frame_cut(frame, frame.l4_off + frame.l4_len)
 
 
-cdef inline verdict_t icmp_echo(tables_t *tables, frame_t *frame) noexcept nogil:
+cdef inline verdict_t icmp_echo(tables_t *tables, frame_t *frame, uint32_t now_ms) noexcept nogil:
     """The request has become its reply: addresses exchanged, type changed, TTL swlb's own."""
     cdef uint8_t *l3 = frame.data + frame.l3_off
     cdef icmp_hdr *icmp
@@ -188,7 +217,11 @@ cdef inline verdict_t icmp_echo(tables_t *tables, frame_t *frame) noexcept nogil
     cdef uint8_t address[16]
     cdef uint32_t at = 12 if frame.family == 4 else 8
     cdef uint32_t n = 4 if frame.family == 4 else 16
+    cdef uint32_t option
     if unlikely(frame.family == 6 and frame.l4_off - frame.l3_off > <uint32_t>IPV6_LEN):
+        option = unknown_option_off(l3)
+        if option:
+            return echo_refuse(tables, frame, option, now_ms)
         without_extensions(frame)
     icmp = <icmp_hdr *>(frame.data + frame.l4_off)
     old = load16(icmp)

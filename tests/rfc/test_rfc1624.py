@@ -14,7 +14,7 @@ from .common import IP, UDP, Packet
 
 ALL = range(65536)
 # What the rest of the covered bytes may sum up to where carries and zeros matter.
-RESTS = (1, 2, 0x7FFF, 0x8000, 0xDD2F, 0xFFFD, 0xFFFE, 0xFFFF)
+RESTS = (1, 0x7FFF, 0xDD2F, 0xFFFE, 0xFFFF)
 
 
 def in_memory(word: int) -> int:
@@ -38,7 +38,7 @@ def test_section_3_every_new_value_of_a_word(rest: int) -> None:
         assert wrong == [], f"from {old:#06x}"
 
 
-@pytest.mark.parametrize("rest", RESTS[::3])
+@pytest.mark.parametrize("rest", RESTS[::2])
 def test_section_3_every_old_value_of_a_word(rest: int) -> None:
     """The same from every old value."""
     for new in (0x0000, 0xFFFF):

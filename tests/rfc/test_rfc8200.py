@@ -35,6 +35,8 @@ HEADERS = st.one_of(
     st.tuples(st.sampled_from((HOP_BY_HOP, DESTINATION, MOBILITY)), st.binary(max_size=40)),
     st.tuples(st.just(ROUTING), st.binary(max_size=20).map(lambda body: b"\xfd\x00" + body)))
 CHAINS = st.lists(HEADERS, max_size=7)
+PASSED_OVER = st.lists(st.tuples(st.sampled_from((MOBILITY, ROUTING)), st.binary(max_size=20).map(
+    lambda body: b"\xfd\x00" + body)), max_size=7)
 UNKNOWN = st.integers(1, 254).filter(lambda number: number not in (0, 6, 17, 43, 44, 51, 58, 59, 60, 135))
 
 
@@ -191,8 +193,40 @@ def test_section_8_1_udp_without_a_checksum_goes_nowhere(payload: bytes, chain: 
     assert net.drops() == {"zero_udp_checksum": 1}
 
 
+# Options of types nobody knows; the upper two bits say to pass them over (0) or to drop the packet (1 to 3).
+OPTIONS = st.lists(st.tuples(st.integers(6, 255), st.binary(max_size=12)), max_size=4)
+
+
+@examples(60)
+@given(headers=st.lists(st.tuples(st.sampled_from((HOP_BY_HOP, DESTINATION)), OPTIONS), min_size=1, max_size=3))
+def test_section_4_2_an_unknown_option_of_an_echo_is_heeded(
+        headers: list[tuple[int, list[tuple[int, bytes]]]]) -> None:
+    """The first whose upper bits are not 00 has the echo dropped; unless they are 01 its sender hears which it was."""
+    _, client, _ = lan()
+    chain, at, wanted = [], 40, None
+    for kind, options in headers:
+        body = b""
+        for number, data in options:
+            if number >> 6 and wanted is None:
+                wanted = (at + 2 + len(body), number >> 6)
+            body += bytes((number, len(data))) + data
+        body += bytes((6 - len(body)) % 8)
+        chain.append((kind, body))
+        at += 2 + len(body)
+    packet = with_extensions(built(IPv6(src=V6.client, dst=V6.vip), ICMPv6EchoRequest(id=1, seq=2)), chain)
+    client.send(packet)
+    if wanted is None:
+        assert client.take_one().payload.type == 129
+    elif wanted[1] == 1:
+        assert client.net.take("client") == []
+    else:
+        error = client.take_one()
+        assert error.src == V6.vip
+        assert_error(error, (4, 2), bytes(packet), rest=wanted[0])
+
+
 @examples(20)
-@given(chain=CHAINS, payload=PAYLOADS, number=st.integers(0, 65535))
+@given(chain=PASSED_OVER, payload=PAYLOADS, number=st.integers(0, 65535))
 def test_section_8_4_an_answer_carries_no_routing_header(chain: list[tuple[int, bytes]], payload: bytes,
                                                         number: int) -> None:
     """The reply to an echo has none of the extension headers of its request, and is otherwise as it has to be."""
