@@ -20,8 +20,8 @@ from ext.wire.ethernet cimport eth_hdr, mac_is_group, mac_load
 from ext.wire.icmp cimport (ICMP_CHECKSUM_OFF, ICMP_ECHO_REPLY, ICMP_LEN, ICMPV6_ECHO_REPLY, icmp_hdr, icmp_is_error,
                             icmpv6_is_error)
 from ext.wire.ipv4 cimport IPV4_LEN, OWN_TTL, PROTO_ICMP, ipv4_build, ipv4_hdr
-from ext.wire.ipv6 cimport (EXT_DESTINATION, EXT_HOP_BY_HOP, IPV6_LEN, IPV6_NEXT_OFF, PROTO_ICMPV6, ipv6_build, ipv6_extension_len, ipv6_hdr,
-                            ipv6_is_extension)
+from ext.wire.ipv6 cimport (EXT_DESTINATION, EXT_HOP_BY_HOP, IPV6_LEN, IPV6_NEXT_OFF, PROTO_ICMPV6, ipv6_build,
+                            ipv6_extension_len, ipv6_hdr, ipv6_is_extension)
 from ext.wire.rewrite cimport checksum_complete, checksum_fill, echo_of_zeros, restore, ttl_change, ttl_of
 
 # What the error says, whatever the family
