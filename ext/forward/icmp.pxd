@@ -218,7 +218,7 @@ cdef inline verdict_t icmp_echo(tables_t *tables, frame_t *frame, uint32_t now_m
     cdef uint32_t at = 12 if frame.family == 4 else 8
     cdef uint32_t n = 4 if frame.family == 4 else 16
     cdef uint32_t option
-    if unlikely(frame.family == 6 and frame.l4_off - frame.l3_off > <uint32_t>IPV6_LEN):
+    if unlikely(frame.family == 6 and frame.l4_off - frame.l3_off > IPV6_LEN):
         option = unknown_option_off(l3)
         if option:
             return echo_refuse(tables, frame, option, now_ms)
