@@ -25,7 +25,7 @@
     X(BAD_IPV4_CHECKSUM, "IPv4 header checksum wrong") \
     X(SOURCE_ROUTE, "IPv4 source route or IPv6 type 0 routing header") \
     X(BAD_IPV6, "IPv6 header: version or length impossible") \
-    X(BAD_IPV6_EXTENSION, "IPv6 extension header chain cut short or too long") \
+    X(BAD_IPV6_EXTENSION, "IPv6 extension headers cut short or too many, or an option that stops an echo") \
     X(BAD_L4, "TCP, UDP or ICMP header cut short or impossible") \
     X(ZERO_UDP_CHECKSUM, "UDP over IPv6 without a checksum") \
     X(BAD_ADDRESS, "source or destination that no router may forward") \

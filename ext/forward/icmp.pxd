@@ -11,17 +11,18 @@ from ext.address cimport ip_may_send, ip_t
 from ext.debug cimport unlikely
 from ext.frame cimport FOUND_FRAGMENT, FOUND_L3, FOUND_LATER, FOUND_PARTIAL, frame_t
 from ext.forward.reflect cimport frame_cut, reflect
-from ext.order cimport htonl, load16
+from ext.order cimport htonl, htons, load16
 from ext.tables.fragment cimport ECHO, fragment_note_untouched
 from ext.tables.route cimport address_on, address_t
 from ext.tables.tables cimport drop_count, tables_t
-from ext.verdict cimport verdict_t
+from ext.verdict cimport DROP_BAD_IPV6_EXTENSION, verdict_t
 from ext.wire.checksum cimport checksum_adjust, sum_change, sum_pseudo
 from ext.wire.ethernet cimport eth_hdr, mac_is_group, mac_load
 from ext.wire.icmp cimport (ICMP_CHECKSUM_OFF, ICMP_ECHO_REPLY, ICMP_LEN, ICMPV6_ECHO_REPLY, icmp_hdr, icmp_is_error,
                             icmpv6_is_error)
 from ext.wire.ipv4 cimport IPV4_LEN, OWN_TTL, PROTO_ICMP, ipv4_build, ipv4_hdr
-from ext.wire.ipv6 cimport IPV6_LEN, PROTO_ICMPV6, ipv6_build
+from ext.wire.ipv6 cimport (EXT_DESTINATION, EXT_HOP_BY_HOP, IPV6_LEN, IPV6_NEXT_OFF, PROTO_ICMPV6, ipv6_build,
+                            ipv6_extension_len, ipv6_hdr, ipv6_is_extension)
 from ext.wire.rewrite cimport checksum_complete, checksum_fill, echo_of_zeros, restore, ttl_change, ttl_of
 
 # What the error says, whatever the family
@@ -33,6 +34,7 @@ cdef enum:
     TOO_BIG = 4
     PROHIBITED = 5
     PARAMETER_PROBLEM = 6
+    UNKNOWN_OPTION = 7         # of IPv6 only
 
 cdef enum:
     QUOTE_V4 = 548         # the whole error stays within 576 bytes (RFC 1812 4.3.2.3)
@@ -45,7 +47,7 @@ cdef extern from * nogil:
     """
     #include <stdint.h>
     /* [what][0: IPv4 (RFC 792), 1: IPv6 (RFC 4443)][type, code] */
-    static const uint8_t swlb_error_types[7][2][2] = {
+    static const uint8_t swlb_error_types[8][2][2] = {
         /* NET_UNREACHABLE  */ {{3, 0}, {1, 0}},
         /* HOST_UNREACHABLE */ {{3, 1}, {1, 3}},
         /* PORT_UNREACHABLE */ {{3, 3}, {1, 4}},
@@ -53,9 +55,10 @@ cdef extern from * nogil:
         /* TOO_BIG          */ {{3, 4}, {2, 0}},
         /* PROHIBITED       */ {{3, 13}, {1, 1}},
         /* PARAMETER_PROBLEM */ {{12, 0}, {4, 0}},
+        /* UNKNOWN_OPTION   */ {{12, 0}, {4, 2}},
     };
     """
-    const uint8_t error_types "swlb_error_types"[7][2][2]
+    const uint8_t error_types "swlb_error_types"[8][2][2]
 
 
 cdef inline bint icmp_token(tables_t *tables, int what, uint32_t now_ms) noexcept nogil:
@@ -110,10 +113,10 @@ cdef inline verdict_t icmp_error(tables_t *tables, frame_t *frame, int what, uin
                                  uint32_t now_ms) noexcept nogil:
     """The frame is dropped for reason, and an error about it goes back in its place where one is due.
 
-    what: NET_UNREACHABLE ... PARAMETER_PROBLEM. word: of TOO_BIG the MTU, of PARAMETER_PROBLEM over IPv6 the offset of what
-    is wrong, of others 0. The quoted packet is as its sender sent it. Source
-    is the segment's own address. Without one, or without a token, there is no error and the reason is the verdict.
-    The kernel twin hears it from whom it called: it drops what seems to come from its own address.
+    what: NET_UNREACHABLE ... UNKNOWN_OPTION. word: of TOO_BIG the MTU, of the last two over IPv6 where what is wrong stands,
+    of others 0. The quoted packet is as its sender sent it. Source is the segment's own address. Without one, or without a
+    token, there is no error and the reason is the verdict. The kernel twin hears it from whom it called: it drops what
+    seems to come from its own address.
     """
     cdef const address_t *own = address_on(&tables.routes, frame.segment, frame.family == 4)
     if own is NULL or not icmp_may_answer(frame) or not icmp_token(tables, what, now_ms):
@@ -150,9 +153,48 @@ cdef inline void icmp_header(frame_t *frame, int what, uint32_t word, ip_t src, 
     cdef int version = 0 if frame.family == 4 else 1
     icmp.type = error_types[what][version][0]
     icmp.code = error_types[what][version][1]
-    icmp.rest = htonl(word) if what == TOO_BIG or what == PARAMETER_PROBLEM else 0
+    icmp.rest = htonl(word) if what == TOO_BIG or what >= PARAMETER_PROBLEM else 0
     checksum_fill(frame, ICMP_CHECKSUM_OFF, l4_len,
                   0 if frame.family == 4 else sum_pseudo(src, dst, PROTO_ICMPV6, l4_len))
+
+
+cdef inline uint32_t unknown_option_off(const uint8_t *l3) noexcept nogil:
+    """Where the IPv6 packet has an option by which who does not know it is to drop the packet; or 0.
+
+    Parse has walked its chain. There is no option that swlb knows. Spec: RFC 8200 4.2.
+    """
+    cdef uint32_t end, option, at = IPV6_LEN
+    cdef uint8_t kind = l3[IPV6_NEXT_OFF]
+    while ipv6_is_extension(kind):
+        end = at + ipv6_extension_len(kind, l3 + at)
+        option = at + 2
+        while option < end and (kind == EXT_DESTINATION or kind == EXT_HOP_BY_HOP):
+            if l3[option] >> 6:
+                return option
+            option += 1 if l3[option] == 0 else 2 + <uint32_t>l3[option + 1]
+        kind = l3[at]
+        at = end
+    return 0
+
+
+cdef inline verdict_t echo_refuse(tables_t *tables, frame_t *frame, uint32_t option, uint32_t now_ms) noexcept nogil:
+    """The echo with the unknown option there is dropped, and its sender told unless the option says not to."""
+    if frame.data[frame.l3_off + option] >> 6 == 1:
+        return DROP_BAD_IPV6_EXTENSION
+    return icmp_error(tables, frame, UNKNOWN_OPTION, option, DROP_BAD_IPV6_EXTENSION, now_ms)
+
+
+cdef inline void without_extensions(frame_t *frame) noexcept nogil:
+    """The IPv6 packet has no extension headers: none is owed to who sent some, and a routing header must not come back
+    (RFC 8200 8.4)."""
+    cdef ipv6_hdr *ip = <ipv6_hdr *>(frame.data + frame.l3_off)
+    cdef uint8_t *behind = frame.data + frame.l3_off + IPV6_LEN
+    checksum_complete(frame)
+    memmove(behind, frame.data + frame.l4_off, frame.l4_len)
+    ip.next_header = frame.protocol
+    ip.payload_len = htons(<uint16_t>frame.l4_len)
+    frame.l4_off = frame.l3_off + IPV6_LEN
+    frame_cut(frame, frame.l4_off + frame.l4_len)
 
 
 cdef inline verdict_t icmp_echo(tables_t *tables, frame_t *frame, uint32_t now_ms) noexcept nogil:
@@ -160,8 +202,17 @@ cdef inline verdict_t icmp_echo(tables_t *tables, frame_t *frame, uint32_t now_m
 
     The checksum is adjusted, not computed, so that the first of them is enough for it; the others turn back behind it.
     """
-    cdef icmp_hdr *icmp = <icmp_hdr *>(frame.data + frame.l4_off)
-    cdef uint16_t old = load16(icmp)
+    cdef icmp_hdr *icmp
+    cdef uint16_t old
+    cdef uint32_t option
+    if unlikely(frame.family == 6 and frame.l4_off - frame.l3_off > <uint32_t>IPV6_LEN):
+        option = unknown_option_off(frame.data + frame.l3_off)
+        if option:
+            return echo_refuse(tables, frame, option, now_ms)
+        if not frame.found & FOUND_FRAGMENT:
+            without_extensions(frame)
+    icmp = <icmp_hdr *>(frame.data + frame.l4_off)
+    old = load16(icmp)
     icmp.type = ICMP_ECHO_REPLY if frame.family == 4 else ICMPV6_ECHO_REPLY
     if not frame.found & FOUND_PARTIAL:
         icmp.checksum = checksum_adjust(icmp.checksum, sum_change(old, load16(icmp)))

@@ -5,15 +5,15 @@ in place; everything else is bridged on, after the neighbour table has heard it.
 others in a VIP's name end here: a server of direct server return must not take the VIP from the switch before it.
 """
 
-from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from ext.address cimport ip_equal, ip_is_zero, ip_load, ip_may_send, ip_of_v4, ip_t, ip_v4
 from ext.forward.bridge cimport bridge
 from ext.forward.reflect cimport frame_cut, reflect
 from ext.frame cimport frame_t, frame_vnet
 from ext.tables.event cimport EVENT_ADDRESS_CONFLICT, EVENT_VIP_CONFLICT
-from ext.tables.neighbour cimport (PROBE, REACHABLE, STALE, neighbour_alive, neighbour_create, neighbour_find,
-                                   neighbour_t)
+from ext.tables.neighbour cimport (REACHABLE, STALE, neighbour_alive, neighbour_answers, neighbour_create,
+                                   neighbour_find, neighbour_t)
 from ext.tables.route cimport address_find, address_t
 from ext.tables.segment cimport segment_t
 from ext.tables.service cimport vip_find, vip_t
@@ -22,8 +22,8 @@ from ext.verdict cimport DROP_BAD_ARP, DROP_BAD_ND, DROP_VIP_GUARDED, SEND, verd
 from ext.wire.arp cimport ARP_ETHERNET, ARP_IPV4, ARP_LEN, ARP_REPLY, ARP_REQUEST, arp_hdr
 from ext.wire.ethernet cimport eth_hdr, mac_is_group, mac_load, mac_store
 from ext.wire.icmp cimport ICMPV6_ADVERTISEMENT
-from ext.wire.nd cimport (NA_OVERRIDE, NA_SOLICITED, OPT_SOURCE_MAC, OPT_TARGET_MAC, all_nodes, group_mac, nd_build,
-                          nd_is_sound, nd_mac, nd_msg)
+from ext.wire.nd cimport (NA_OVERRIDE, NA_ROUTER, NA_SOLICITED, OPT_SOURCE_MAC, OPT_TARGET_MAC, all_nodes,
+                          group_mac, nd_build, nd_is_sound, nd_mac, nd_msg)
 from ext.wire.vnet cimport vnet_clear
 
 
@@ -123,29 +123,43 @@ cdef inline verdict_t arp(tables_t *tables, segment_t *segment, frame_t *frame, 
     return reflect(tables, frame)
 
 
-cdef inline bint has_other_mac(tables_t *tables, uint16_t segment, ip_t ip, uint64_t mac) noexcept nogil:
-    """Whether the neighbour is in use at another MAC, which only "override" may replace (RFC 4861 7.2.5)."""
-    cdef const neighbour_t *entry = neighbour_find(&tables.neighbours, segment, ip)
-    return (entry is not NULL and entry.mac != mac
-            and (entry.state == REACHABLE or entry.state == STALE or entry.state == PROBE))
+cdef inline void advertised(tables_t *tables, const frame_t *frame, ip_t target, uint32_t now_ms) noexcept nogil:
+    """What an advertisement says of its target is believed as far as RFC 4861 7.2.5 lets it.
+
+    Without a MAC in it the one that is known holds, and none is learnt. Only "override" replaces one that is in use;
+    without that, the one in use is in doubt, as is one that nobody has asked for.
+    """
+    cdef uint8_t flags = (<nd_msg *>(frame.data + frame.l4_off)).flags
+    cdef neighbour_t *entry = neighbour_find(&tables.neighbours, frame.segment, target)
+    cdef uint64_t mac = nd_mac(frame, OPT_TARGET_MAC)
+    cdef bint new
+    if entry is not NULL and not neighbour_answers(entry):
+        entry = NULL
+    if mac == 0 and is_ours(tables, frame.segment, target):
+        mac = mac_load((<eth_hdr *>frame.data).src)
+    elif mac == 0 and entry is not NULL:
+        mac = entry.mac
+    new = entry is NULL or entry.mac != mac
+    if entry is not NULL and new and not flags & NA_OVERRIDE:
+        if entry.state == REACHABLE:
+            entry.state = STALE
+        return
+    heard(tables, frame, target, mac, False, now_ms)
+    entry = neighbour_find(&tables.neighbours, frame.segment, target)
+    if new and entry is not NULL and entry.state == REACHABLE and not flags & NA_SOLICITED:
+        entry.state = STALE
 
 
 cdef inline verdict_t neighbour_discovery(tables_t *tables, segment_t *segment, frame_t *frame,
                                           uint32_t now_ms) noexcept nogil:
     """A solicitation for what is ours becomes its advertisement; all others are bridged on."""
     cdef nd_msg *msg = <nd_msg *>(frame.data + frame.l4_off)
-    cdef uint64_t mac
     cdef ip_t target
     if not nd_is_sound(frame):
         return DROP_BAD_ND
     target = ip_load(msg.target)
     if msg.type == ICMPV6_ADVERTISEMENT:
-        # An answer to a unicast question may leave the option out (RFC 4861 7.2.4).
-        mac = nd_mac(frame, OPT_TARGET_MAC)
-        if mac == 0:
-            mac = mac_load((<eth_hdr *>frame.data).src)
-        if msg.flags & NA_OVERRIDE or not has_other_mac(tables, frame.segment, target, mac):
-            heard(tables, frame, target, mac, False, now_ms)
+        advertised(tables, frame, target, now_ms)
         return DROP_VIP_GUARDED if is_guarded(tables, segment, frame, target) else bridge(tables, segment, frame, now_ms)
     if not is_ours(tables, frame.segment, target):
         heard(tables, frame, frame.src, nd_mac(frame, OPT_SOURCE_MAC), False, now_ms)
@@ -163,11 +177,11 @@ cdef inline verdict_t advertise(tables_t *tables, frame_t *frame, ip_t target) n
     cdef uint64_t asker = mac_load((<eth_hdr *>frame.data).src)
     cdef ip_t everyone = all_nodes()
     if ip_is_zero(frame.src):
-        frame_cut(frame, nd_build(frame.data, ICMPV6_ADVERTISEMENT, NA_OVERRIDE, mac, group_mac(everyone), target,
-                                  everyone, target))
+        frame_cut(frame, nd_build(frame.data, ICMPV6_ADVERTISEMENT, NA_ROUTER | NA_OVERRIDE, mac, group_mac(everyone),
+                                  target, everyone, target))
     else:
-        frame_cut(frame, nd_build(frame.data, ICMPV6_ADVERTISEMENT, NA_SOLICITED | NA_OVERRIDE, mac, asker, target,
-                                  frame.src, target))
+        frame_cut(frame, nd_build(frame.data, ICMPV6_ADVERTISEMENT, NA_ROUTER | NA_SOLICITED | NA_OVERRIDE, mac, asker,
+                                  target, frame.src, target))
     vnet_clear(frame_vnet(frame))
     frame.out_port = frame.port
     return SEND

@@ -13,7 +13,7 @@ from ext.forward.handover cimport hand_over, is_of_another
 from ext.forward.icmp cimport PROHIBITED, icmp_error
 from ext.forward.nat cimport note_rewrite
 from ext.forward.output cimport route_out
-from ext.forward.quote cimport error_rewrite, quote_is_forged, quote_read_any, quote_rewrite, quote_t
+from ext.forward.quote cimport error_is_sound, error_rewrite, quote_is_forged, quote_read_any, quote_rewrite, quote_t
 from ext.forward.refuse cimport refuse
 from ext.forward.resume cimport is_midstream
 from ext.forward.source cimport source_find
@@ -28,8 +28,8 @@ from ext.tables.service cimport ANSWER_RESET
 from ext.tables.state cimport ESTABLISHED, S_NONE
 from ext.tables.session_room cimport table_make_room
 from ext.tables.tables cimport report_full, tables_t
-from ext.verdict cimport (DROP_ACCESS_PRIVATE, DROP_FORGED_ICMP, DROP_FRAGMENT, DROP_ORPHAN, DROP_SESSION_FULL, DROP_SOURCE_PORTS,
-                          DROP_UNMASQUERADABLE, GO_ON, verdict_t)
+from ext.verdict cimport (DROP_ACCESS_PRIVATE, DROP_BAD_ICMP, DROP_FORGED_ICMP, DROP_FRAGMENT, DROP_ORPHAN, DROP_SESSION_FULL,
+                          DROP_SOURCE_PORTS, DROP_UNMASQUERADABLE, GO_ON, verdict_t)
 from ext.wire.icmp cimport icmp_echo_hdr, is_echo, is_icmp_error
 from ext.wire.ipv4 cimport PROTO_TCP
 from ext.wire.rewrite cimport DST, SRC, rewrite
@@ -49,12 +49,17 @@ cdef inline verdict_t cross_border(tables_t *tables, frame_t *frame, uint32_t no
         return GO_ON
     there = &tables.segments[route.segment]
     if unlikely(there.private):
-        return icmp_error(tables, frame, PROHIBITED, 0, DROP_ACCESS_PRIVATE, now_ms)
+        return prohibited(tables, frame, DROP_ACCESS_PRIVATE, now_ms)
     if here.masquerades:
         return leave_as_another(tables, frame, here, there, now_ms)
     if there.masquerades:
         return enter_as_it_is(tables, frame, now_ms)
     return GO_ON
+
+
+cdef inline verdict_t prohibited(tables_t *tables, frame_t *frame, int reason, uint32_t now_ms) noexcept nogil:
+    """Who sent it hears at once that it does not leave, and need not wait for an answer (RFC 5508 REQ-8)."""
+    return icmp_error(tables, frame, PROHIBITED, 0, reason, now_ms)
 
 
 cdef inline bint ends_of(frame_t *frame, bint from_inside, ends_t *ends) noexcept nogil:
@@ -86,7 +91,9 @@ cdef inline verdict_t leave_as_another(tables_t *tables, frame_t *frame, segment
     if unlikely(frame.found & FOUND_LATER):
         return later_as_it_is(tables, frame, now_ms)
     if unlikely(not ends_of(frame, True, &ends)):
-        return error_leaves(tables, frame, now_ms) if is_icmp_error(frame) else <verdict_t>DROP_UNMASQUERADABLE
+        if is_icmp_error(frame):
+            return error_leaves(tables, frame, now_ms)
+        return prohibited(tables, frame, DROP_UNMASQUERADABLE, now_ms)
     flow = flow_find(&tables.flows, &ends, now_ms)
     if flow is NULL:
         verdict = begin_flow(tables, frame, here, there, &ends, &flow, now_ms)
@@ -129,11 +136,11 @@ cdef inline verdict_t begin_flow(tables_t *tables, frame_t *frame, segment_t *he
     if pool == NO_POOL or not source_find(tables, &tables.sources.pools[pool], V4 if frame.family == 4 else V6,
                                           frame.protocol, &source, &source_port, now_ms):
         report_full(tables, frame)
-        return DROP_SOURCE_PORTS
+        return prohibited(tables, frame, DROP_SOURCE_PORTS, now_ms)
     flow[0] = flow_begin(tables, ends, now_ms)
     if flow[0] is NULL:
         report_full(tables, frame)
-        return DROP_SESSION_FULL
+        return prohibited(tables, frame, DROP_SESSION_FULL, now_ms)
     flow_take_source(&tables.flows, flow[0], source, source_port)
     return GO_ON
 
@@ -192,6 +199,8 @@ cdef inline verdict_t error_enters(tables_t *tables, frame_t *frame, uint16_t so
         return GO_ON
     if quote_is_forged(&quote, flow.bytes, BEGINNER):
         return DROP_FORGED_ICMP
+    if not error_is_sound(frame):
+        return DROP_BAD_ICMP
     quote_rewrite(frame, &quote, SRC, flow.ends.inside, flow.ends.inside_port)
     error_rewrite(frame, DST, flow.ends.inside)
     return route_out(tables, frame, flow.ends.inside, True, now_ms)
@@ -215,6 +224,8 @@ cdef inline verdict_t error_leaves(tables_t *tables, frame_t *frame, uint32_t no
         return DROP_FORGED_ICMP
     if flow.source == 0:
         return GO_ON
+    if not error_is_sound(frame):
+        return DROP_BAD_ICMP
     source = tables.sources.sources[flow.source - 1].ip
     quote_rewrite(frame, &quote, DST, source, flow.source_port)
     error_rewrite(frame, SRC, source)

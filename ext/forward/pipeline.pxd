@@ -16,7 +16,7 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from ext.address cimport ip_is_group, ip_is_link_local, ip_is_loopback, ip_may_send
+from ext.address cimport ip_is_link_local, ip_may_send
 from ext.debug cimport likely, unlikely
 from ext.forward.answer cimport to_source
 from ext.forward.balance cimport balance
@@ -174,8 +174,9 @@ cdef inline verdict_t gateway(tables_t *tables, frame_t *frame, uint32_t now_ms)
         return DROP_BAD_ADDRESS
     if address_find(&tables.routes, frame.dst) is not NULL:
         return to_host(tables, frame, frame.segment, now_ms)
-    if unlikely(ip_is_group(frame.dst) or ip_is_loopback(frame.dst) or ip_is_link_local(frame.dst)
-                or ip_is_link_local(frame.src) or is_directed_broadcast(&tables.routes, frame.dst)):
+    # What names no host as a sender names none as a destination either.
+    if unlikely(not ip_may_send(frame.dst) or ip_is_link_local(frame.dst) or ip_is_link_local(frame.src)
+                or is_directed_broadcast(&tables.routes, frame.dst)):
         return DROP_BAD_ADDRESS
     if unlikely(tables.guarded):
         verdict = cross_border(tables, frame, now_ms)

@@ -2,7 +2,8 @@
 
 Read first: RFC 5508 4.2 and 7, RFC 792, RFC 4443 2.4. Only 8 bytes of the quoted transport header are sure to be
 there; they have the sequence number of TCP, which must be one that the quoted sender can have used (RFC 5927 4.1). A
-session is neither kept alive nor ended by an error. Checksums gain what changed, so a wrong one stays wrong.
+session is neither kept alive nor ended by an error. An error with a wrong checksum says nothing; those of the quoted
+packet gain what changed, so a wrong one stays wrong, as not all who quote a packet have left it as it was.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -27,7 +28,7 @@ from ext.tables.session_life cimport session_expired
 from ext.tables.state cimport FROM_CLIENT, FROM_SERVER
 from ext.tables.tables cimport tables_t
 from ext.verdict cimport DROP_BAD_ICMP, DROP_FORGED_ICMP, DROP_ICMP_NO_SESSION, GO_ON, verdict_t
-from ext.wire.checksum cimport checksum_adjust, sum_bytes, sum_change, sum_fold
+from ext.wire.checksum cimport checksum_adjust, checksum_of, sum_bytes, sum_change, sum_fold, sum_pseudo
 from ext.wire.ethernet cimport eth_hdr, mac_load
 from ext.wire.icmp cimport (ECHO_ID_OFF, ICMP_CHECKSUM_OFF, ICMP_ECHO, ICMP_ECHO_REPLY, ICMP_LEN, ICMPV6_ECHO,
                             ICMPV6_ECHO_REPLY, icmp_hdr, icmp_is_refusal)
@@ -95,6 +96,14 @@ cdef inline bint quote_read_any(const frame_t *frame, quote_t *quote) noexcept n
 cdef inline bint quote_is_forged(const quote_t *quote, const uint64_t *words, int direction) noexcept nogil:
     """Whether who is said to have sent the quoted segment cannot have; words as in ext/tables/sequence.pxd."""
     return quote.protocol == PROTO_TCP and not was_sent(words[direction], quote.l4)
+
+
+cdef inline bint error_is_sound(const frame_t *frame) noexcept nogil:
+    """Whether the error's own checksum is right, or yet to be completed (RFC 5508 4.2, REQ-3)."""
+    cdef uint64_t pseudo = 0
+    if frame.family == 6:
+        pseudo = sum_pseudo(frame.src, frame.dst, PROTO_ICMPV6, frame.l4_len)
+    return frame.found & FOUND_PARTIAL or checksum_of(frame.data + frame.l4_off, frame.l4_len, pseudo) == 0
 
 
 cdef inline uint32_t quote_port_off(const quote_t *quote, uint32_t end) noexcept nogil:
@@ -167,6 +176,8 @@ cdef inline verdict_t quote_to_server(tables_t *tables, frame_t *frame, uint32_t
     if not is_translated(tables, session):
         frame.hash = hash
         return untouched_out(tables, frame, session.server, now_ms)
+    if not error_is_sound(frame):
+        return DROP_BAD_ICMP
     server = &tables.services.servers[session.server]
     quote_rewrite(frame, &quote, SRC, server.ip, session_server_port(session, server))
     error_rewrite(frame, DST, server.ip)
@@ -243,6 +254,8 @@ cdef inline verdict_t quote_to_client(tables_t *tables, segment_t *segment, fram
         return DROP_FORGED_ICMP
     if not is_translated(tables, session):
         return GO_ON
+    if not error_is_sound(frame):
+        return DROP_BAD_ICMP
     server = &tables.services.servers[session.server]
     vip = tables.services.services[server.service].vip[family]
     quote_rewrite(frame, &quote, DST, vip, session.vip_port)
@@ -278,6 +291,8 @@ cdef inline verdict_t quote_of_source(tables_t *tables, frame_t *frame, uint16_t
         return GO_ON
     if quote_is_forged(&quote, account_of(tables, frame, session).bytes, FROM_CLIENT):
         return DROP_FORGED_ICMP
+    if not error_is_sound(frame):
+        return DROP_BAD_ICMP
     server = &tables.services.servers[session.server]
     vip = tables.services.services[server.service].vip[family]
     client = session_client(&tables.sessions[family], session)

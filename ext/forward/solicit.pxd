@@ -17,7 +17,7 @@ from ext.verdict cimport DROP_NEIGHBOUR_FAILED, FLOOD_STATIONS, SEND, verdict_t
 from ext.wire.arp cimport ARP_REQUEST, arp_build
 from ext.wire.ethernet cimport MAC_BROADCAST, eth_hdr, mac_load
 from ext.wire.icmp cimport ICMPV6_ADVERTISEMENT, ICMPV6_SOLICITATION
-from ext.wire.nd cimport NA_OVERRIDE, all_nodes, group_mac, nd_build, solicited_node
+from ext.wire.nd cimport NA_OVERRIDE, NA_ROUTER, all_nodes, group_mac, nd_build, solicited_node
 from ext.wire.vnet cimport vnet_clear
 
 
@@ -49,7 +49,7 @@ cdef inline verdict_t announce(tables_t *tables, frame_t *frame, ip_t ip, uint16
     if ip_is_v4(ip):
         frame_cut(frame, arp_build(frame.data, ARP_REQUEST, mac, ip, 0, ip, <uint64_t>MAC_BROADCAST))
     else:
-        frame_cut(frame, nd_build(frame.data, ICMPV6_ADVERTISEMENT, NA_OVERRIDE, mac, group_mac(everyone), ip,
+        frame_cut(frame, nd_build(frame.data, ICMPV6_ADVERTISEMENT, NA_ROUTER | NA_OVERRIDE, mac, group_mac(everyone), ip,
                                   everyone, ip))
     return from_swlb(tables, frame, segment, now_ms)
 

@@ -8,9 +8,11 @@ from ext.order cimport be16, be32, htons, ntohs
 
 cdef enum:
     IPV6_LEN = 40
+    IPV6_NEXT_OFF = 6
     IPV6_LEAST_MTU = 1280      # of every link (RFC 8200 5)
     PROTO_IPV6 = 41            # a whole IPv6 packet (RFC 2473)
     PROTO_ICMPV6 = 58
+    PROTO_NONE = 59            # nothing follows (RFC 8200 4.7)
     EXT_HOP_BY_HOP = 0
     EXT_ROUTING = 43
     EXT_FRAGMENT = 44
@@ -39,6 +41,15 @@ cdef inline bint ipv6_is_extension(uint8_t next_header) noexcept nogil:
             or next_header == EXT_AUTH or next_header == EXT_DESTINATION or next_header == EXT_MOBILITY)
 
 
+cdef inline uint32_t ipv6_extension_len(uint8_t kind, const uint8_t *extension) noexcept nogil:
+    """How long the extension header of that kind says that it is; its first two bytes must be there."""
+    if kind == EXT_FRAGMENT:
+        return 8
+    if kind == EXT_AUTH:
+        return (<uint32_t>extension[1] + 2) * 4
+    return (<uint32_t>extension[1] + 1) * 8
+
+
 cdef inline void ipv6_build(uint8_t *p, ip_t src, ip_t dst, uint8_t next_header, uint16_t payload_len,
                             uint8_t hop_limit) noexcept nogil:
     """A header at p, class and flow label 0."""
@@ -65,8 +76,7 @@ cdef inline uint32_t ipv6_l4_off(const uint8_t *packet, uint32_t room, uint8_t *
         n += 1
         if protocol[0] == EXT_FRAGMENT and ntohs((<const ipv6_frag_hdr *>(packet + off)).offset_more) & 0xFFF8:
             return 0
-        # Of a fragment header the second byte is reserved.
-        ext_len = 8 if protocol[0] == EXT_FRAGMENT else (<uint32_t>packet[off + 1] + 1) * 8
+        ext_len = ipv6_extension_len(protocol[0], packet + off)
         protocol[0] = packet[off]
         off += ext_len
     return off

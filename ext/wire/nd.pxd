@@ -17,6 +17,7 @@ cdef enum:
     ND_FRAME_LEN = 86          # of what swlb sends
     OPT_SOURCE_MAC = 1
     OPT_TARGET_MAC = 2
+    NA_ROUTER = 0x80           # swlb routes whatever is sent to its MAC (RFC 4861 7.2.4)
     NA_SOLICITED = 0x40
     NA_OVERRIDE = 0x20
 

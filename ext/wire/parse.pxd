@@ -7,12 +7,12 @@ not verified: a wrong one stays wrong, and the receiver decides. No payload is r
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
-from ext.address cimport ip_load, ip_of_v4
+from ext.address cimport ip_is_v4, ip_load, ip_of_v4
 from ext.debug cimport unlikely
 from ext.frame cimport (FOUND_FRAGMENT, FOUND_L3, FOUND_L4, FOUND_LATER, FOUND_PARTIAL, NO_TUNNEL, frame_t,
                         frame_vnet)
 from ext.order cimport be16, ntohl, ntohs
-from ext.verdict cimport (DROP_BAD_IPV4, DROP_BAD_IPV4_CHECKSUM, DROP_BAD_IPV6, DROP_BAD_IPV6_EXTENSION, DROP_BAD_L4,
+from ext.verdict cimport (DROP_BAD_ADDRESS, DROP_BAD_IPV4, DROP_BAD_IPV4_CHECKSUM, DROP_BAD_IPV6, DROP_BAD_IPV6_EXTENSION, DROP_BAD_L4,
                           DROP_BAD_OFFLOAD, DROP_RUNT, DROP_SOURCE_ROUTE, DROP_ZERO_UDP_CHECKSUM, GO_ON, N_DROPS,
                           verdict_t)
 from ext.wire.checksum cimport checksum_of
@@ -20,7 +20,7 @@ from ext.wire.ethernet cimport (ETH_8021AD, ETH_8021Q, ETH_IPV4, ETH_IPV6, ETH_L
 from ext.wire.icmp cimport ICMP_CHECKSUM_OFF, ICMP_LEN
 from ext.wire.ipv4 cimport (IPV4_LEN, IPV4_MORE, IPV4_OFFSET, PROTO_ICMP, PROTO_TCP, PROTO_UDP, ipv4_hdr,
                             ipv4_options_route)
-from ext.wire.ipv6 cimport (EXT_AUTH, EXT_FRAGMENT, EXT_ROUTING, IPV6_LEN, MAX_EXTENSIONS, PROTO_ICMPV6,
+from ext.wire.ipv6 cimport (EXT_FRAGMENT, EXT_ROUTING, IPV6_LEN, MAX_EXTENSIONS, PROTO_ICMPV6, ipv6_extension_len,
                             ipv6_frag_hdr, ipv6_hdr, ipv6_is_extension)
 from ext.wire.tcp cimport TCP_CHECKSUM_OFF, TCP_LEN, tcp_hdr
 from ext.wire.udp cimport UDP_CHECKSUM_OFF, UDP_LEN, udp_hdr
@@ -121,6 +121,9 @@ cdef inline uint8_t parse_ipv6(frame_t *frame) noexcept nogil:
         return DROP_BAD_IPV6
     frame.src = ip_load(ip.src)
     frame.dst = ip_load(ip.dst)
+    # IPv4-mapped addresses are not for the wire (RFC 4942 2.2), and all tables would take them for IPv4's.
+    if unlikely(ip_is_v4(frame.src) or ip_is_v4(frame.dst)):
+        return DROP_BAD_ADDRESS
     frame.protocol = ip.next_header
     frame.l4_off = frame.l3_off + IPV6_LEN
     frame.l4_len = ntohs(ip.payload_len)
@@ -144,11 +147,7 @@ cdef inline uint8_t parse_extensions(frame_t *frame) noexcept nogil:
             return DROP_BAD_IPV6_EXTENSION
         n_extensions += 1
         p = frame.data + frame.l4_off
-        ext_len = 8
-        if frame.protocol == EXT_AUTH:
-            ext_len = (<uint32_t>p[1] + 2) * 4
-        elif frame.protocol != EXT_FRAGMENT:
-            ext_len = (<uint32_t>p[1] + 1) * 8
+        ext_len = ipv6_extension_len(frame.protocol, p)
         if ext_len > frame.l4_len:
             return DROP_BAD_IPV6_EXTENSION
         if frame.protocol == EXT_ROUTING and p[2] == 0 and p[3] != 0:
@@ -191,7 +190,8 @@ cdef inline uint8_t parse_l4(frame_t *frame) noexcept nogil:
         if unlikely(frame.family == 6 and (<udp_hdr *>p).checksum == 0):
             return DROP_ZERO_UDP_CHECKSUM
         return parse_ports(frame, UDP_CHECKSUM_OFF)
-    if frame.protocol == PROTO_ICMP or frame.protocol == PROTO_ICMPV6:
+    # That of the other family is a protocol like any that nobody knows.
+    if frame.protocol == (PROTO_ICMP if frame.family == 4 else PROTO_ICMPV6):
         if unlikely(room < ICMP_LEN):
             return DROP_BAD_L4
         return parse_offload(frame, ICMP_CHECKSUM_OFF)

@@ -80,7 +80,8 @@ def flaws(packet: bytes, *, partial: bool = False) -> list[str]:
         if ones_sum(header) != 0xFFFF:
             found.append(f"IPv4 header checksum of {header.hex()}")
     at, protocol, whole = l4_of(packet)
-    if protocol not in CHECK_AT or not whole or packet_len(packet) > len(packet):
+    foreign = protocol == (ICMPV6 if packet[0] >> 4 == 4 else ICMP)
+    if protocol not in CHECK_AT or foreign or not whole or packet_len(packet) > len(packet):
         return found
     packet = packet[:packet_len(packet)]
     check_at = at + CHECK_AT[protocol]

@@ -20,7 +20,7 @@ def announcement(family: Family, mac: str, address: str | None = None) -> Packet
         return (Ether(src=mac, dst=EVERYONE)
                 / ARP(op=1, hwsrc=mac, psrc=address, hwdst="00:00:00:00:00:00", pdst=address))
     return (Ether(src=mac, dst="33:33:00:00:00:01") / IPv6(src=address, dst="ff02::1", hlim=255)
-            / ICMPv6ND_NA(R=0, S=0, O=1, tgt=address) / ICMPv6NDOptDstLLAddr(lladdr=mac))
+            / ICMPv6ND_NA(R=1, S=0, O=1, tgt=address) / ICMPv6NDOptDstLLAddr(lladdr=mac))
 
 
 def both(net: Network) -> list[bytes]:

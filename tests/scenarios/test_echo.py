@@ -76,13 +76,13 @@ def test_a_wrong_checksum_stays_wrong(family):
     assert bytes(client.take_one()) != bytes(reply(family))
 
 
-def test_options_and_extension_headers_come_back():
+def test_options_come_back_and_extension_headers_do_not():
     net = router()
     client = net.station("client", V4.client, V6.client)
     client.send(IP(src=V4.client, dst=V4.vip, options=[IPOption_RR()]) / ICMP(id=7, seq=9) / b"hello")
     client.expect(IP(src=V4.vip, dst=V4.client, options=[IPOption_RR()]) / ICMP(type=0, id=7, seq=9) / b"hello")
     client.send(IPv6(src=V6.client, dst=V6.vip) / IPv6ExtHdrDestOpt() / ICMPv6EchoRequest(id=7, seq=9))
-    client.expect(IPv6(src=V6.vip, dst=V6.client) / IPv6ExtHdrDestOpt() / ICMPv6EchoReply(id=7, seq=9))
+    client.expect(IPv6(src=V6.vip, dst=V6.client) / ICMPv6EchoReply(id=7, seq=9))
 
 
 @each_family

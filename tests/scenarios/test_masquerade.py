@@ -22,12 +22,12 @@ HOST = {4: "10.0.2.11", 6: "fd00:2::11"}
 class Scene:
     """A peer outside, a host inside, and a service whose servers are inside, too."""
 
-    def __init__(self, family: int = 4, *, private: bool = False, masquerade: bool = True, pool: bool = False,
-                 ports: tuple[int, int] = (1024, 65535)) -> None:
+    def __init__(self, family: int = 4, *, private: bool = False, masquerade: bool = True,
+                 pool: tuple[str, ...] = (), ports: tuple[int, int] = (1024, 65535)) -> None:
         self.family, self.own, self.peer, self.host = family, OWN[family], CLIENT[family], HOST[family]
         service = Service((VIP[family],), (Server(SERVER[family].format(12), 8080),))
         inside = Segment(("inside",), INSIDE, private=private, masquerade=masquerade,
-                         pool=tuple(POOL.values()) if pool else ())
+                         pool=pool)
         self.net = Network({"outside": Segment(("outside",), OUTSIDE, host=True, exit_ports=ports), "inside": inside},
                            services=[service])
         self.outside = self.net.station("outside", self.peer)
@@ -93,7 +93,7 @@ def test_private_segment_still_gets_its_answers(family: int, protocol: str) -> N
 
 @BOTH
 def test_pool_addresses_are_used_when_given(family: int) -> None:
-    scene = Scene(family, pool=True)
+    scene = Scene(family, pool=tuple(POOL.values()))
     assert scene.leaves(scene.asks("udp")).src == POOL[family]
 
 
@@ -220,9 +220,11 @@ def test_pieces_are_masqueraded_as_one_and_so_is_their_answer(family: int) -> No
     assert (answer.dst, answer[UDP].dport, bytes(answer[UDP].payload)) == (scene.host, 5000, PAYLOAD)
 
 
-def test_protocol_without_ports_does_not_leave() -> None:
+def test_protocol_without_ports_does_not_leave_and_its_sender_is_told() -> None:
     scene = Scene()
     scene.inside.send(IP(src=scene.host, dst=scene.peer, proto=47) / Raw(bytes(20)))
+    error = scene.inside.take_one()
+    assert (error.payload.type, error.payload.code) == (3, 13)
     scene.net.expect_silence()
     assert scene.net.drops() == {"unmasqueradable": 1}
 

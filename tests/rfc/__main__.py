@@ -1,0 +1,5 @@
+"""Prints README.md."""
+
+from .table import table
+
+print(table(), end="")
