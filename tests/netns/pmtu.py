@@ -89,7 +89,7 @@ def _find_far(here: Standing, family: int, server: Host) -> None:
     if server.run("ip", f"-{family}", "route", "get", far).returncode != 0:
         via = server.ip(f"-{family} route get {client}").split()
         gateway = via[via.index("via") + 1] if "via" in via else client
-        server.ip(f"-{family} route add {far} via {gateway} dev {server.device}")
+        server.ip(f"-{family} route add {_far_subnets()[family]} via {gateway} dev {server.device}")
 
 
 def _sysctl(host: Host, *settings: str) -> None:
