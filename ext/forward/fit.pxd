@@ -6,7 +6,7 @@ Routed, to swlb's own kernel, or on a bridge that has an address to speak with: 
 
 from libc.stdint cimport uint16_t, uint32_t
 
-from ext.debug cimport likely
+from ext.debug cimport likely, unlikely
 from ext.forward.bridge cimport bridge
 from ext.forward.icmp cimport TOO_BIG, icmp_error
 from ext.frame cimport FOUND_L3, frame_t
@@ -37,10 +37,13 @@ cdef inline verdict_t bridge_fit(tables_t *tables, segment_t *segment, frame_t *
     """Bridged, on a segment where swlb has addresses, and not tagged: what is too large for its port is made to fit."""
     cdef verdict_t verdict = bridge(tables, segment, frame, now_ms)
     cdef uint32_t mtu
-    if verdict != SEND or not frame.found & FOUND_L3 or frame.flaw != N_DROPS:
+    if unlikely(verdict != SEND):
         return verdict
     mtu = tables.ports[frame.out_port].mtu
-    if likely(packet_len(frame) <= mtu):
+    # All but super-frames go by this.
+    if likely(frame.len - frame.l3_off <= mtu):
+        return SEND
+    if not frame.found & FOUND_L3 or frame.flaw != N_DROPS or packet_len(frame) <= mtu:
         return SEND
     verdict = fit(tables, frame, mtu, now_ms)
     return SEND if verdict == GO_ON else verdict

@@ -20,49 +20,23 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from netns.grounds import SERVERS, Ground, Make, at, both, lay_wire
-from netns.modes import (
-    BULK,
-    ECHO,
-    MODES,
-    ON_ONE_SWITCH,
-    WIDE_MTU,
-    Mode,
-    Served,
-    Standing,
-    serving,
-    standing,
-    telling_mss,
-)
-from netns.running import Host, ip, made_namespaces, wait_until
+from netns.grounds import Ground, Make, at, both, lay_wire
+from netns.links import LEG, MTUS, Links, laid
+from netns.modes import BULK, ECHO, MODES, ON_ONE_SWITCH, Mode, Served, Standing, serving, standing
+from netns.running import Host, ip, made_namespaces
 from netns.traffic import connect, udp_client
 
-MTUS = (9000, 1500, 1400, 1280)
-FAR_NET, LEG = 7, "leg"
+FAR_NET = 7
 HEADERS = {4: 28, 6: 48}  # of IP and UDP
-MSS = {4: MTUS[0] - 40, 6: MTUS[0] - 60}
 DATA = random.Random(0x3710).randbytes(200_000)
 LARGER_THAN_ANY = 12_000
 PATIENCE_S, AGAIN_S = 3.0, 0.1
-
-
-@dataclass(frozen=True)
-class Links:
-    """The MTUs on the way; `far` is the link beyond a router in front of swlb, 0 where there is no such router."""
-
-    front: int
-    behind: int
-    far: int = 0
-
-    def __str__(self) -> str:
-        return f"{self.front}+{self.far}" if self.far else f"{self.front}>{self.behind}"
-
 
 PAIRS = tuple(Links(front, behind) for front, behind in itertools.product(MTUS, MTUS))
 BEYOND = tuple(Links(1500, 1500, far) for far in (1400, 1280))
@@ -115,49 +89,12 @@ def _find_far(here: Standing, family: int, server: Host) -> None:
     if server.run("ip", f"-{family}", "route", "get", far).returncode != 0:
         via = server.ip(f"-{family} route get {client}").split()
         gateway = via[via.index("via") + 1] if "via" in via else client
-        server.ip(f"-{family} route add {far} via {gateway} dev {server.device}")
+        server.ip(f"-{family} route add {_far_subnets()[family]} via {gateway} dev {server.device}")
 
 
 def _sysctl(host: Host, *settings: str) -> None:
     done = host.run("sysctl", "-qw", *(f"net.{setting}" for setting in settings))
     assert done.returncode == 0, done.stderr
-
-
-@contextmanager
-def laid(at: Standing) -> Iterator[Callable[[Links], None]]:
-    """Within the block a call lays links of these MTUs, and nobody tells TCP of them; afterwards all is as it was."""
-    with ExitStack() as stack:
-        for family in (4, 6):
-            for host, address in _talks(at, family):
-                stack.enter_context(telling_mss(host, address, MSS[family]))
-        stack.callback(_lay, at, Links(WIDE_MTU, WIDE_MTU))
-        yield partial(_lay, at)
-
-
-def _talks(at: Standing, family: int) -> list[tuple[Host, str]]:
-    """Every host and whom it speaks to."""
-    clients = [host for name, host in at.ground.hosts.items() if name not in SERVERS]
-    seen = {at.mode.source[family]} if at.mode.source else {host.address(family) for host in clients}
-    return [(host, at.vip(family)) for host in clients] + list(itertools.product(at.ground.servers, seen))
-
-
-def _lay(at: Standing, links: Links) -> None:
-    """The links have these MTUs, swlb knows, and nobody remembers what others carried."""
-    ground = at.ground
-    far = [(ground.hosts["far"].netns, "eth0"), (ground.client.netns, LEG)] if "far" in ground.hosts else []
-    for ends, mtu in ((ground.front, links.front), (ground.narrow, links.behind), (far, links.far or links.front)):
-        for netns, device in ends:
-            ip(netns, f"link set {device} mtu {mtu}")
-    wanted = dict.fromkeys(ground.narrow_ports, links.behind) | dict.fromkeys(ground.front_ports, links.front)
-
-    def known() -> bool:
-        mtus = {row["port"]: row["mtu"] for row in at.swlb.show("ports")}
-        return all(mtus[port] == mtu for port, mtu in wanted.items())
-
-    wait_until(known, f"ports know {links}")
-    for host in ground.hosts.values():
-        for family in (4, 6):
-            host.ip(f"-{family} route flush cache")
 
 
 # ---- what is sent ----
@@ -263,6 +200,18 @@ def measure(mode: Mode, cells: Sequence[Links], directory: Path) -> dict[Links, 
     return outcomes
 
 
+@contextmanager
+def quiet_unless_it_fails() -> Iterator[None]:
+    """What is printed within the block, as swlb's log is, comes to light only when an exception leaves it."""
+    said = io.StringIO()
+    try:
+        with redirect_stdout(said):
+            yield
+    except BaseException:
+        print(said.getvalue(), file=sys.stderr)
+        raise
+
+
 def shown(outcomes: Sequence[Outcome]) -> str:
     """The cell: milliseconds of its slowest transfer, or how many failed."""
     failed = [outcome for outcome in outcomes if outcome.error]
@@ -283,8 +232,7 @@ def main(words: Sequence[str]) -> int:
     for mode in MODES:
         if names and mode.name not in names:
             continue
-        # What swlb has logged is for tests that fail.
-        with tempfile.TemporaryDirectory() as directory, redirect_stdout(io.StringIO()):
+        with tempfile.TemporaryDirectory() as directory, quiet_unless_it_fails():
             outcomes = measure(mode, cells_of(mode), Path(directory))
         print(row(mode, outcomes), flush=True)
         for links, found in outcomes.items():

@@ -9,8 +9,9 @@ import pytest
 
 from netns.capture import capturing, unwrapped, wrong_checksums
 from netns.journeys import as_it_arrives, but_checksums, is_last, packets_between
+from netns.links import MTUS, Links, laid
 from netns.modes import BEFORE_A_LINK, BULK, ECHO, MODES, NARROW_MTU, WEB, WIDE_MTU, narrowed, serving, standing
-from netns.pmtu import MTUS, Links, attempts, laid
+from netns.pmtu import attempts
 from netns.running import made_namespaces, wait_until
 from netns.stacks import BRIEFLY, services_for, stacks
 from netns.streams import transfer

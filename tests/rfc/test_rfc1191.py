@@ -13,6 +13,7 @@ from tests.oracle.pieces import super_frame
 from tests.scenarios.balanced import Scene, routed, transparent
 from tests.scenarios.network import Network, Segment, Station
 from tests.scenarios.shapes import service
+from tests.scenarios.test_masquerade import Scene as Masquerade
 
 SOME = settings(max_examples=12, deadline=None)
 MTUS = st.integers(576, 8999)
@@ -180,6 +181,23 @@ def test_section_4_what_is_for_swlb_itself_counts_by_the_link_of_its_kernel() ->
     near.send(sent)
     assert told(near, sent) == 1500
     assert net.take("lan-host") == []
+
+
+@pytest.mark.parametrize("narrow", ["outside", "inside"])
+def test_section_4_behind_a_masquerade_each_side_hears_it_of_its_own_packet(narrow: str) -> None:
+    """The host is told of the link outside, the peer of the one inside, both as about what they had sent."""
+    scene = Masquerade(4)
+    seen = scene.leaves(scene.asks("udp"))
+    for port in ("outside", "inside"):
+        scene.net.set_port(port, mtu=1400 if port == narrow else 9000)
+    sender, sent = scene.inside, IP(src=scene.host, dst=scene.peer, flags="DF") / UDP(sport=5000, dport=53)
+    if narrow == "inside":
+        sender = scene.outside
+        sent = IP(src=scene.peer, dst=scene.own, flags="DF") / UDP(sport=53, dport=seen.payload.sport)
+    sent = IP(bytes(sent / Raw(bytes(1373))))
+    sender.send(sent)
+    assert told(sender, sent) == 1400
+    assert scene.net.take(narrow) == []
 
 
 def test_section_4_who_provokes_other_errors_keeps_nobody_from_hearing() -> None:

@@ -1,15 +1,14 @@
-"""RFC 1812 (and RFC 791): what a router does with IPv4 too large for the next link. Scapy puts pieces together."""
+"""RFC 1812: what a router does with IPv4 that is too large for the next link. Scapy puts the pieces together."""
 
 import struct
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scapy.layers.inet import IP, TCP, UDP, IPOption_NOP, IPOption_RR, IPOption_Timestamp, defragment
+from scapy.layers.inet import IP, TCP, UDP, defragment
 from scapy.packet import Packet, Raw
 
 from tests.oracle.checksum import flaws
-from tests.oracle.pieces import super_frame, wire_frames
 from tests.scenarios.balanced import Scene, routed, transparent
 from tests.scenarios.frames import NO_OFFLOAD
 
@@ -32,12 +31,6 @@ def request(scene: Scene, size: int, **fields: object) -> Packet:
     head = IP(src=scene.client.addresses[0], dst=scene.vip, **fields)
     l4 = scene.l4(40000, 80, "A")
     return IP(bytes(head / l4 / Raw(filling(size - len(head) - len(l4)))))
-
-
-def send_unfinished(scene: Scene, packet: Packet, segment: int) -> None:
-    """The client's kernel has left it to its device to cut the packet, 0: only to complete its checksum."""
-    offload, frame = super_frame(bytes(scene.client.frame(packet))[:14], packet, segment)
-    scene.net.send("client", frame, offload=offload)
 
 
 def filling(n: int) -> bytes:
@@ -118,53 +111,6 @@ def test_section_5_2_7_1_df_is_obeyed() -> None:
     error = scene.client.take_one()
     assert (error.payload.type, error.payload.code, error.payload.nexthopmtu) == (3, 4, 1400)
     assert bytes(sent).startswith(bytes(error.payload.payload))
-
-
-OPTIONS = {"NOP": IPOption_NOP(), "RR": IPOption_RR(routers=["0.0.0.0"]),
-           "copied": IPOption_Timestamp(copy_flag=1, flg=0, timestamp=1),
-           "not copied": IPOption_Timestamp(flg=0, timestamp=2)}
-
-
-@SOME
-@given(names=st.lists(st.sampled_from(sorted(OPTIONS)), min_size=1, max_size=3), size=st.integers(1600, 5000))
-def test_rfc791_section_3_1_options_are_copied_where_their_type_says_so(names: list[str], size: int) -> None:
-    """Every option is in the first fragment, and in later ones just those whose copied flag is set."""
-    scene = scene_of(1400)
-    options = [OPTIONS[name] for name in names]
-    scene.client.send(request(scene, size, options=options))
-    first, *later = arrived(scene)
-    assert [bytes(option) for option in first.options][:len(options)] == list(map(bytes, options))
-    copied = [bytes(option) for option in options if option.copy_flag]
-    for piece in later:
-        assert [bytes(option) for option in piece.options if option.copy_flag] == copied
-    assert together([first, *later])[UDP].sport == 40000
-
-
-@pytest.mark.parametrize("protocol", ["tcp", "udp"])
-@SOME
-@given(segment=st.integers(1473, 5000), payload=st.integers(1, 30000), mtu=LINKS, number=st.integers(0, 65535))
-def test_rfc791_section_3_2_each_segment_of_a_super_frame_is_a_packet_of_its_own(
-    protocol: str, segment: int, payload: int, mtu: int, number: int
-) -> None:
-    """What a device would have cut into packets arrives as these, each in fragments under an id of its own."""
-    scene = scene_of(mtu, protocol)
-    sent = request(scene, payload + (40 if protocol == "tcp" else 28), id=number)
-    send_unfinished(scene, sent, segment)
-    wanted = [IP(raw) for raw in wire_frames(b"", sent, segment)]
-    pieces = arrived(scene)
-    assert [piece.id for piece in pieces if not piece.frag] == [(number + i) % 65536 for i in range(len(wanted))]
-    for packet in wanted:
-        assert said(together([piece for piece in pieces if piece.id == packet.id])) == said(packet)
-
-
-@SOME
-@given(size=st.integers(1401, 8000))
-def test_rfc791_section_3_2_a_partial_checksum_is_completed_over_the_whole(size: int) -> None:
-    """A checksum that a device was to complete is complete before the packet is in pieces."""
-    scene = scene_of(1400)
-    sent = request(scene, size, id=3)
-    send_unfinished(scene, sent, 0)
-    assert said(together(arrived(scene))) == said(sent)
 
 
 @SOME

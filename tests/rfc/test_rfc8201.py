@@ -1,20 +1,16 @@
-"""RFC 8201, with RFC 4443 3.2 and RFC 8200 5: path MTU of IPv6, where only the sender can do anything about it."""
+"""RFC 8201: path MTU of IPv6, where only the sender can do anything about it."""
 
-from dataclasses import dataclass
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scapy.layers.inet import IP, TCP, UDP, defragment
-from scapy.layers.inet6 import ICMPv6PacketTooBig, IPv6, IPv6ExtHdrFragment, defragment6, fragment6
+from scapy.layers.inet import TCP, UDP
+from scapy.layers.inet6 import ICMPv6PacketTooBig, IPv6, IPv6ExtHdrFragment, fragment6
 from scapy.packet import Packet, Raw
 
 from tests.oracle.checksum import flaws
-from tests.oracle.pieces import super_frame, wire_frames
 from tests.scenarios.balanced import Scene, routed, transparent
 from tests.scenarios.network import Station
-from tests.scenarios.tunnelled import OWN, overhead, peel, tunnelled
-from tests.scenarios.tunnelled import Scene as TunnelScene
 
 SOME = settings(max_examples=12, deadline=None)
 MTUS = st.integers(1280, 8999)
@@ -112,77 +108,3 @@ def test_section_5_3_an_error_about_a_fragment_reaches_who_sent_it(mtu: int) -> 
     assert (error.src, error.payload.mtu) == (ROUTER, mtu)
     quoted = bytes(error)[48:]
     assert quoted[:7] + quoted[8:] == bytes(first)[:7] + bytes(first)[8:1232]
-
-
-@dataclass(frozen=True)
-class Carried:
-    """What has left through a tunnel: how long packets were, and what was within once outer ones were put together."""
-
-    lengths: list[int]
-    inner: list[bytes]
-
-
-def carried(scene: TunnelScene) -> Carried:
-    frames = scene.net.take("server0")
-    lengths = [len(bytes(frame.payload)) for frame in frames]
-    together = defragment if scene.outer == 4 else defragments6
-    packets = [restored(packet) for packet in together([frame.payload for frame in frames])]
-    gue_port = scene.gue_port if scene.forward == "gue" else None
-    inner = [peel(packet, src=OWN[scene.outer], dst=scene.servers[0].addresses[0], gue_port=gue_port).inner
-             for packet in packets]
-    return Carried(lengths, inner)
-
-
-def defragments6(pieces: list[Packet]) -> list[Packet]:
-    """The packets that the pieces make, which may be several."""
-    numbers = list(dict.fromkeys(piece[IPv6ExtHdrFragment].id for piece in pieces))
-    return [defragment6([piece for piece in pieces if piece[IPv6ExtHdrFragment].id == number]) for number in numbers]
-
-
-def restored(packet: Packet) -> Packet:
-    """The outer packet as it leaves where it is in one piece: over IPv4, with DF and without an id."""
-    if isinstance(packet, IP):
-        packet.flags, packet.id, packet.chksum = "DF", 0, None
-    else:
-        packet.plen = None
-    return type(packet)(bytes(packet))
-
-
-TUNNELS = pytest.mark.parametrize(("forward", "outer"), [(f, o) for f in ("ipip", "gue") for o in (4, 6)])
-
-
-@TUNNELS
-@SOME
-@given(over=st.integers(1, 20))
-def test_rfc2473_section_7_1_what_every_link_must_carry_passes_any_tunnel(forward: str, outer: int, over: int) -> None:
-    """A packet of up to 1280 bytes is carried where outer headers find no room: the outer packet is in fragments."""
-    scene = tunnelled(forward, 6, outer, mtu={"server0": LEAST}).open()
-    sent = scene.sized(LEAST - overhead(forward, outer) + over)
-    scene.client.send(sent)
-    left = carried(scene)
-    assert len(left.lengths) == 2
-    assert max(left.lengths) <= LEAST
-    assert left.inner == [bytes(sent)]
-    assert scene.net.drops() == {}
-
-
-@TUNNELS
-def test_rfc2473_section_7_1_so_does_every_segment_of_a_super_frame(forward: str, outer: int) -> None:
-    """Segments of 1280 bytes or less are carried each in an outer packet of its own, under an id of its own."""
-    scene = tunnelled(forward, 6, outer, mtu={"server0": LEAST}).open()
-    sent = scene.sized(5000)
-    offload, frame = super_frame(bytes(scene.client.frame(sent))[:14], sent, LEAST - 60)
-    scene.net.send("client", frame, offload=offload)
-    left = carried(scene)
-    assert left.inner == wire_frames(b"", sent, LEAST - 60)
-    assert max(left.lengths) <= LEAST
-
-
-@TUNNELS
-def test_rfc2473_section_7_1_what_is_larger_is_told_to_come_as_that(forward: str, outer: int) -> None:
-    """A packet of more than 1280 bytes that does not fit is answered with 1280, which will."""
-    scene = tunnelled(forward, 6, outer, mtu={"server0": LEAST}).open()
-    sent = scene.sized(LEAST + 1)
-    scene.client.send(sent)
-    assert told(scene.client, sent) == LEAST
-    assert scene.net.take("server0") == []
