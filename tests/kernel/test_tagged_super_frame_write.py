@@ -1,6 +1,6 @@
-"""A tagged super-frame written to a TAP is taken whole, and its tag off it: it reaches a tap on the device as one frame.
+"""A tagged super-frame written to a TAP is taken whole: it reaches a tap on the device as one frame, its tag beside it.
 
-The offsets of its offload header count from the Ethernet header, tag included. A packet socket has the tag beside it.
+The offsets of its offload header count from the Ethernet header, tag included.
 """
 
 import socket
