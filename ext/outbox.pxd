@@ -167,6 +167,7 @@ cdef inline frame_t *piece_room(tables_t *tables, outbox_t *outbox, uint32_t len
     piece.protocol = 0
     piece.cut_len = 0
     piece.outer_len = 0
+    piece.shared = False
     outbox.n_pieces += 1
     outbox.arena_len += need
     return piece

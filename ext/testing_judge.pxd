@@ -41,7 +41,7 @@ cdef struct fuzz_t:
     corpus_t corpus
     message_t message      # the one made last
     uint8_t within[MESSAGE_LEN]    # a packet taken out of its tunnel
-    uint8_t untagged[MESSAGE_LEN]  # a frame without the tag of its trunk
+    uint8_t untagged[MESSAGE_LEN + 64]  # a frame with or without the tag of its trunk
     uint8_t *slots[BURST]
     uint32_t left          # frames to come before ports fall silent
     uint32_t got           # frames of this burst,
@@ -126,7 +126,7 @@ cdef inline void judge_tagged(fuzz_t *fuzz, const port_t *port, const frame_t *f
         if is_copy_of(&plain, slot_data(fuzz, i)):
             fuzz.sent[i] = True
             place = i
-    judge(fuzz, &plain, place, is_piece(fuzz.outbox, frame) and place == BURST)
+    judge(fuzz, &plain, place, is_piece(fuzz.outbox, frame) and not frame.shared)
 
 
 cdef inline bint is_copy_of(const frame_t *copy, const uint8_t *whole) noexcept nogil:

@@ -32,8 +32,8 @@ LAYERS = (
     ("worker", "testing"),      # the doors
 )
 # Where the loop spends its life.
-HOT = ("receive", "turn", "run_loop", "forward", "addressed", "bridge", "balance", "request", "nat_request",
-       "nat_reply", "dsr_out", "tunnel_enter", "outer_grow", "route_out", "parse_ip",
+HOT = ("receive", "tell_apart", "queue_vlan", "turn", "run_loop", "forward", "addressed", "bridge", "balance",
+       "request", "nat_request", "nat_reply", "dsr_out", "tunnel_enter", "outer_grow", "route_out", "parse_ip",
        "rewrite", "fdb_learn", "session_of_request", "tap_rx", "tap_tx", "batch_rx",
        "batch_tx", "ring_enter", "packet_rx", "packet_tx", "tun_rx", "tun_tx", "queue_pieces", "piece_write")
 PYTHON_IN_C = re.compile("Py_INCREF|Py_XDECREF|PyErr_Occurred|PyGILState|PyEval_|PyObject_"

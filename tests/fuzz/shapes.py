@@ -240,9 +240,10 @@ def trunked(edition: int = 0) -> Shape:
     outside, inside, third, native = (worker.add_segment(mac=mac(f"02:00:00:00:00:0{n}"), fdb_limit=64)
                                       for n in (1, 2, 3, 4))
     trunk = worker.add_port(native)
-    ports = (trunk, *(worker.add_port(segment, trunk=trunk, vid=vid) for vid, segment in ((1, outside), (2, inside),
-                                                                                         (3, third))),
-             worker.add_port(outside, host=True), worker.add_port(inside, tells=True, merges=True),
+    for vid, segment in ((1, outside), (2, inside), (3, third)):
+        worker.add_port(segment, trunk=trunk, vid=vid)
+    # What a trunk is, its VLANs are.
+    ports = (trunk, worker.add_port(outside, host=True), worker.add_port(inside, tells=True, merges=True),
              worker.add_port(inside, host=True), worker.add_port(third, tells=True), worker.add_port(native))
     add_network(worker, outside, "10.0.1.1/24", "fd00:1::1/64")
     add_network(worker, inside, "10.0.2.1/24", "fd00:2::1/64")

@@ -132,13 +132,15 @@ def test_a_frame_dropped_counts_once_and_for_this_reason_only(reason):
 CREW_REASONS = {"handover_full"}
 # Of direct server return: test_vip_guard.py, test_tunnel_errors.py.
 DIRECT_REASONS = {"vip_guarded", "tunnel_error"}
+# Of ports that tell VLANs apart: test_vlan.py.
+VLAN_REASONS = {"not_member"}
 # Of devices: tests/netns/test_packet_device.py.
 DEVICE_REASONS = {"unread"}
 
 
 def test_no_reason_is_without_a_scenario():
     names = {name for name, _ in drop_reasons()}
-    elsewhere = SERVICE_REASONS | FORGED_REASONS | CREW_REASONS | DIRECT_REASONS | DEVICE_REASONS
+    elsewhere = SERVICE_REASONS | FORGED_REASONS | CREW_REASONS | DIRECT_REASONS | VLAN_REASONS | DEVICE_REASONS
     assert set(PROVOKED) | elsewhere == names
     assert not set(PROVOKED) & SERVICE_REASONS
 
