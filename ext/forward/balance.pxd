@@ -57,7 +57,7 @@ cdef inline verdict_t balance(tables_t *tables, segment_t *segment, frame_t *fra
         return balance_icmp(tables, frame, vip, now_ms)
     session = session_of_request(&tables.sessions[family], &tables.services, frame.hash, frame.src, frame.sport,
                                  frame.protocol, frame.dst, frame.dport)
-    if unlikely(session is not NULL and ends_by_count(service_of(&tables.services, session))):
+    if unlikely(frame.protocol != PROTO_TCP and session is not NULL and ends_by_count(service_of(&tables.services, session))):
         session = session_of(tables, frame, session.server, family, ANY_SERVER)
     if likely(session is not NULL):
         if likely(session_goes_on(tables, session, frame, now_ms)):
