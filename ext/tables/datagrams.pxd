@@ -6,8 +6,8 @@
                 that state may be idle, for ICMP errors about the last reply
 
 So a client's end point has a session with each server that was chosen for it, and at most one in which its next
-datagram goes on. When a server is chosen again its session goes on, with what it has counted: replies of before count for it.
-Where servers have the VIP themselves all of them answer as one, and the session with the last is the only one.
+datagram goes on. When a server is chosen again its session goes on, with what it has counted: replies of before count
+for it. Where servers have the VIP themselves all of them answer as one, and the session with the last is the only one.
 What this file does not do: choose (forward/choice.pxd), and end sessions (session_life.pxd).
 """
 
