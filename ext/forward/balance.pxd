@@ -58,7 +58,8 @@ cdef inline verdict_t balance(tables_t *tables, segment_t *segment, frame_t *fra
         return balance_icmp(tables, frame, vip, now_ms)
     session = session_of_request(&tables.sessions[family], &tables.services, frame.hash, frame.src, frame.sport,
                                  frame.protocol, frame.dst, frame.dport)
-    if unlikely(session is not NULL and ends_by_count(service_of(&tables.services, session))):
+    if unlikely(frame.protocol != PROTO_TCP and session is not NULL
+                and ends_by_count(service_of(&tables.services, session))):
         session = session_of(tables, frame, session.server, family, ANY_SERVER)
     if likely(session is not NULL):
         if likely(session_goes_on(tables, session, frame, now_ms)):
@@ -80,7 +81,7 @@ cdef inline session_t *session_of(tables_t *tables, const frame_t *frame, uint16
 
 cdef inline session_t *chosen_again(tables_t *tables, const frame_t *frame, const choice_t *choice, int family,
                                     uint16_t index, uint32_t now_ms) noexcept nogil:
-    """The spent session of the client with the chosen server, which goes on; or NULL, and there is room for a new one."""
+    """The client's spent session with the chosen server, which goes on; or NULL, and there is room for a new one."""
     cdef sessions_t *sessions = &tables.sessions[family]
     cdef session_t *session = session_of(tables, frame, index, family, index)
     if session is NULL:
@@ -244,7 +245,8 @@ cdef inline verdict_t begin(tables_t *tables, frame_t *frame, const choice_t *ch
     if unlikely(ends_by_count(&tables.services.services[server.service])):
         session = chosen_again(tables, frame, choice, family, index, now_ms)
         if session is not NULL:
-            decision_write(&tables.decisions, frame, choice, &tables.services.services[server.service], family, index, tables.now_ns)
+            decision_write(&tables.decisions, frame, choice, &tables.services.services[server.service], family, index,
+                           tables.now_ns)
             decision_keep(&tables.decisions, choice)
             return request(tables, frame, session, now_ms)
     if session_crowded(sessions, frame.hash, frame.src, frame.sport):

@@ -63,7 +63,7 @@ cdef inline verdict_t reply(tables_t *tables, segment_t *segment, frame_t *frame
     cdef const server_t *server = &tables.services.servers[session.server]
     if unlikely(not server_serves(server)) and reply_ends(tables, session, frame, now_ms):
         return reply_down(tables, segment, frame, session, now_ms)
-    if unlikely(tables.services.services[server.service].responses):
+    if unlikely(frame.protocol != PROTO_TCP and tables.services.services[server.service].responses):
         return reply_counted(tables, segment, frame, session, now_ms)
     return nat_reply(tables, segment, frame, session, now_ms)
 

@@ -1,13 +1,13 @@
 """Sessions of UDP that end by counting datagrams, as services say by `requests` and `responses`.
 
-    spent       the client has sent `requests` datagrams since its server was chosen, or the session is answered: its next
-                datagram is scheduled anew. It stays for replies that are still due
-    answered    the server has sent `responses` datagrams for each of the client's: it is CLOSED, and stays as long as that
-                state may be idle, for ICMP errors about the last reply
+    spent       the client has sent `requests` datagrams since its server was chosen, or the session is answered: its
+                next datagram is scheduled anew. It stays for replies that are still due
+    answered    the server has sent `responses` datagrams for each of the client's: it is CLOSED, and stays as long as
+                that state may be idle, for ICMP errors about the last reply
 
-So a client's end point has a session with each server that was chosen for it, and at most one in which its next datagram
-goes on. When a server is chosen again its session goes on, with what it has counted: replies of before count for it.
-Where servers have the VIP themselves all of them answer as one, and the session with the last is the only one.
+So a client's end point has a session with each server that was chosen for it, and at most one in which its next
+datagram goes on. When a server is chosen again its session goes on, with what it has counted: replies of before count
+for it. Where servers have the VIP themselves all of them answer as one, and the session with the last is the only one.
 What this file does not do: choose (forward/choice.pxd), and end sessions (session_life.pxd).
 """
 
@@ -83,7 +83,7 @@ cdef inline session_t *session_with(const sessions_t *table, const services_t *s
 
 cdef inline session_t *session_answered_last(const sessions_t *table, const services_t *services, uint32_t hash,
                                              session_t *of) noexcept nogil:
-    """Of the sessions that the client of one, whose hash it is, has with its service, that in which the last reply came.
+    """Of the sessions that the client of one, whose hash it is, has with its service, that with the last reply.
 
     As far as is known: of those in which replies came, the one that was silent for the shortest time.
     """
@@ -110,8 +110,8 @@ cdef inline session_t *session_answered_last(const sessions_t *table, const serv
     return last
 
 
-cdef inline void session_make_room(sessions_t *table, services_t *services, uint32_t hash, ip_t client, be16 client_port,
-                                   uint32_t now_ms) noexcept nogil:
+cdef inline void session_make_room(sessions_t *table, services_t *services, uint32_t hash, ip_t client,
+                                   be16 client_port, uint32_t now_ms) noexcept nogil:
     """The end point may have one more session, if one of it is spent: the one that was silent longest is given up."""
     cdef uint64_t word = session_word(table, hash, client, client_port, 0)
     cdef uint32_t at = session_home(table, hash)

@@ -18,7 +18,7 @@ from netns.traffic import family_of, listening
 
 PATIENCE_S = 60.0
 NAME = "long.example."
-TEXTS = 15  # strings of an answer: with all of them it has 4 KiB
+TEXTS = 15  # strings of an answer: with all of them it has nearly 4 KiB
 TEXT_LEN = 255
 EDNS_LEN = 4096
 CHUNK_LEN = 1 << 20

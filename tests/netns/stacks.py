@@ -295,7 +295,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="swlb-stacks-") as directory:
         for mode in chosen:
             with redirect_stdout(io.StringIO()):  # what swlb itself has said
-                cells, errors = row(mode, Path(directory), wanted.mib, wanted.seconds)
+                try:
+                    cells, errors = row(mode, Path(directory), wanted.mib, wanted.seconds)
+                except AssertionError as error:  # the mode itself does not stand
+                    cells, errors = ["FAILED"] * len(TOOLS), [str(error)] * len(TOOLS) * 2
             print(f"| {mode.name} | " + " | ".join(cells) + " |", flush=True)
             for error in errors:
                 print(f"{mode.name}: {error}", file=sys.stderr, flush=True)
