@@ -15,7 +15,7 @@ from ext.ports.port cimport BURST, PORTS, port_t
 from ext.ports.ring cimport ring_enter, ring_t
 from ext.tables.crew cimport crew_hand
 from ext.tables.segment cimport segment_t
-from ext.tables.tables cimport drop_count, tables_t
+from ext.tables.tables cimport count_made, drop_count, tables_t
 from ext.verdict cimport (DROP_BAD_OFFLOAD, DROP_HANDOVER_FULL, DROP_NOWHERE, DROP_OVERSIZE, DROP_PORT_DOWN,
                           DROP_TX_FAILED, FLOOD, FLOOD_STATIONS, HAND_OVER, N_DROPS, SEND, verdict_t)
 from ext.wire.ethernet cimport ETH_LEN, TAG_LEN
@@ -107,6 +107,7 @@ cdef inline int queue_pieces(tables_t *tables, outbox_t *outbox, uint16_t index,
         piece = piece_room(tables, outbox, piece_len(&cut, i))
         piece_write(&cut, i, piece)
         enqueue(tables, outbox, index, piece)
+    count_made(tables, frame, cut.n - 1)
     return SEND
 
 
@@ -173,7 +174,7 @@ cdef inline verdict_t flood(tables_t *tables, outbox_t *outbox, frame_t *frame, 
     """
     cdef segment_t *segment = &tables.segments[frame.out_segment]
     cdef verdict_t queued, result = DROP_NOWHERE
-    cdef uint32_t i
+    cdef uint32_t i, n = 0
     cdef uint16_t port
     frame.shared = True
     for i in range(segment.n_ports):
@@ -183,8 +184,11 @@ cdef inline verdict_t flood(tables_t *tables, outbox_t *outbox, frame_t *frame, 
         if verdict == FLOOD_STATIONS and port == segment.host_port:
             continue
         queued = queue(tables, outbox, port, frame)
+        n += queued == SEND
         if result != SEND:
             result = queued
+    if n > 1:
+        count_made(tables, frame, n - 1)
     return result
 
 
@@ -192,7 +196,7 @@ cdef inline verdict_t in_fragments(tables_t *tables, outbox_t *outbox, frame_t *
     """Every fragment is queued in the frame's place; a drop when one could not be, for the reason it gave."""
     cdef verdict_t sent, result = SEND
     cdef frame_t *piece
-    cdef uint32_t at = 0
+    cdef uint32_t at = 0, n = 0
     while at < frame.l4_len:
         piece = piece_room(tables, outbox, frame.l3_off + frame.outer_len + frame.cut_len)
         at = fragment_make(frame, piece, at)
@@ -200,8 +204,11 @@ cdef inline verdict_t in_fragments(tables_t *tables, outbox_t *outbox, frame_t *
             sent = queue(tables, outbox, frame.out_port, piece)
         else:
             sent = flood(tables, outbox, piece, verdict)
+        n += sent == SEND
         if sent != SEND:
             result = sent
+    # One of them is the frame itself, or else that is what counts as dropped.
+    count_made(tables, frame, n - 1 if result == SEND else n)
     return result
 
 
