@@ -1,4 +1,4 @@
-# make demo | test | bench | lint | fuzz: each sets up what it needs. `make clean` takes it away again.
+# make demo | test | bench | lint | fuzz | soak: each sets up what it needs. `make clean` takes it away again.
 
 PYTHON ?= python3
 VENV := .venv
@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 EXT_SOURCES := $(shell find ext -name '*.p[yx]*' -o -name '*.h' -o -name '*.pyx')
 SECONDS_FUZZ ?= 600
 FRAMES ?= 10000000
+SECONDS_SOAK ?= 600
 
 # What a target needs of the system, as command:package or /path:package
 NEED_DEMO := ip:iproute2
@@ -14,13 +15,14 @@ NEED_BENCH := $(NEED_TEST) nft:nftables nginx:nginx /usr/lib/nginx/modules/ngx_s
 	haproxy:haproxy iperf3:iperf3 wrk:wrk sockperf:sockperf gcc:gcc setpriv:util-linux \
 	ovs-vswitchd:openvswitch-switch
 
-.PHONY: help demo test bench lint fuzz build clean
+.PHONY: help demo test bench lint fuzz soak build clean
 help:
 	@echo "make demo    three servers behind a VIP, a request seen from all sides, a server that fails (root)"
 	@echo "make test    all tests (root for those with real namespaces and devices)"
 	@echo "make bench   swlb beside nftables, HAProxy, nginx, Open vSwitch and its own limits (root, about 45 minutes)"
 	@echo "make lint    ruff and mypy"
 	@echo "make fuzz    $(FRAMES) random and mutated frames under the address and undefined-behaviour sanitizers"
+	@echo "make soak    $(SECONDS_SOAK) s of traffic, crashes, reloads and floods, and whether the books close after it (root)"
 
 # $(call need,PAIRS): every command is there, installed by apt-get where root may; otherwise a message names the packages
 define need
@@ -82,6 +84,10 @@ fuzz: $(VENV)/.built
 	@SWLB_BUILD=asan $(BIN)/python setup.py --quiet build_ext --build-lib build/asan/lib --build-temp build/asan/temp
 	@LD_PRELOAD=$$(gcc -print-file-name=libasan.so) PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 \
 		$(BIN)/python -m tests.fuzz --extensions build/asan/lib --frames $(FRAMES) --seconds $(SECONDS_FUZZ)
+
+soak: build
+	$(call need,$(NEED_TEST))
+	@PYTHONPATH=tests $(BIN)/python -m netns.soak $(SECONDS_SOAK)
 
 clean:
 	rm -rf build $(VENV) swlb/*.so *.egg-info
