@@ -36,7 +36,7 @@ from netns.traffic import http_server, listening, udp_echo
 from swlb.namespaces import namespaces
 
 MIXED = Mode("mixed", partial(routed, kinds={"web1": "packet"}), {"mode": "routed"}, hops=1)
-TIMEOUTS = {"tcp_syn": "4s", "tcp_fin": "4s", "tcp_closed": "2s", "udp": "3s", "udp_stream": "4s", "icmp": "4s"}
+TIMEOUTS = {"tcp_syn": "3s", "tcp_fin": "2s", "tcp_closed": "1s", "udp": "2s", "udp_stream": "3s", "icmp": "3s"}
 QUIET_S = 40.0  # the longest of them, what TCP of a host repeats, and a busy machine
 DETECTED_S = 5.0
 SHOWN_S = 1.0

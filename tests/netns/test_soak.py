@@ -8,7 +8,7 @@ from netns.soak import MIXED, run
 
 pytestmark = pytest.mark.root
 
-SECONDS = 6.0
+SECONDS = 5.0
 
 
 def test_all_frames_are_accounted_for_and_nobody_fails_in_a_short_soak():

@@ -103,7 +103,7 @@ def books_of(net: Network) -> tuple[int, int]:
     return came_in + sum(net.worker.port(index)["made"] for index in net.ports.values()), went
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_with_what_swlb_says_itself_nothing_vanishes_either(seed):
     """Errors, resets, echoes, requests for neighbours, announcements, floods, pieces: each is in the books."""
     chance = random.Random(seed)
