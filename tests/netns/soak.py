@@ -1,9 +1,9 @@
 """A soak: a real swlb under mixed traffic, servers that flap, reloads and floods; and whether the books close after it.
 
-`make soak`, or `PYTHONPATH=tests python -m netns.soak [SECONDS] [MODE]` as root; MODE is one of modes.py, or `mixed`:
-routed, a packet port and TAPs. Nobody may fail but who was under way when a server crashed or was taken away. After it
-all that came in and all that was made are what left and what was dropped, no session is left, and memory, files and
-threads are what they were.
+`make soak`, or `PYTHONPATH=tests python -m netns.soak [SECONDS] [MODE]` as root; MODE is one of modes.py, `mixed`
+(routed, a packet port and TAPs) or `workers` (the same with two). Nobody may fail but who was under way when a server
+crashed or was taken away. After it all that came in and all that was made are what left and what was dropped, no session
+is left, and memory, files and threads are what they were.
 """
 
 import json
@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from io import StringIO
 from pathlib import Path
@@ -36,6 +36,7 @@ from netns.traffic import http_server, listening, udp_echo
 from swlb.namespaces import namespaces
 
 MIXED = Mode("mixed", partial(routed, kinds={"web1": "packet"}), {"mode": "routed"}, hops=1)
+WORKERS = replace(MIXED, name="workers", top={"mode": "routed", "workers": 2})
 TIMEOUTS = {"tcp_syn": "3s", "tcp_fin": "2s", "tcp_closed": "1s", "udp": "2s", "udp_stream": "3s", "icmp": "3s"}
 QUIET_S = 40.0  # the longest of them, what TCP of a host repeats, and a busy machine
 DETECTED_S = 5.0
@@ -267,7 +268,7 @@ def report(soak: Soak, figures: Mapping[str, int], console: Console) -> None:
 def main(words: list[str]) -> int:
     console = Console()
     seconds, name = float((words or ["600"])[0]), (words[1:] or ["mixed"])[0]
-    mode = next(mode for mode in (MIXED, *MODES) if mode.name == name)
+    mode = next(mode for mode in (MIXED, WORKERS, *MODES) if mode.name == name)
     seed = random.randrange(1 << 32)
     console.print(f"seed {seed}, {mode.name}, {seconds:.0f} s")
     out, end = sys.stdout, "\r" if console.is_terminal else "\n"
