@@ -31,3 +31,9 @@ def device_figure(netns: str, device: str, way: str) -> int:
     """The frames that the kernel counts at the device, tx or rx."""
     (link,) = json.loads(ip(netns, f"-s -json link show {device}"))
     return int(link["stats64"][way]["packets"])
+
+
+def agrees_with_kernel(swlb: Swlb, port: str) -> bool:
+    """Whether what came in by the port of a TAP is what the kernel says was read of it."""
+    row = swlb.row("ports", port=port)
+    return device_figure(row["netns"], row["device"], "tx") == row["rx_frames"]
