@@ -1,4 +1,4 @@
-# make demo | test | bench | lint | fuzz | stacks | pmtu: each sets up what it needs. `make clean` takes it away again.
+# make demo | test | bench | lint | fuzz | stacks | pmtu | soak: each sets up what it needs. `make clean` takes it away again.
 
 PYTHON ?= python3
 VENV := .venv
@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 EXT_SOURCES := $(shell find ext -name '*.p[yx]*' -o -name '*.h' -o -name '*.pyx')
 SECONDS_FUZZ ?= 600
 FRAMES ?= 10000000
+SECONDS_SOAK ?= 600
 
 # What a target needs of the system, as command:package or /path:package
 NEED_DEMO := ip:iproute2
@@ -16,7 +17,7 @@ NEED_BENCH := $(NEED_TEST) nft:nftables nginx:nginx /usr/lib/nginx/modules/ngx_s
 	ovs-vswitchd:openvswitch-switch
 NEED_FUZZ := gcc:gcc clang:clang
 
-.PHONY: help demo test stacks bench lint fuzz pmtu build clean
+.PHONY: help demo test stacks bench lint fuzz pmtu soak build clean
 help:
 	@echo "make demo    three servers behind a VIP, a request seen from all sides, a server that fails (root)"
 	@echo "make test    all tests (root for those with real namespaces and devices)"
@@ -24,6 +25,7 @@ help:
 	@echo "make bench   swlb beside nftables, HAProxy, nginx, Open vSwitch and its own limits (root, about 45 minutes)"
 	@echo "make lint    ruff and mypy"
 	@echo "make pmtu    transfers between links of 9000 to 1280 bytes in every mode, or MODES=... (root, about 8 minutes)"
+	@echo "make soak    $(SECONDS_SOAK) s of traffic, crashes, reloads and floods, and whether the books close after it (root)"
 	@echo "make fuzz    spoilt frames, by chance and by libFuzzer, under the address and undefined-behaviour sanitizers"
 
 # $(call need,PAIRS): every command is there, installed by apt-get where root may; otherwise a message names the packages
@@ -99,6 +101,10 @@ fuzz: $(VENV)/.built
 		$(BIN)/python -m tests.fuzz --extensions build/asan/lib --frames $(FRAMES) --seconds $$(($(SECONDS_FUZZ) / 2))
 	@LD_PRELOAD=$$(clang --print-runtime-dir)/libclang_rt.asan-$$(uname -m).so PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 \
 		$(BIN)/python -m tests.fuzz.guided --extensions build/guided/lib --seconds $$(($(SECONDS_FUZZ) / 2))
+
+soak: build
+	$(call need,$(NEED_TEST))
+	@PYTHONPATH=tests $(BIN)/python -m netns.soak $(SECONDS_SOAK)
 
 clean:
 	rm -rf build $(VENV) swlb/*.so *.egg-info

@@ -110,6 +110,7 @@ cdef inline void port_exchange(worker_t *worker, port_t *port, port_t *made) noe
     if port.there and old.there:
         port.rx_frames, port.rx_bytes, port.rx_dropped = old.rx_frames, old.rx_bytes, old.rx_dropped
         port.tx_frames, port.tx_bytes, port.tx_dropped = old.tx_frames, old.tx_bytes, old.tx_dropped
+        port.made = old.made
         port.missed = old.missed
     batch_put(&worker.ring, port)
 

@@ -16,7 +16,7 @@ from ext.ports.port cimport BURST, PORTS, port_count_tx, port_t
 from ext.ports.ring cimport ring_enter, ring_t
 from ext.tables.crew cimport crew_hand
 from ext.tables.segment cimport segment_t
-from ext.tables.tables cimport drop_count, tables_t
+from ext.tables.tables cimport count_made, drop_count, tables_t
 from ext.verdict cimport (DROP_BAD_OFFLOAD, DROP_HANDOVER_FULL, DROP_NOT_MEMBER, DROP_NOWHERE, DROP_OVERSIZE,
                           DROP_PORT_DOWN, DROP_TX_FAILED, FLOOD, FLOOD_STATIONS, HAND_OVER, N_DROPS, SEND, verdict_t)
 from ext.wire.ethernet cimport ETH_LEN, TAG_LEN
@@ -149,6 +149,7 @@ cdef inline int queue_pieces(tables_t *tables, outbox_t *outbox, uint16_t index,
         piece = piece_room(tables, outbox, piece_len(&cut, i))
         piece_write(&cut, i, piece)
         enqueue(tables, outbox, index, piece)
+    count_made(tables, frame, cut.n - 1)
     return SEND
 
 
@@ -216,7 +217,7 @@ cdef inline verdict_t flood(tables_t *tables, outbox_t *outbox, frame_t *frame, 
     """
     cdef segment_t *segment = &tables.segments[frame.out_segment]
     cdef verdict_t queued, result = DROP_NOWHERE
-    cdef uint32_t i
+    cdef uint32_t i, n = 0
     cdef uint16_t port
     frame.shared = True
     for i in range(segment.n_ports):
@@ -226,8 +227,11 @@ cdef inline verdict_t flood(tables_t *tables, outbox_t *outbox, frame_t *frame, 
         if verdict == FLOOD_STATIONS and port == segment.host_port:
             continue
         queued = queue(tables, outbox, port, frame)
+        n += queued == SEND
         if result != SEND:
             result = queued
+    if n > 1:
+        count_made(tables, frame, n - 1)
     return result
 
 
@@ -236,24 +240,28 @@ cdef inline verdict_t in_fragments(tables_t *tables, outbox_t *outbox, const fra
     cdef verdict_t sent, result = SEND
     cdef frame_t whole = frame[0]
     cdef cut_t cut
-    cdef uint32_t i
+    cdef uint32_t i, n = 0
     if likely((<vnet_hdr *>frame_vnet(frame)).gso_type == GSO_NONE):
-        return fragments_of(tables, outbox, &whole, verdict)
-    if unlikely(not cut_plan(&cut, frame)):
+        result = fragments_of(tables, outbox, &whole, verdict, &n)
+    elif unlikely(not cut_plan(&cut, frame)):
         return DROP_BAD_OFFLOAD
-    for i in range(cut.n):
-        whole = frame[0]
-        whole.data = outbox.arena + ARENA_LEN + HEAD_LEN + VNET_LEN
-        piece_write(&cut, i, &whole)
-        whole.l4_len = whole.len - whole.l4_off
-        sent = fragments_of(tables, outbox, &whole, verdict)
-        if sent != SEND:
-            result = sent
+    else:
+        for i in range(cut.n):
+            whole = frame[0]
+            whole.data = outbox.arena + ARENA_LEN + HEAD_LEN + VNET_LEN
+            piece_write(&cut, i, &whole)
+            whole.l4_len = whole.len - whole.l4_off
+            sent = fragments_of(tables, outbox, &whole, verdict, &n)
+            if sent != SEND:
+                result = sent
+    # One of them is the frame itself, or else that is what counts as dropped.
+    count_made(tables, frame, n - 1 if result == SEND else n)
     return result
 
 
-cdef inline verdict_t fragments_of(tables_t *tables, outbox_t *outbox, frame_t *whole, verdict_t verdict) noexcept nogil:
-    """The fragments of one packet are queued; a drop when one could not be, for the reason it gave."""
+cdef inline verdict_t fragments_of(tables_t *tables, outbox_t *outbox, frame_t *whole, verdict_t verdict,
+                                   uint32_t *n_sent) noexcept nogil:
+    """The fragments of one packet are queued, n_sent more; a drop when one could not be, for the reason it gave."""
     cdef verdict_t sent, result = SEND
     cdef frame_t *piece
     cdef uint32_t at = 0
@@ -268,6 +276,7 @@ cdef inline verdict_t fragments_of(tables_t *tables, outbox_t *outbox, frame_t *
             sent = queue(tables, outbox, whole.out_port, piece)
         else:
             sent = flood(tables, outbox, piece, verdict)
+        n_sent[0] += sent == SEND
         if sent != SEND:
             result = sent
     return result

@@ -17,7 +17,7 @@ from ext.ports.ring cimport ring_enter
 from ext.ports.trunk cimport port_state, tell_apart
 from ext.tables.crew cimport crew_wake
 from ext.tables.event cimport EVENT_PORT_LOST
-from ext.tables.tables cimport report
+from ext.tables.tables cimport count_made, report
 from ext.tables.waiting cimport queue_take, waiting_frame, waiting_free, waitings_t
 from ext.verdict cimport DROP_PORT_DOWN, DROP_UNREAD, TAKEN, verdict_t
 
@@ -115,6 +115,7 @@ cdef inline void tick(worker_t *worker, uint64_t now_ns) noexcept nogil:
         verdict = upkeep_next(&worker.tables, &worker.spare, &cursor, now_ms)
         if verdict == TAKEN:
             return
+        count_made(&worker.tables, &worker.spare, 1)
         carry_out(&worker.tables, &worker.outbox, &worker.spare, verdict)
         flush(&worker.tables, &worker.outbox)
         settle(&worker.outbox)

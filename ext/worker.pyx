@@ -830,7 +830,7 @@ cdef class Worker:
             moves = self.w.tables.segments[port.segment].fdb.moves[port.index]
         return {"up": bool(port.up), "lost": bool(port.lost), "mtu": port.mtu, "rx_frames": port.rx_frames,
                 "rx_bytes": port.rx_bytes, "rx_dropped": port.rx_dropped + port.missed, "tx_frames": port.tx_frames,
-                "tx_bytes": port.tx_bytes, "tx_dropped": port.tx_dropped,
+                "tx_bytes": port.tx_bytes, "tx_dropped": port.tx_dropped, "made": port.made,
                 "io": io_of(&self.w.tables.ports[port.trunk] if port.vid else port), "moves": moves}
 
     def server(self, index) -> dict:

@@ -24,7 +24,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "fdb": ("segment", "mac", "vlan", "port", "age_s", "static"),
     "neighbours": ("segment", "address", "mac", "state", "age_s"),
     "ports": ("port", "kind", "device", "netns", "state", "io", "mtu", "rx_frames", "rx_dropped", "tx_frames",
-              "tx_dropped", "moves"),
+              "tx_dropped", "made", "moves"),
     "drops": ("reason", "frames", "meaning"),
     "events": ("time", "kind", "text"),
     "health": ("service", "server", "check", "type", "via", "operational", "check_status", "last", "next"),

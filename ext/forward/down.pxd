@@ -23,7 +23,7 @@ from ext.tables.service cimport ANSWER_RESET, DOWN_DEFAULT, DOWN_DROP, DOWN_RESE
 from ext.tables.session cimport session_account, session_client, session_server_port, session_t
 from ext.tables.session_life cimport session_expired, session_remove, session_set_state
 from ext.tables.state cimport CLOSED, ESTABLISHED
-from ext.tables.tables cimport drop_count, tables_t
+from ext.tables.tables cimport drop_answered, tables_t
 from ext.verdict cimport DROP_SERVER_DOWN, TAKEN, verdict_t
 from ext.wire.ethernet cimport ETH_IPV4, ETH_IPV6, ETH_LEN, eth_hdr
 from ext.wire.ipv4 cimport PROTO_TCP
@@ -95,7 +95,7 @@ cdef inline verdict_t reply_down(tables_t *tables, segment_t *segment, frame_t *
     cdef reset_t reset
     if tcp.flags & TCP_ACK:
         tell_server(tables, session, frame, tcp.ack)
-    drop_count(tables, frame, DROP_SERVER_DOWN)
+    drop_answered(tables, frame, DROP_SERVER_DOWN)
     reset.src, reset.dst = frame.src, frame.dst
     reset.sport, reset.dport = frame.sport, frame.dport
     reset.seq, reset.ack, reset.flags = tcp.seq, 0, TCP_RST

@@ -14,7 +14,7 @@ from ext.forward.reflect cimport frame_cut, reflect
 from ext.order cimport htonl, htons, load16
 from ext.tables.fragment cimport ECHO, fragment_note_untouched
 from ext.tables.route cimport address_on, address_t
-from ext.tables.tables cimport drop_count, tables_t
+from ext.tables.tables cimport drop_answered, tables_t
 from ext.verdict cimport DROP_BAD_IPV6_EXTENSION, verdict_t
 from ext.wire.checksum cimport checksum_adjust, sum_change, sum_pseudo
 from ext.wire.ethernet cimport eth_hdr, mac_is_group, mac_load
@@ -121,7 +121,7 @@ cdef inline verdict_t icmp_error(tables_t *tables, frame_t *frame, int what, uin
     cdef const address_t *own = address_on(&tables.routes, frame.segment, frame.family == 4)
     if own is NULL or not icmp_may_answer(frame) or not icmp_token(tables, what, now_ms):
         return reason
-    drop_count(tables, frame, reason)
+    drop_answered(tables, frame, reason)
     restore(frame)
     checksum_complete(frame)
     icmp_quote(frame, what, word, frame.dst if frame.port == tables.segments[frame.segment].host_port else own.ip)

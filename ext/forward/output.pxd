@@ -18,7 +18,7 @@ from ext.tables.neighbour cimport (FAILED, INCOMPLETE, PROBE, STALE, neighbour_c
                                    neighbour_wait)
 from ext.tables.route cimport address_find, route_lookup, route_t
 from ext.tables.segment cimport segment_t
-from ext.tables.tables cimport is_time_to_report, report, tables_t
+from ext.tables.tables cimport count_made, is_time_to_report, report, tables_t
 from ext.verdict cimport (DROP_NEIGHBOUR_FAILED, DROP_NEIGHBOUR_FULL, DROP_NEIGHBOUR_QUEUE, DROP_NO_ROUTE, DROP_TTL_EXPIRED,
                           FLOOD_STATIONS, GO_ON, SEND, TAKEN, verdict_t)
 from ext.wire.ethernet cimport eth_hdr, mac_store
@@ -91,7 +91,10 @@ cdef inline verdict_t neighbour_output(tables_t *tables, frame_t *frame, uint32_
     if unlikely(hop.state == INCOMPLETE):
         if not neighbour_wait(&tables.neighbours, hop, frame):
             return DROP_NEIGHBOUR_QUEUE
-        return solicit(tables, frame, hop, now_ms) if hop.requests == 0 else TAKEN
+        if hop.requests:
+            return TAKEN
+        count_made(tables, frame, 1)
+        return solicit(tables, frame, hop, now_ms)
     return leave(tables, frame, hop.mac, now_ms)
 
 

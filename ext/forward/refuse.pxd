@@ -11,7 +11,7 @@ from ext.forward.reflect cimport frame_cut, reflect
 from ext.order cimport htonl, ntohl
 from ext.tables.reset cimport reset_t
 from ext.tables.service cimport ANSWER_DROP, ANSWER_UNREACHABLE
-from ext.tables.tables cimport drop_count, tables_t
+from ext.tables.tables cimport drop_answered, tables_t
 from ext.verdict cimport verdict_t
 from ext.wire.checksum cimport sum_pseudo
 from ext.wire.ipv4 cimport IPV4_LEN, OWN_TTL, PROTO_TCP, ipv4_build
@@ -46,7 +46,7 @@ cdef inline verdict_t tcp_reset(tables_t *tables, frame_t *frame, int reason) no
     cdef reset_t reset
     if flags & TCP_RST:
         return reason
-    drop_count(tables, frame, reason)
+    drop_answered(tables, frame, reason)
     # The sequence number behind what was sent: SYN and FIN count as one byte each.
     end = ntohl(tcp.seq) + frame.l4_len - (tcp.data_off >> 4) * 4
     end += (flags & TCP_SYN) != 0

@@ -72,6 +72,7 @@ cdef struct port_t:
     uint64_t tx_frames
     uint64_t tx_bytes
     uint64_t tx_dropped
+    uint64_t made          # frames that swlb made itself because of one that came by this port; of itself: at the first
     uint64_t missed        # frames the kernel had no room to keep for us; the control plane counts them
 
 

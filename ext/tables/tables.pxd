@@ -77,6 +77,26 @@ cdef inline void drop_count(tables_t *tables, const frame_t *frame, int reason) 
             tables.ports[tables.ports[frame.port].trunk].rx_dropped += 1
 
 
+cdef inline void count_made(tables_t *tables, const frame_t *frame, uint32_t n) noexcept nogil:
+    """So many more frames than came in will leave or be dropped: answers, copies, pieces, requests, announcements.
+
+    All that came in and all that were made are what has left, was dropped or still waits.
+    """
+    cdef uint32_t i = 0
+    if frame.port != NO_PORT:
+        tables.ports[frame.port].made += n
+        return
+    while i + 1 < tables.n_ports and not tables.ports[i].there:
+        i += 1
+    tables.ports[i].made += n
+
+
+cdef inline void drop_answered(tables_t *tables, const frame_t *frame, int reason) noexcept nogil:
+    """The frame counts as dropped for the reason, and an answer is made in its place."""
+    drop_count(tables, frame, reason)
+    count_made(tables, frame, 1)
+
+
 cdef inline void report(tables_t *tables, uint16_t kind, uint16_t segment, uint16_t port, uint64_t mac,
                         ip_t ip) noexcept nogil:
     """The control plane will hear of it, from the worker that judges."""

@@ -1,6 +1,7 @@
 """What comes in goes out or is dropped and counted: nothing vanishes, nothing is doubled."""
 
 import random
+import struct
 
 import pytest
 from scapy.layers.inet import IP, TCP
@@ -94,3 +95,47 @@ def test_frames_that_waited_are_accounted_for_in_the_end(family):
     now_in, now_went = balance_of(net)
     requests = len(net.take("web1"))
     assert (now_in - came_in, now_went - went - requests) == (100, 100)
+
+
+def books_of(net: Network) -> tuple[int, int]:
+    """(frames that came in or were made, frames that left or were dropped) since the worker was made."""
+    came_in, went = balance_of(net)
+    return came_in + sum(net.worker.port(index)["made"] for index in net.ports.values()), went
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_with_what_swlb_says_itself_nothing_vanishes_either(seed):
+    """Errors, resets, echoes, requests for neighbours, announcements, floods, pieces: each is in the books."""
+    chance = random.Random(seed)
+    net = Network({"outside": Segment(("client", "other"), OUTSIDE, host=True, plain=("other",)),
+                   "inside": Segment(("web1", "web2"), INSIDE, host=True, mtu={"web1": 1400, "web2": 1400})},
+                  services=[service()], quiet=False)
+    client, web = net.station("client", V4.client, V6.client), net.station("web1", V4.server, V6.server)
+    client.greet()
+    for number in range(400):
+        if number == 100:
+            web.greet()
+        frame = bytes(client.frame(packets(chance)))
+        if chance.random() < 0.2:
+            family = chance.choice(FAMILIES)
+            frame = bytes(web.frame(family.ip(family.server, family.client) / TCP(sport=80, dport=2000, flags="A")))
+        if chance.random() < 0.1:
+            frame = b"\xff" * 6 + frame[6:]
+        net.send(chance.choice(["client", "other", "web1", "web2"]), frame)
+        net.wait(chance.choice([0, 0, 0, 0.1, 0.3]))
+    made = sum(net.worker.port(index)["made"] for index in net.ports.values())
+    net.wait(5.0)
+    came_in, went = books_of(net)
+    assert made > 50
+    assert came_in == went, f"seed {seed}"
+
+
+def test_the_segments_of_a_super_frame_for_a_port_that_takes_none_are_made():
+    net = Network({"lan": Segment(("one", "two"), plain=("two",))})
+    for mac_from, port in ((mac(1), "one"), (mac(2), "two")):
+        net.send(port, Ether(src=mac_from, dst="ff:ff:ff:ff:ff:ff", type=0x88B5))
+    before = books_of(net)
+    frame = Ether(src=mac(1), dst=mac(2)) / IP(src=V4.client, dst=V4.server) / TCP(flags="A") / bytes(4000)
+    net.send("one", frame, offload=struct.pack("<BBHHHH", 1, 1, 54, 1000, 34, 16))
+    after = books_of(net)
+    assert (after[0] - before[0], after[1] - before[1]) == (4, 4)
