@@ -17,6 +17,9 @@ ESTABLISHED is reached with the client's second segment, TWO_WAY with its second
 rarely goes on. FIN_WAIT stands for CLOSE_WAIT, as the server's FIN will not be seen. A reply that is heard all the
 same ends the guessing.
 
+A reset counts only if its number can be right, and who goes on after his own has not sent it: CLOSED becomes
+ESTABLISHED again (sequence.pxd).
+
 A SYN of the client in a state from FIN_WAIT to CLOSED is a new connection from a used port: the session is
 given up and the SYN scheduled anew (balance.pxd).
 """
