@@ -76,7 +76,8 @@ def test_section_4_1_holds_within_tunnels(forward: str, family: int) -> None:
     """An error about a tunnel's packet is judged by the packet within; a forged one teaches no path MTU."""
     scene = tunnelled(forward, family, 4).open()
     whole = {"flags": "DF"} if family == 4 else {}       # else it may be taken apart, and its sender need not know
-    sent = ip(scene.client.addresses[0], scene.vip, **whole) / TCP(sport=40000, dport=80, flags="A", seq=1) / bytes(1400)
+    segment = TCP(sport=40000, dport=80, flags="A", seq=1) / bytes(1400)
+    sent = ip(scene.client.addresses[0], scene.vip, **whole) / segment
     outer = went(scene, sent)
     forged = bytes(outer).replace(bytes(sent[TCP])[:8], bytes(sent[TCP])[:4] + b"\x40\0\0\0")
     scene.net.discard()
