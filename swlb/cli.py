@@ -153,7 +153,7 @@ def show(noun: str, as_json: bool, control: Path, **asked: str | None) -> None:
     ports       devices and their counters
     drops       frames that went no further, by reason
     events      what has happened, and why
-    timeouts    how long idle sessions are kept, by state
+    timeouts    how long idle sessions are kept, by state, where a service has no `timeouts` of its own
     """
     from urllib.parse import urlencode
 

@@ -21,6 +21,9 @@ same ends the guessing.
 UNREPLIED is swlb's own: a client's segment of no session that a hash gives to a server (balance.pxd). A forger can send
 that, but has no answer of the server's for it but a reset; where only the client is heard, its second segment counts.
 
+A reset counts only if its number can be right, and who goes on after his own has not sent it: CLOSED becomes
+ESTABLISHED again (sequence.pxd).
+
 A SYN of the client in a state from FIN_WAIT to CLOSED is a new connection from a used port: the session is
 given up and the SYN scheduled anew (balance.pxd).
 """

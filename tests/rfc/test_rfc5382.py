@@ -10,7 +10,7 @@ from scapy.packet import Packet
 
 from swlb.config.service_models import TIMEOUTS
 from tests.oracle.checksum import flaws
-from tests.scenarios.balanced import Scene, ip, routed
+from tests.scenarios.balanced import ip, routed
 from tests.scenarios.frames import TCP
 from tests.scenarios.test_masquerade import Scene as Masqueraded
 from tests.scenarios.test_quoted_errors import error
@@ -76,7 +76,7 @@ def test_section_4_2_req_2_both_ends_may_begin_at_once(family: int) -> None:
 
 @BOTH
 def test_section_4_3_req_4_an_unsolicited_syn_is_not_answered(family: int) -> None:
-    """A SYN that comes before the host's own is dropped and not refused, so that its repetition completes the connection."""
+    """A SYN that comes before the host's own is dropped and not refused, so that its repetition passes."""
     pair = Pair(family, pool=True)
     scene = pair.scene
     pair.host("S", seq=10)
@@ -122,7 +122,8 @@ def test_section_5_req_5_idle_timeout_of_established() -> None:
     assert len(scene.net.take("client")) == 1
 
 
-@pytest.mark.parametrize(("state", "key"), [("SYN_RECV", "tcp_syn"), ("CLOSE_WAIT", "tcp_fin"), ("TIME_WAIT", "tcp_fin")])
+@pytest.mark.parametrize(("state", "key"), [("SYN_RECV", "tcp_syn"), ("CLOSE_WAIT", "tcp_fin"),
+                                            ("TIME_WAIT", "tcp_fin")])
 def test_section_5_req_5_transitory_timeout_can_be_four_minutes(state: str, key: str) -> None:
     """By default it is shorter; what is set holds."""
     assert getattr(TIMEOUTS, key) < FOUR_MINUTES
@@ -139,10 +140,10 @@ def test_section_5_req_5_transitory_timeout_can_be_four_minutes(state: str, key:
 
 def test_section_7_1_req_7_no_port_is_overloaded() -> None:
     """No two of a host's connections are one port outside, whomever they are with."""
-    scene, seen = Masqueraded(4), []
-    for sport in range(5000, 5200):
-        seen.append(scene.leaves(ip(scene.host, scene.peer) / TCP(sport=sport, dport=1 + sport % 3, flags="S")).sport)
-    assert len(set(seen)) == 200
+    scene = Masqueraded(4)
+    seen = {scene.leaves(ip(scene.host, scene.peer) / TCP(sport=sport, dport=1 + sport % 3, flags="S")).sport
+            for sport in range(5000, 5200)}
+    assert len(seen) == 200
 
 
 @BOTH
@@ -197,3 +198,15 @@ def test_section_5_a_syn_that_is_sent_again_keeps_its_session(family: int) -> No
     scene = routed(family, n_servers=3)
     assert [scene.call("S", seq=5) for _ in range(4)] == [0] * 4
     assert (len(scene.sessions()), scene.state()) == (1, "SYN_RECV")
+
+
+@BOTH
+def test_section_5_req_5_what_others_began_before_a_restart_is_established(family: int) -> None:
+    """A connection into an open segment that is met in mid-stream is kept as long as any established one."""
+    scene = Masqueraded(family)
+    scene.outside.send(ip(scene.peer, scene.host) / TCP(sport=7, dport=22, flags="PA", seq=2**31, ack=5))
+    scene.net.now_ns += 3600 * 10**9
+    scene.outside.greet()
+    scene.inside.greet()
+    scene.inside.send(ip(scene.host, scene.peer) / TCP(sport=22, dport=7, flags="A", seq=5, ack=2**31))
+    scene.outside.expect(ip(scene.host, scene.peer, 63) / TCP(sport=22, dport=7, flags="A", seq=5, ack=2**31))

@@ -1,4 +1,4 @@
-"""RFC 5927, ICMP attacks against TCP: an error must quote a segment that can have been sent, and never ends a session."""
+"""RFC 5927, ICMP attacks against TCP: an error quotes what can have been sent, and ends no session."""
 
 from random import Random
 
@@ -49,7 +49,7 @@ def complain(scene: Scene, side: str, kind: Packet, seq: int) -> list[Packet]:
 
 @pytest.mark.parametrize(("side", "sender"), [("client", "server"), ("server", "client")])
 def test_section_4_1_only_numbers_that_were_sent_are_believed(scene: Scene, side: str, sender: str) -> None:
-    """An error passes if the quoted number lies in the 64 MiB that its sender has sent last, else it is counted as forged."""
+    """An error passes if it quotes a number of the 64 MiB that were sent last, else it counts as forged."""
     before, random = scene.session(), Random(side)
     for kind in kinds(scene.family):
         for seq in (ISN[sender], ISN[sender] + 1, ISN[sender] - 2**26 + 65536, ISN[sender] + 65535):
@@ -63,7 +63,7 @@ def test_section_4_1_only_numbers_that_were_sent_are_believed(scene: Scene, side
 
 
 def test_section_4_1_a_stream_in_doubt_loses_no_error(scene: Scene) -> None:
-    """Where segments do not fit what is known, an error is left to its receiver, as one that is lost makes a black hole."""
+    """Where segments do not fit what is known, errors are left to their receiver: a lost one makes a black hole."""
     scene.call("A", seq=2**30, ack=2**30)
     assert len(complain(scene, "server", kinds(scene.family)[1], 2**30)) == 1
     scene.call("A", seq=ISN["client"] + 1, ack=ISN["server"] + 1)
@@ -73,10 +73,11 @@ def test_section_4_1_a_stream_in_doubt_loses_no_error(scene: Scene) -> None:
 @BOTH
 @pytest.mark.parametrize("forward", ["ipip", "gue"])
 def test_section_4_1_holds_within_tunnels(forward: str, family: int) -> None:
-    """An error about a tunnel's packet is judged by the packet within, and teaches no path MTU when it is forged."""
+    """An error about a tunnel's packet is judged by the packet within; a forged one teaches no path MTU."""
     scene = tunnelled(forward, family, 4).open()
     whole = {"flags": "DF"} if family == 4 else {}       # else it may be taken apart, and its sender need not know
-    sent = ip(scene.client.addresses[0], scene.vip, **whole) / TCP(sport=40000, dport=80, flags="A", seq=1) / bytes(1400)
+    segment = TCP(sport=40000, dport=80, flags="A", seq=1) / bytes(1400)
+    sent = ip(scene.client.addresses[0], scene.vip, **whole) / segment
     outer = went(scene, sent)
     forged = bytes(outer).replace(bytes(sent[TCP])[:8], bytes(sent[TCP])[:4] + b"\x40\0\0\0")
     scene.net.discard()
@@ -88,7 +89,7 @@ def test_section_4_1_holds_within_tunnels(forward: str, family: int) -> None:
 
 @BOTH
 def test_section_4_1_holds_for_masqueraded_flows_both_ways(family: int) -> None:
-    """An error into and out of a segment that masquerades is about what the quoted sender has sent; the flow lives on."""
+    """An error into and out of a segment that masquerades is about what was sent; the flow lives on."""
     scene = Masqueraded(family)
     kind = kinds(family)[0]
     seen = scene.leaves(ip(scene.host, scene.peer) / TCP(sport=5000, dport=53, flags="S", seq=100))

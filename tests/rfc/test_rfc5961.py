@@ -1,4 +1,4 @@
-"""RFC 5961, blind attacks on TCP, as far as they can be made on a session in the middle; scapy is the judge of packets."""
+"""RFC 5961, blind attacks on TCP, as far as they concern a session in the middle; scapy judges packets."""
 
 from random import Random
 
@@ -157,7 +157,8 @@ def test_section_4_a_client_that_has_forgotten_its_connection_begins_anew() -> N
     assert scene.state() == "CLOSED"
 
 
-@pytest.mark.parametrize(("flags", "ack", "state"), [("RA", 1, "CLOSED"), ("RA", 2**30, "SYN_RECV"), ("R", 0, "SYN_RECV")])
+@pytest.mark.parametrize(("flags", "ack", "state"), [("RA", 1, "CLOSED"), ("RA", 2**30, "SYN_RECV"),
+                                                     ("R", 0, "SYN_RECV")])
 def test_section_3_a_syn_is_refused_only_by_who_has_seen_it(flags: str, ack: int, state: str) -> None:
     """As in SYN-SENT (RFC 9293 3.10.7.3), a reset has to acknowledge the SYN; its own number says nothing."""
     scene = routed(n_servers=1)

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.scenarios.balanced import Scene, routed
+from tests.scenarios.balanced import Scene, ip, routed
 from tests.scenarios.frames import TCP
+from tests.scenarios.test_masquerade import Scene as Masqueraded
 
 BOTH = pytest.mark.parametrize("family", [4, 6])
 NUMBERS = st.one_of(st.sampled_from((0, 1, 2**31, 2**32 - 1)), st.integers(0, 2**32 - 1))
@@ -67,7 +68,7 @@ def test_section_3_10_7_4_both_ends_believe_the_reset_of_a_server_that_went_down
 
 @BOTH
 def test_section_3_10_7_4_the_client_is_reset_in_the_place_of_what_the_server_sent(family: int) -> None:
-    """The number is that of the server's segment, which the client was to get next; the server's is what it acknowledged."""
+    """The client's reset has the number of the server's segment, the server's the number that acknowledged."""
     scene = routed(family, n_servers=1)
     scene.open()
     scene.net.set_server(0, ready=0)
@@ -91,9 +92,6 @@ def test_section_3_10_7_1_an_orphan_is_told_or_not_as_the_service_says(family: i
 @BOTH
 def test_section_3_10_7_1_a_segment_in_mid_stream_of_a_masqueraded_host_is_reset(family: int) -> None:
     """So is a host's whose flow is forgotten: it was somebody else outside, and has to begin anew."""
-    from tests.scenarios.balanced import ip
-    from tests.scenarios.test_masquerade import Scene as Masqueraded
-
     scene = Masqueraded(family)
     scene.inside.send(ip(scene.host, scene.peer) / TCP(sport=5000, dport=53, flags="FA", seq=MOD - 1, ack=9))
     reset = scene.inside.take_one()[TCP]

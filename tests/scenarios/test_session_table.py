@@ -93,7 +93,7 @@ def random_step(model: Model, scene: Scene, dice: random.Random) -> None:
         wanted = model.request(key, flags)
         assert scene.call(flags, sport=key[0], dport=key[1]) == wanted
     elif what < 0.9:
-        server, flags = dice.randrange(3), dice.choice(["SA", "A", "PA", "FA", "R"])
+        server, flags = dice.randrange(3), dice.choice(["SA", "A", "PA", "FA", "RA"])
         if key in model.sessions and dice.random() < 0.8:
             server = model.sessions[key]["server"]
         translated = model.reply(key, server, flags)
