@@ -25,7 +25,7 @@ from ext.forward.nat cimport confirm, reply_out
 from ext.forward.output cimport route_out
 from ext.forward.request cimport is_spent, untouched_out
 from ext.forward.source cimport needs_source
-from ext.frame cimport FOUND_FRAGMENT, FOUND_L4, frame_t
+from ext.frame cimport FOUND_FRAGMENT, frame_t
 from ext.hash cimport hash_ip
 from ext.order cimport be16, htons, ntohs
 from ext.schedule.choose cimport names_again, schedule
