@@ -1,14 +1,14 @@
 """A flood of SYNs: above the quota of half-open sessions a SYN is forwarded without one, to whom a keyed hash names.
 
 Nobody remembers what was forwarded; the hash names the same server for every packet of the flow, so that the handshake
-goes through all the same. The server's SYN-ACK and its resets become the VIP's again where the hash names the sender for
-the client. A session begins with the server's first segment behind its SYN-ACK, which no forger can bring about; where
-replies pass swlb by, with the client's ACK, as one that is half open. Whom the hash names changes with who takes: then the
-server resets what it does not know.
+goes through all the same. The server's SYN-ACK and its resets become the VIP's again where the hash names the sender
+for the client. A session begins with the server's first segment behind its SYN-ACK, which no forger can bring about;
+where replies pass swlb by, with the client's ACK, as one that is half open. Whom the hash names changes with who takes:
+then the server resets what it does not know.
 
     flooded      a service of which a SYN was forwarded without a session within the last `tcp_syn`. Until that is over
-                 what its servers send to somebody without a session, who might have been sent there, is taken for its own:
-                 a client's connection with a server's own port is taken for one with the VIP
+                 what its servers send to somebody without a session, who might have been sent there, is taken for its
+                 own: a client's connection with a server's own port is taken for one with the VIP
 
 A session that is unavoidable has the place of the oldest: where another address stands for the client, of probes, and
 of a service with so many ports that a server's own connections may leave by them.
@@ -73,7 +73,7 @@ cdef inline verdict_t open_stateless(tables_t *tables, frame_t *frame, service_t
 
 cdef inline verdict_t flooded_midstream(tables_t *tables, frame_t *frame, service_t *service, int family,
                                         choice_t *choice, uint32_t now_ms) noexcept nogil:
-    """The client's segment of no session, on to whom the hash names; GO_ON: it begins one, with choice.server if there is.
+    """The client's segment of no session, on to whom the hash names; GO_ON: it may begin one, with choice.server or none.
 
     That is of a service whose replies pass swlb by. Before a service is flooded, only of those that hash.
     """
@@ -131,8 +131,9 @@ cdef inline server_t *server_without_session(tables_t *tables, const frame_t *fr
     if not vip_port_of(&tables.services, service, family, server_port(server, frame.dport), &vip_port):
         return NULL
     # Another port of the VIP may have the client's port in use there already: two connections would become one.
-    if vip_port != frame.dport or session_of_reply(&tables.sessions[family], &tables.services, frame.hash, frame.src, frame.sport,
-                                                   PROTO_TCP, server.ip, server_port(server, frame.dport)) is not NULL:
+    if vip_port != frame.dport or session_of_reply(
+            &tables.sessions[family], &tables.services, frame.hash, frame.src, frame.sport, PROTO_TCP, server.ip,
+            server_port(server, frame.dport)) is not NULL:
         return NULL
     return server
 
@@ -206,7 +207,7 @@ cdef inline server_t *asked_server(tables_t *tables, const frame_t *frame, int f
 
 cdef inline server_t *sender_of(tables_t *tables, service_t *service, const frame_t *frame, int family, frame_t *asked,
                                 uint32_t now_ms) noexcept nogil:
-    """The sender, if it is who the service's hash names for the client, who has no session; what it was asked is asked."""
+    """The sender, if it is who the hash names for the client, who has no session; what it was asked is asked."""
     cdef sessions_t *sessions = &tables.sessions[family]
     cdef server_t *server
     if service.forward != FORWARD_NAT or service.source_nat == SOURCE_ALWAYS or service.probes_of:
