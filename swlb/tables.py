@@ -12,8 +12,8 @@ from rich.table import Column, Table
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "services": ("service", "vip", "port", "protocol", "scheduler", "fail_open", "sessions_active",
-                 "sessions_inactive", "sessions_total", "refused", "stateless", "packets_in", "packets_out",
-                 "bytes_in", "bytes_out"),
+                 "sessions_inactive", "sessions_total", "refused", "packets_in", "packets_out", "bytes_in",
+                 "bytes_out"),
     "servers": ("service", "server", "address", "port", "weight", "slow_start_s", "backup", "admin", "operational",
                 "reason", "since_s", "check_duration_ms", "sessions_active", "sessions_inactive", "sessions_open",
                 "max_connections", "sessions_total"),

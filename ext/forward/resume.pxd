@@ -69,8 +69,8 @@ cdef inline session_t *service_resume(tables_t *tables, service_t *service, cons
     return session_begin(tables, &asked, family, server, now_ms)
 
 
-cdef inline verdict_t flooded_reply(tables_t *tables, segment_t *segment, frame_t *frame, int family, session_t **session,
-                                    uint32_t now_ms) noexcept nogil:
+cdef inline verdict_t flooded_reply(tables_t *tables, segment_t *segment, frame_t *frame, int family,
+                                    session_t **session, uint32_t now_ms) noexcept nogil:
     """GO_ON: it is of a session, which is new, or answers nobody that was forwarded without one. Else it has been."""
     cdef frame_t asked
     cdef server_t *server = asked_server(tables, frame, family, &asked, now_ms)
@@ -91,8 +91,8 @@ cdef inline session_t *session_begin(tables_t *tables, const frame_t *asked, int
     cdef session_t *session
     if session_crowded(sessions, asked.hash, asked.src, asked.sport):
         return NULL
-    session = session_insert(sessions, &tables.services, asked.hash, asked.src, asked.sport, PROTO_TCP, asked.dport, index,
-                             now_ms)
+    session = session_insert(sessions, &tables.services, asked.hash, asked.src, asked.sport, PROTO_TCP, asked.dport,
+                             index, now_ms)
     if unlikely(session is NULL) and table_make_room(tables.sessions, &tables.services, now_ms):
         session = session_insert(sessions, &tables.services, asked.hash, asked.src, asked.sport, PROTO_TCP, asked.dport,
                                  index, now_ms)
@@ -102,8 +102,8 @@ cdef inline session_t *session_begin(tables_t *tables, const frame_t *asked, int
     return session
 
 
-cdef inline void comes_back(tables_t *tables, const frame_t *asked, const session_t *session, int family, server_t *server,
-                            uint32_t now_ms) noexcept nogil:
+cdef inline void comes_back(tables_t *tables, const frame_t *asked, const session_t *session, int family,
+                            server_t *server, uint32_t now_ms) noexcept nogil:
     """The client of a persistent service comes back to the server, if it has no other."""
     cdef const service_t *service = &tables.services.services[server.service]
     cdef uint32_t hold = 0

@@ -1,16 +1,17 @@
 """A flood of SYNs: above the quota of half-open sessions a SYN is forwarded without one, to whom a keyed hash names.
 
 Nobody remembers what was forwarded; the hash names the same server for every packet of the flow, so that the handshake
-goes through all the same. The server's SYN-ACK and its resets become the VIP's again where the hash names the sender for
-the client. A session begins with the server's first segment behind its SYN-ACK, which no forger can bring about; where
-replies pass swlb by, with the client's ACK, as one that is half open. Whom the hash names changes with who takes: then the
-server resets what it does not know.
+goes through all the same. The server's SYN-ACK and its resets become the VIP's again where the hash names the sender
+for the client. A session begins with the server's first segment behind its SYN-ACK, which no forger can bring about;
+where replies pass swlb by, with the client's ACK, as one that is half open. Whom the hash names changes with who takes:
+then the server resets what it does not know.
 
     flooded      a service of which a SYN was forwarded without a session within the last `tcp_syn`. Until that is over
-                 what its servers send to somebody without a session, who might have been sent there, is taken for its own:
-                 a client's connection with a server's own port is taken for one with the VIP
+                 what its servers send to somebody without a session, who might have been sent there, is taken for its
+                 own: a client's connection with a server's own port is taken for one with the VIP
 
-A session that is unavoidable (where another address stands for the client, and probes) has the place of the oldest.
+A session that is unavoidable has the place of the oldest: where another address stands for the client, of probes, and
+of a service with so many ports that a server's own connections may leave by them.
 Read first: ext/tables/half_open.pxd.
 """
 
@@ -24,7 +25,7 @@ from ext.forward.nat cimport confirm, reply_out
 from ext.forward.output cimport route_out
 from ext.forward.request cimport is_spent, untouched_out
 from ext.forward.source cimport needs_source
-from ext.frame cimport FOUND_FRAGMENT, FOUND_L4, frame_t
+from ext.frame cimport FOUND_FRAGMENT, frame_t
 from ext.hash cimport hash_ip
 from ext.order cimport be16, htons, ntohs
 from ext.schedule.choose cimport names_again, schedule
@@ -34,6 +35,7 @@ from ext.tables.event cimport EVENT_SYN_FLOOD
 from ext.tables.group cimport SCHEDULE_FO, group_has_room, group_t, group_taker
 from ext.tables.half_open cimport half_open_is_full
 from ext.tables.persist cimport persist_find, persist_key, persist_t
+from ext.tables.route cimport address_find
 from ext.tables.segment cimport segment_t
 from ext.tables.server cimport server_t
 from ext.tables.service cimport FORWARD_NAT, SERVICE_NONE, SOURCE_ALWAYS, match_t, service_t, services_t
@@ -47,6 +49,7 @@ from ext.wire.rewrite cimport DST, SRC, rewrite
 from ext.wire.tcp cimport TCP_ACK, TCP_RST, TCP_SYN, is_midstream
 
 cdef enum:
+    EPHEMERAL = 32768      # and above: ports that Linux has its own connections leave by (ip_local_port_range)
     A_SEED = 0x5A17        # so that whom the hash names has nothing to do with where the session would lie
 
 
@@ -70,7 +73,7 @@ cdef inline verdict_t open_stateless(tables_t *tables, frame_t *frame, service_t
 
 cdef inline verdict_t flooded_midstream(tables_t *tables, frame_t *frame, service_t *service, int family,
                                         choice_t *choice, uint32_t now_ms) noexcept nogil:
-    """The client's segment of no session, on to whom the hash names; GO_ON: it begins one, with choice.server if there is.
+    """The client's segment of no session, on to whom the hash names; GO_ON: it may begin one, with choice.server or none.
 
     That is of a service whose replies pass swlb by. Before a service is flooded, only of those that hash.
     """
@@ -123,11 +126,14 @@ cdef inline server_t *server_without_session(tables_t *tables, const frame_t *fr
         return server
     if needs_source(tables, frame, service, server, now_ms) or is_spent(tables, frame, server):
         return NULL
+    if has_ephemeral_ports(&tables.services, service, family):
+        return NULL
     if not vip_port_of(&tables.services, service, family, server_port(server, frame.dport), &vip_port):
         return NULL
     # Another port of the VIP may have the client's port in use there already: two connections would become one.
-    if vip_port != frame.dport or session_of_reply(&tables.sessions[family], &tables.services, frame.hash, frame.src, frame.sport,
-                                                   PROTO_TCP, server.ip, server_port(server, frame.dport)) is not NULL:
+    if vip_port != frame.dport or session_of_reply(
+            &tables.sessions[family], &tables.services, frame.hash, frame.src, frame.sport, PROTO_TCP, server.ip,
+            server_port(server, frame.dport)) is not NULL:
         return NULL
     return server
 
@@ -187,9 +193,12 @@ cdef inline server_t *asked_server(tables_t *tables, const frame_t *frame, int f
         return NULL
     if frame.flaw != N_DROPS or frame.port == tables.segments[frame.segment].host_port:
         return NULL
+    # What swlb itself has asked the server, as checks do, is answered to swlb.
+    if address_find(&tables.routes, frame.dst) is not NULL:
+        return NULL
     for i in range(tables.n_flooded):
         service = &tables.services.services[tables.flooded[i]]
-        if service.flooded:
+        if service.flooded and not has_ephemeral_ports(&tables.services, service, family):
             server = sender_of(tables, service, frame, family, asked, now_ms)
             if server is not NULL:
                 return server
@@ -198,7 +207,7 @@ cdef inline server_t *asked_server(tables_t *tables, const frame_t *frame, int f
 
 cdef inline server_t *sender_of(tables_t *tables, service_t *service, const frame_t *frame, int family, frame_t *asked,
                                 uint32_t now_ms) noexcept nogil:
-    """The sender, if it is who the service's hash names for the client, who has no session; what it was asked is asked."""
+    """The sender, if it is who the hash names for the client, who has no session; what it was asked is asked."""
     cdef sessions_t *sessions = &tables.sessions[family]
     cdef server_t *server
     if service.forward != FORWARD_NAT or service.source_nat == SOURCE_ALWAYS or service.probes_of:
@@ -240,16 +249,26 @@ cdef inline verdict_t answer_stateless(tables_t *tables, segment_t *segment, fra
 cdef inline bint vip_port_of(const services_t *services, const service_t *service, int family, be16 server_port,
                              be16 *vip_port) noexcept nogil:
     """Whether it is known which port of the VIP was called: its only one, or the one that the server was called at."""
-    cdef const match_t *match
+    cdef const match_t *match = match_of(services, service, family)
+    if match is NULL:
+        return False
+    vip_port[0] = htons(match.l4_first) if match.l4_first == match.l4_last else server_port
+    return match.l4_first <= ntohs(vip_port[0]) <= match.l4_last
+
+
+cdef inline bint has_ephemeral_ports(const services_t *services, const service_t *service, int family) noexcept nogil:
+    """Whether connections that a server makes itself may leave by a port of the service, so that it cannot be told."""
+    cdef const match_t *match = match_of(services, service, family)
+    return match is not NULL and match.l4_first != match.l4_last and match.l4_last >= EPHEMERAL
+
+
+cdef inline const match_t *match_of(const services_t *services, const service_t *service, int family) noexcept nogil:
+    """The ports of the VIP that are the service's; NULL: it has no VIP of the family."""
     cdef uint16_t index = <uint16_t>(service - services.services)
     cdef uint16_t i
     if service.vip_index[family] == SERVICE_NONE:
-        return False
+        return NULL
     i = services.vips[service.vip_index[family]].first_match
-    while i != SERVICE_NONE:
-        match = &services.matches[i]
-        if match.service == index:
-            vip_port[0] = htons(match.l4_first) if match.l4_first == match.l4_last else server_port
-            return match.l4_first <= ntohs(vip_port[0]) <= match.l4_last
-        i = match.next
-    return False
+    while i != SERVICE_NONE and services.matches[i].service != index:
+        i = services.matches[i].next
+    return &services.matches[i] if i != SERVICE_NONE else NULL

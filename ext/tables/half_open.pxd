@@ -1,14 +1,14 @@
 """Sessions that give way to others: those that nobody has proven, and those in which nothing more is to be said.
 
-    waiting   half open: TCP in SYN_SENT, SYN_RECV or UNREPLIED. Whoever forges addresses can make any number of them, so
-              they have a quota, and are counted exactly
+    waiting   half open: TCP in SYN_SENT, SYN_RECV or UNREPLIED. Whoever forges addresses can make any number of them,
+              so they have a quota, and are counted exactly
     done      TIME_WAIT, CLOSED, and ONE_WAY; and ESTABLISHED by the client's word alone. They have no quota
 
 Structure: two rings of places, the oldest first; a session is in one from the moment that it came into such a state. It
-is not taken out when it leaves it: whoever takes the oldest looks whether it is still so. Full: the oldest is forgotten,
-and has to end by itself. A tick takes what is stale off the front. Of all sessions that are half open as many as the
-quota can be kept apart, as a ring has twice that room. Memory: 32 to 64 bytes for each of the quota, none for a session.
-Owner: the worker; each of several has its part of the quota.
+is not taken out when it leaves it: whoever takes the oldest looks whether it is still so. Full: the oldest is
+forgotten, and has to end by itself. A ring has twice the room of the quota, and a tick takes what is stale off the
+front. Memory: 32 to 64 bytes for each of the quota, none for a session. Owner: the worker; each of several has its part
+of the quota.
 """
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t

@@ -12,8 +12,9 @@ Structure: a flat array of entries, chained by index + 1 (0 ends). Frames that w
 Ageing: upkeep looks at every entry each tick, so that no time that is compared is older than FORGET_MS: an entry
 silent for so long is gone, and a FAILED one that is of no interest to anybody is gone after its pause.
 Full: of LOOKED_AT entries, others each time, one for which nothing waits is given up: one that never answered or no
-longer does before one that does, and of these the one silent longest. Waiting frames: 64 a neighbour, 1024 in all;
-the oldest is dropped. Time is milliseconds, passed in. Owner: the worker.
+longer does before one that does, and of these the one silent longest. One that answers does not give way where frames
+wait for others looked at: somebody sweeps unused addresses, and the new one is refused. Waiting frames: 64 a neighbour,
+1024 in all; the oldest is dropped. Time is milliseconds, passed in. Owner: the worker.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -140,16 +141,18 @@ cdef inline neighbour_t *neighbour_create(neighbours_t *table, uint16_t segment,
 
 
 cdef inline bint neighbour_evict(neighbours_t *table, uint32_t now_ms) noexcept nogil:
-    """Room for one in a table that has none: the best of LOOKED_AT entries is gone; False when frames wait for all."""
+    """Room for one in a table that has none: the best of LOOKED_AT entries is gone; False when none may be."""
     cdef uint32_t i, n = min(table.limit, <uint32_t>LOOKED_AT)
     cdef neighbour_t *entry
     cdef neighbour_t *victim = NULL
+    cdef bint asking = False
     for i in range(n):
         entry = &table.entries[table.hand]
         table.hand = table.hand + 1 if table.hand + 1 < table.limit else 0
+        asking |= entry.waiting.n != 0
         if not entry.waiting.n and (victim is NULL or neighbour_is_worth_less(entry, victim, now_ms)):
             victim = entry
-    if victim is NULL:
+    if victim is NULL or (asking and neighbour_answers(victim)):
         return False
     neighbour_remove(table, victim)
     return True

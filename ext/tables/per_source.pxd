@@ -1,8 +1,8 @@
 """How many proven sessions each client address has, ESTABLISHED or TWO_WAY: what nobody can bring about in its name.
 
 Structure: two arrays of counters that all workers share, each with a keyed hash of its own; an address is counted in one
-place of both, and the smaller counts (a count-min sketch of Cormode and Muthukrishnan, 2005). So it is never counted too
-low. It is counted too high by what others have in both of its places: with S addresses and N places that is the case for
+place of both, and the smaller counts (a count-min sketch of Cormode and Muthukrishnan, 2005). So it is never counted
+too low. It is counted too high where others are in both of its places: with S addresses and N places that is so for
 about (S / N)^2 of them, N being at least the number of sessions. IPv6 is counted by /64, which one host can have whole.
 Without a limit there is no array, and nothing is counted.
 """

@@ -18,7 +18,7 @@ cdef enum:
 
 
 cdef inline bint quota_make_room(sessions_t *both, services_t *services, uint32_t now_ms) noexcept nogil:
-    """One more session may be half open: there is room, or the oldest has given way. `both` are the tables, by family."""
+    """One more session may be half open: there is room, or the oldest has given way. `both`: the tables, by family."""
     cdef half_open_t *half_open = both[0].half_open
     return not half_open_is_full(half_open) or oldest_gives_way(both, services, &half_open.waiting, now_ms)
 
@@ -30,7 +30,8 @@ cdef inline bint table_make_room(sessions_t *both, services_t *services, uint32_
             or oldest_gives_way(both, services, &half_open.waiting, now_ms))
 
 
-cdef inline bint oldest_gives_way(sessions_t *both, services_t *services, turns_t *turns, uint32_t now_ms) noexcept nogil:
+cdef inline bint oldest_gives_way(sessions_t *both, services_t *services, turns_t *turns,
+                                  uint32_t now_ms) noexcept nogil:
     """The first of these whose turn it still is is gone; False: there is none."""
     cdef sessions_t *table
     cdef session_t *session
@@ -55,14 +56,16 @@ cdef inline bint turn_is_of(const sessions_t *table, const session_t *session, c
     return session.protocol != 0 and session_account(table, session).created_ms == turn.created_ms
 
 
-cdef inline bint may_give_way(const sessions_t *table, const services_t *services, const session_t *session) noexcept nogil:
+cdef inline bint may_give_way(const sessions_t *table, const services_t *services,
+                              const session_t *session) noexcept nogil:
     """Whether the session is in such a state, and none of swlb's own probes."""
     if is_double(services, &services.servers[session.server]):
         return False
     return is_half_open(session.state) or is_done(session.state) or is_claimed(table, services, session)
 
 
-cdef inline bint is_claimed(const sessions_t *table, const services_t *services, const session_t *session) noexcept nogil:
+cdef inline bint is_claimed(const sessions_t *table, const services_t *services,
+                            const session_t *session) noexcept nogil:
     """Whether it is established by its client's word alone, although its server would have been heard."""
     cdef const account_t *account = session_account(table, session)
     return (session.state == ESTABLISHED and account.packets[FROM_SERVER] == 0

@@ -29,7 +29,10 @@ class Model:
             idle = [k for k, (_, queue, _) in self.rows.items() if not queue]
             if not idle:
                 return False
-            del self.rows[min(idle, key=lambda k: (self.rows[k][2], self.rows[k][0]))]
+            victim = min(idle, key=lambda k: (self.rows[k][2], self.rows[k][0]))
+            if self.rows[victim][2] and len(idle) < len(self.rows):
+                return False
+            del self.rows[victim]
         self.rows[key] = [now, [], False]
         return True
 
@@ -137,6 +140,18 @@ def test_one_that_never_answered_is_given_up_before_one_that_did() -> None:
     assert table.create(0, ip("10.0.0.4"), 5)
     assert table.find(0, ip("10.0.0.1")) is not None
     assert table.find(0, ip("10.0.0.2")) is None
+
+
+def test_one_that_answers_is_not_given_up_while_others_are_asked_for() -> None:
+    table = Neighbours(2)
+    table.create(0, ip("10.0.0.1"), 0)
+    table.alive(0, ip("10.0.0.1"), MAC, 0)
+    table.create(0, ip("10.0.0.2"), 0)
+    table.wait(0, ip("10.0.0.2"), 1)
+    assert not table.create(0, ip("10.0.0.3"), 5)
+    table.alive(0, ip("10.0.0.2"), MAC, 6)
+    assert table.create(0, ip("10.0.0.3"), 7)
+    assert table.find(0, ip("10.0.0.1")) is None
 
 
 def seconds_for_new_ones_when_full(limit: int) -> float:

@@ -24,6 +24,7 @@ def small_quota(config):
     config["routes"] = [SENDERS]
     # Whether a busy machine answers its checks in time is another question.
     config["services"]["web"]["check"] |= {"response": "5s", "retries": 10, "timeout": "60s"}
+    config["services"]["web"]["timeouts"] = {"tcp_syn": "2s"}
     servers = {name: {**server, "port": CHAT} for name, server in config["services"]["web"]["servers"].items()}
     config["services"]["chat"] = {"vip": config["services"]["web"]["vip"], "port": CHAT, "servers": servers}
 
@@ -64,6 +65,8 @@ def test_a_flood_breaks_no_connection_and_keeps_nobody_out(make_netns, tmp_path)
         assert len(answers) > 3
         stateless = at.swlb.row("services", service="web")["stateless"]
         assert n_sent / 4 < stateless <= n_sent + 2 * len(answers)
+        (over,) = wait_until(lambda: at.swlb.events("syn_flood_over"), "the end of the flood is told")
+        assert over["syns"] == stateless
         half_open = [row for row in at.swlb.show("sessions") if row["state"] == "SYN_RECV"]
         assert len(half_open) <= QUOTA
         assert at.swlb.drops().get("session_full", 0) == 0

@@ -20,7 +20,7 @@ from .shapes import V4, V6, router, switch
 A, B, EVERYONE = "02:aa:00:00:00:01", "02:aa:00:00:00:02", "ff:ff:ff:ff:ff:ff"
 
 SERVICE_REASONS = {"fragment", "no_server", "orphan", "server_down", "session_full", "session_crowded",
-                   "icmp_no_session", "bad_icmp", "source_ports", "access_private",
+                   "icmp_no_session", "bad_icmp", "source_ports", "source_limit", "access_private",
                    "unmasqueradable", "fragment_place", "fragment_overlap", "fragment_again", "fragment_queue"}
 # Of forged errors: tests/rfc/test_rfc5927.py.
 FORGED_REASONS = {"forged_icmp"}
@@ -75,7 +75,7 @@ def neighbour_queue() -> Network:
 def neighbour_full() -> Network:
     net = routed(V4.udp(V4.client, "10.0.2.98"), neighbours=2)
     client = net.station("client", V4.client)
-    client.send(V4.udp(V4.client, "10.0.2.99"), V4.udp(V4.client, "10.0.2.97"))
+    client.send(V4.udp(V4.client, "10.0.2.99"))
     return net
 
 

@@ -16,7 +16,7 @@ from .frames import IP, TCP, UDP, IPv6
 from .network import address16
 
 BOTH = pytest.mark.parametrize("family", [4, 6])
-SMALL = {"neighbours": 16, "fragments": 8, "sessions": 100, "half_open": 10}
+SMALL = {"neighbours": 16, "fragments": 8, "sessions": 100, "half_open": 10, "icmp_errors": 20}
 
 
 def scene(family: int = 4, *, near: bool = False, **given: Any) -> Scene:
@@ -62,7 +62,7 @@ def nd(dice: random.Random, oper: int, subnet: int) -> Ether:
 def test_forged_arp_and_nd(family: int, oper: int, near: bool) -> None:
     of, dice = scene(family, near=near), random.Random(7)
     before = opened(of)
-    for _ in range(300):
+    for _ in range(150):
         of.net.send("client", (arp if family == 4 else nd)(dice, oper, 0 if near else 1))
     assert of.net.worker.counters()["neighbours"] <= SMALL["neighbours"]
     is_served(of, before)
@@ -73,7 +73,7 @@ def test_forged_arp_and_nd(family: int, oper: int, near: bool) -> None:
 def test_forged_macs(family: int, near: bool) -> None:
     of, dice = scene(family, near=near), random.Random(8)
     before = opened(of)
-    for _ in range(300):
+    for _ in range(150):
         of.net.send("client", Ether(src=forged_mac(dice), dst=forged_mac(dice), type=0x88B5) / bytes(46))
     of.net.discard()
     # Without a word of anybody's: servers are behind ports of their own, whose stations the flood does not push out.
@@ -89,13 +89,13 @@ def test_a_scan_of_the_servers_network(family: int) -> None:
     pattern = {4: "10.0.2.{}", 6: "fd00:2::{:x}"}[family]
     for n in range(100, 250):
         of.client.send(ip(of.client.addresses[0], pattern.format(n)) / TCP(dport=22, flags="S"))
+    full = [event for event in of.net.events() if event["kind"] == "neighbours_full"]
+    assert of.net.drops()["neighbour_full"] > 100
     for sport, server in before.items():
         of.net.discard()
         assert of.call("PA", sport=sport) == server
     assert of.net.worker.counters()["neighbours"] <= SMALL["neighbours"]
-    full = [event for event in of.net.events() if event["kind"] == "neighbours_full"]
     assert len(full) == 1
-    assert of.net.drops()["neighbour_full"] > 100
     is_served(of, before)
 
 
@@ -103,10 +103,10 @@ def test_a_scan_of_the_servers_network(family: int) -> None:
 def test_echo_to_the_vip(family: int) -> None:
     of = scene(family)
     before = opened(of)
-    for n in range(200):
+    for n in range(100):
         echo = ICMP(id=n) if family == 4 else ICMPv6EchoRequest(id=n)
         of.client.send(ip(of.client.addresses[0], of.vip) / echo)
-    assert len(of.net.take("client")) == 200
+    assert len(of.net.take("client")) == 100
     assert len(of.sessions()) == len(before)
     is_served(of, before)
 
@@ -114,10 +114,10 @@ def test_echo_to_the_vip(family: int) -> None:
 def test_forged_errors_about_sessions_that_never_were() -> None:
     of = scene()
     before = opened(of)
-    for n in range(200):
+    for n in range(100):
         of.client.send(ip(of.client.addresses[0], of.vip) / ICMP(type=3, code=1)
                        / IPerror(src=of.vip, dst=of.client.addresses[0]) / TCPerror(sport=80, dport=10000 + n))
-    assert sum(of.net.drops().values()) == 200
+    assert sum(of.net.drops().values()) == 100
     assert len(of.sessions()) == len(before)
     is_served(of, before)
 
@@ -126,10 +126,10 @@ def test_forged_errors_about_sessions_that_never_were() -> None:
 def test_orphans_are_refused_one_by_one_and_nothing_is_remembered_of_them(family: int) -> None:
     of = scene(family)
     before = opened(of)
-    for n in range(300):
+    for n in range(150):
         of.client.send(of.request("A", sport=10000 + n, ack=n))
-    assert [frame.payload.payload.flags for frame in of.net.take("client")] == ["R"] * 300
-    assert of.net.drops() == {"orphan": 300}
+    assert [frame.payload.payload.flags for frame in of.net.take("client")] == ["R"] * 150
+    assert of.net.drops() == {"orphan": 150}
     assert len(of.sessions()) == len(before)
     is_served(of, before)
 
@@ -137,7 +137,7 @@ def test_orphans_are_refused_one_by_one_and_nothing_is_remembered_of_them(family
 def test_first_fragments_that_nobody_goes_on_with() -> None:
     of = scene()
     before = opened(of)
-    for n in range(200):
+    for n in range(100):
         of.client.send(IP(src=of.client.addresses[0], dst=of.vip, id=n, flags="MF")
                        / TCP(sport=3000 + n, dport=80, flags="S"))
     of.net.discard()
@@ -148,9 +148,9 @@ def test_first_fragments_that_nobody_goes_on_with() -> None:
 def test_datagrams_to_ports_without_service_are_answered_at_the_rate_of_icmp_errors() -> None:
     of = scene()
     before = opened(of)
-    for n in range(1500):
+    for n in range(100):
         of.client.send(ip(of.client.addresses[0], of.vip) / UDP(sport=n + 1, dport=9))
-    assert len(of.net.take("client")) == 1000
+    assert len(of.net.take("client")) == 20
     is_served(of, before)
 
 

@@ -102,7 +102,8 @@ def test_the_count_is_a_dict_s_under_random_steps(seed: int) -> None:
             new = of.call(sport=sport, src=client)
             assert (new is None) == (counts[client] >= LIMIT), (seed, step)
             if new is not None:
-                of.answer(new, "SA", dport=sport, dst=client)
+                of.send_reply(new, "SA", dport=sport, dst=client)
+                of.net.discard()
                 assert of.call("A", sport=sport, src=client) == new
                 alive[client, sport] = new
                 counts[client] += 1

@@ -197,7 +197,22 @@ def test_a_server_that_connects_to_a_client_is_routed_on_in_a_flood_too() -> Non
     assert [frame.payload.src for frame in of.net.take("client")] == [of.servers[0].addresses[0]]
 
 
+def test_what_swlb_itself_has_asked_a_server_is_answered_to_swlb_in_a_flood_too() -> None:
+    of = scene(n_servers=1, host=True)
+    flood(of)
+    of.servers[0].send(of.reply(0, "SA", dst="10.0.2.1", dport=MINE))
+    assert [frame.payload.src for frame in of.net.take("inside-host")] == [of.servers[0].addresses[0]]
+
+
 # ---- where a session is unavoidable ----
+
+
+def test_a_service_of_all_ports_has_a_session_for_each_so_that_servers_can_connect_to_others() -> None:
+    of = scene(port=(1, 65535), server_port=0, n_servers=1)
+    flood(of)
+    assert figures(of) == (QUOTA, 0)
+    of.send_reply(0, "A", dport=MINE, sport=40001)
+    assert [frame.payload.src for frame in of.net.take("client")] == [of.servers[0].addresses[0]]
 
 
 def test_where_another_address_stands_for_clients_the_oldest_half_open_one_gives_way() -> None:
