@@ -10,6 +10,7 @@ from ext.address cimport ip_equal, ip_load, ip_of_v4, ip_t
 from ext.forward.handover cimport hand_over, is_of_another, is_reply_of_another
 from ext.forward.nat cimport account_of, reply_out
 from ext.forward.output cimport route_out
+from ext.forward.quote_piece cimport quote_renumber
 from ext.forward.request cimport is_translated, untouched_out
 from ext.frame cimport FOUND_PARTIAL, frame_t
 from ext.order cimport be16, htons, load16, ntohs, store16
@@ -161,6 +162,7 @@ cdef inline verdict_t quote_to_server(tables_t *tables, frame_t *frame, uint32_t
         return untouched_out(tables, frame, session.server, now_ms)
     server = &tables.services.servers[session.server]
     account = session_account(&tables.sessions[family], session)
+    quote_renumber(tables, frame, quote.l3, quote.src)
     quote_rewrite(frame, &quote, SRC, server.ip, session_server_port(session, server))
     error_rewrite(frame, DST, server.ip)
     if account.source:
@@ -270,6 +272,7 @@ cdef inline verdict_t quote_of_source(tables_t *tables, frame_t *frame, uint16_t
     server = &tables.services.servers[session.server]
     vip = tables.services.services[server.service].vip[family]
     client = session_client(&tables.sessions[family], session)
+    quote_renumber(tables, frame, quote.l3, quote.src)
     quote_rewrite(frame, &quote, SRC, client, session.client_port)
     quote_rewrite(frame, &quote, DST, vip, session.vip_port)
     error_rewrite(frame, DST, client)

@@ -94,7 +94,8 @@ def test_an_answer_whose_pieces_come_in_reverse_reaches_the_client(routed, famil
 
 @FAMILIES
 def test_a_ping_in_pieces_is_answered_by_the_vip(routed, family):
-    command = [*inside(routed.client.netns), "ping", "-c", "1", "-W", "5", "-s", "4000", "-M", "dont", Routed.vips[family]]
+    asked = ["ping", "-c", "1", "-W", "5", "-s", "4000", "-M", "dont", Routed.vips[family]]
+    command = [*inside(routed.client.netns), *asked]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "4008 bytes from" in done.stdout, done.stdout + done.stderr
 
