@@ -1,6 +1,6 @@
 """The identification of a fragment that an ICMP error quotes, as its sender gave it. Read first: quote.pxd, nat.pxd: renumber."""
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t
 
 from ext.address cimport ip_t
 from ext.frame cimport FOUND_PARTIAL, frame_t
