@@ -14,6 +14,7 @@ from ext.forward.icmp cimport PROHIBITED, icmp_error
 from ext.forward.nat cimport note_rewrite
 from ext.forward.output cimport route_out
 from ext.forward.quote cimport error_is_sound, error_rewrite, quote_is_forged, quote_read_any, quote_rewrite, quote_t
+from ext.forward.quote_piece cimport quote_renumber
 from ext.forward.refuse cimport refuse
 from ext.forward.resume cimport is_midstream
 from ext.forward.source cimport source_find
@@ -201,6 +202,7 @@ cdef inline verdict_t error_enters(tables_t *tables, frame_t *frame, uint16_t so
         return DROP_FORGED_ICMP
     if not error_is_sound(frame):
         return DROP_BAD_ICMP
+    quote_renumber(tables, frame, quote.l3, quote.src)
     quote_rewrite(frame, &quote, SRC, flow.ends.inside, flow.ends.inside_port)
     error_rewrite(frame, DST, flow.ends.inside)
     return route_out(tables, frame, flow.ends.inside, True, now_ms)

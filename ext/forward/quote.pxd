@@ -12,6 +12,7 @@ from ext.address cimport ip_equal, ip_load, ip_of_v4, ip_t
 from ext.forward.handover cimport hand_over, is_of_another, is_reply_of_another
 from ext.forward.nat cimport account_of, reply_out
 from ext.forward.output cimport route_out
+from ext.forward.quote_piece cimport quote_renumber
 from ext.forward.request cimport is_translated, untouched_out
 from ext.frame cimport FOUND_PARTIAL, frame_t
 from ext.order cimport be16, load16, ntohs, store16
@@ -179,6 +180,7 @@ cdef inline verdict_t quote_to_server(tables_t *tables, frame_t *frame, uint32_t
     if not error_is_sound(frame):
         return DROP_BAD_ICMP
     server = &tables.services.servers[session.server]
+    quote_renumber(tables, frame, quote.l3, quote.src)
     quote_rewrite(frame, &quote, SRC, server.ip, session_server_port(session, server))
     error_rewrite(frame, DST, server.ip)
     if account.source:
@@ -296,6 +298,7 @@ cdef inline verdict_t quote_of_source(tables_t *tables, frame_t *frame, uint16_t
     server = &tables.services.servers[session.server]
     vip = tables.services.services[server.service].vip[family]
     client = session_client(&tables.sessions[family], session)
+    quote_renumber(tables, frame, quote.l3, quote.src)
     quote_rewrite(frame, &quote, SRC, client, session.client_port)
     quote_rewrite(frame, &quote, DST, vip, session.vip_port)
     error_rewrite(frame, DST, client)

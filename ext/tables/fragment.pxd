@@ -200,3 +200,16 @@ cdef inline void fragment_note_untouched(fragments_t *table, const frame_t *fram
     to.lo = lo
     to.hi = hi
     fragment_note(table, frame, ends, to, to, now_ms)
+
+
+cdef inline const fragment_t *fragment_numbered(const fragments_t *table, ip_t src, uint32_t id, uint32_t mask, uint32_t n,
+                                                uint32_t index) noexcept nogil:
+    """The packet whose fragments leave as src's with that id, as worker index of n numbers them. A walk, for errors only."""
+    cdef const fragment_t *packet
+    cdef uint32_t i
+    for i in range((table.mask + 1) * WAYS):
+        packet = &table.entries[i]
+        if (packet.state != GONE and packet.ends & SRC_END and (packet.number * n + index) & mask == id
+                and ip_equal(packet.rewritten[0], src)):
+            return packet
+    return NULL

@@ -11,7 +11,7 @@ from scapy.layers.inet import UDP
 from scapy.packet import Raw
 
 from netns.running import inside, wait_until
-from netns.sites import Routed, Transparent
+from netns.sites import ECHO_PORT, Routed, Transparent
 from netns.traffic import echoed, udp_client
 from tests.scenarios.balanced import ip
 from tests.scenarios.cut import pieces_of
@@ -99,7 +99,7 @@ def test_an_answer_whose_pieces_come_in_reverse_reaches_the_client(routed, famil
         sock.send(b"hello")
         server = routed[sock.recv(100).partition(b" ")[0].decode()]
         src, dst = server.address(family), routed.client.address(family)
-        packet = ip(src, dst) / UDP(sport=7, dport=sock.getsockname()[1]) / Raw(bytes(5000))
+        packet = ip(src, dst) / UDP(sport=ECHO_PORT, dport=sock.getsockname()[1]) / Raw(bytes(5000))
         datagram = bytes(type(packet)(bytes(packet)).payload)
         with closing(server.socket(family, socket.SOCK_RAW, socket.IPPROTO_RAW)) as raw:
             for piece in reversed(pieces_of(src, dst, 4000, datagram, 1232)):
@@ -109,7 +109,8 @@ def test_an_answer_whose_pieces_come_in_reverse_reaches_the_client(routed, famil
 
 @FAMILIES
 def test_a_ping_in_pieces_is_answered_by_the_vip(routed, family):
-    command = [*inside(routed.client.netns), "ping", "-c", "1", "-W", "5", "-s", "4000", "-M", "dont", Routed.vips[family]]
+    asked = ["ping", "-c", "1", "-W", "5", "-s", "4000", "-M", "dont", Routed.vips[family]]
+    command = [*inside(routed.client.netns), *asked]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "4008 bytes from" in done.stdout, done.stdout + done.stderr
 

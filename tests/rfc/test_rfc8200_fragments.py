@@ -22,7 +22,7 @@ def send(scene: Scene, at: int, data: bytes, more: bool, *, protocol: int = 17) 
 @BOTH
 @pytest.mark.parametrize("length", [63, 1, 0])
 def test_section_4_5_a_length_that_is_no_whole_number_of_units_is_refused(family: int, length: int) -> None:
-    """Only the last may have one; over IPv6 its sender hears so, pointed at the payload length. Empty ones are dropped."""
+    """Only the last may have one; over IPv6 its sender hears so (payload length). Empty ones are dropped."""
     scene = scene_of(family)
     send(scene, 64, bytes(length), True)
     assert scene.net.drops() == {"fragment_place": 1}

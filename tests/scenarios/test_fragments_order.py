@@ -89,7 +89,7 @@ def test_past_a_server_that_answers_itself_pieces_leave_in_any_order_as_they_cam
 
 @BOTH
 def test_what_comes_out_of_any_mixture_is_what_the_slow_twin_says(family: int) -> None:
-    """Datagrams of two clients with the same identifications, cut anywhere, twice, overlapping, shuffled, interleaved."""
+    """Datagrams of two clients with the same identifications: cut anywhere, twice, overlapping, shuffled, in turns."""
     seed = random.randrange(2**32)
     choose = random.Random(seed)
     scene = routed(family, protocol="udp", n_servers=1)
