@@ -184,7 +184,7 @@ def test_a_tcp_client_hears_port_unreachable_where_a_service_is_to_say_so(life, 
         with pytest.raises(ConnectionRefusedError):
             sock.connect((Routed.vips[family], NOBODY))
         error = kept_error(sock)
-    assert (error.type, error.code, error.sender) == ((3, 3) if family == 4 else (1, 4)) + (Routed.vips[family],)
+    assert (error.type, error.code, error.sender) == ((3, 3) if family == 4 else (1, 4)) + (Routed.routers[family],)
     wait_until(lambda: life.swlb.row("services", service="nobody")["refused"] == before + 1, "one refusal counted")
 
 

@@ -22,8 +22,6 @@ SAID = (
      "carries_are_not_lost_however_many"),
     (1122, "3.2.2.1", "a port of a VIP without a service is refused, and nothing to it is sent on", "refuse",
      "port_without_service_is_always_refused_and_never_sent_on"),
-    (1122, "3.2.2.1", "so is a protocol that nobody speaks", "refuse",
-     "other_protocols_to_a_vip_are_refused_and_counted"),
     (1122, "3.2.2.6", "an echo is answered with all of its data", "echo", "any_payload_comes_back"),
     (1624, "3", "every port of a service becomes the server's, and every checksum the one computed anew", "sums",
      "every_port_that_a_client_may_call_changed_to_the_servers"),

@@ -1,6 +1,8 @@
 """Rules that swlb deliberately does not follow, or that it need not: RFC, section, the rule, and why."""
 
 RULES = [
+    (1122, "3.2.2.1", "a protocol that nobody speaks is answered with protocol unreachable",
+     "to a VIP it is dropped and counted: who calls one means a service"),
     (1812, "4.2.2.9", "a packet from swlb itself is of the kernel's making",
      "its TTL, identification and options are the kernel's"),
     (1812, "4.3.2.1", "a message of unknown type that is for the router itself is passed up or ignored",
@@ -15,6 +17,10 @@ RULES = [
     (1812, "5.3.13.4", "source routes are followed", "RFC 7126 4.3 and 4.4: they are dropped"),
     (1812, "5.3.13.5", "record route and timestamp are filled in", "RFC 7126 4.6, 4.7; they pass as they are"),
     (2675, "3", "jumbograms", "no link of swlb's is wider than 65,535 bytes; they are dropped as malformed"),
+    (4443, "2.2 a", "an error about a packet to an address comes from that address",
+     "all errors of swlb's own come from its address on the segment towards the receiver, so that one sees who speaks"),
+    (4443, "3.4", "an unknown header in a packet to a VIP is answered with parameter problem",
+     "as a protocol that nobody speaks: RFC 1122 3.2.2.1"),
     (4787, "4.1 REQ-1", "one mapping whomever a host speaks with (endpoint-independent)",
      "a mapping is of both ends, so that nobody else can use it: hosts behind swlb are servers, which ask for updates "
      "and names, not peers that meet through a third"),

@@ -29,20 +29,6 @@ from .common import (
 GROUPS = st.ip_addresses(v=6, network="ff00::/8").map(str)
 
 
-@examples(15)
-@given(payload=PAYLOADS, port=st.integers(1, 65535))
-def test_section_2_2_what_is_said_about_a_packet_to_a_vip_comes_from_the_vip(payload: bytes, port: int) -> None:
-    """An answer to what was sent to an address comes from that address; a router speaks by one of its own."""
-    _, client, _ = lan()
-    packet = IPv6(src=V6.client, dst=V6.vip) / UDP(sport=7, dport=port) / Raw(payload)
-    client.send(packet)
-    error = client.take_one()
-    assert error.src == V6.vip
-    assert_error(error, (1, 4), bytes(packet))
-    client.send(IPv6(src=V6.client, dst=V6.server, hlim=1) / UDP(sport=7, dport=port))
-    assert client.take_one().src == V6.outside
-
-
 @examples(20)
 @given(kind=st.sampled_from((5, 99, 100, 101, 126)), code=BYTES)
 def test_section_2_4a_an_error_of_unknown_type_reaches_whom_it_is_about(kind: int, code: int) -> None:

@@ -135,14 +135,12 @@ def test_a_server_that_takes_nothing_takes_nothing_of_either(family, ready):
 
 
 @BOTH
-def test_a_tunnels_packet_sent_to_the_vip_itself_is_refused_and_counted(family):
+def test_a_tunnels_packet_sent_to_the_vip_itself_is_dropped_and_counted(family):
     scene = tunnelled("ipip", family, 4)
     inside = bytes(ip("10.9.9.9", "10.0.2.11") / UDP(sport=1, dport=2))
     for protocol in (4, 41, 47):
         scene.client.send(ip(scene.client.addresses[0], scene.vip, **{"proto" if family == 4 else "nh": protocol})
                           / Raw(inside))
-    kind = (3, 2) if family == 4 else (4, 1)
-    assert [(e.payload.payload.type, e.payload.payload.code) for e in scene.net.take("client")] == [kind] * 3
     scene.net.expect_silence()
     assert scene.net.drops() == {"vip_protocol": 3}
 
