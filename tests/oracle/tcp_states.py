@@ -45,6 +45,12 @@ def next_state(state: str, direction: str, flags: str) -> str:
     return row(ROWS[direction, CLASSES[flags]]).get(state, state)
 
 
+def after_reset(state: str, direction: str, flags: str, who_reset: str | None) -> str:
+    """The same where one side has reset the connection: if that goes on, it was not its reset."""
+    revives = state == "CLOSED" and direction == who_reset and flags in ("A", "PA", "FA")
+    return next_state("ESTABLISHED" if revives else state, direction, flags)
+
+
 def ways(*sides: str) -> dict[str, list[tuple[str, str]]]:
     """A shortest way to every state that segments of those sides lead to: (direction, flags) after the first SYN."""
     found: dict[str, list[tuple[str, str]]] = {"SYN_RECV": []}

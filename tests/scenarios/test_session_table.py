@@ -8,7 +8,7 @@ import pytest
 
 from swlb._testing_sessions import Sessions, audit
 from swlb._worker import session_states
-from tests.oracle.tcp_states import CLIENT, SERVER, next_state
+from tests.oracle.tcp_states import CLIENT, SERVER, after_reset
 
 from .balanced import Scene, Shared, routed
 from .frames import TCP, UDP
@@ -60,20 +60,30 @@ class Model:
             server = self.choose() if flags == "S" else None
             if server is None:
                 return None
-            row = self.sessions[key] = {"server": server, "state": "SYN_RECV", "in": 0, "out": 0}
+            row = self.sessions[key] = {"server": server, "state": "SYN_RECV", "in": 0, "out": 0,
+                                        "reset": frozenset()}
             self.total[server] += 1
         else:
-            row["state"] = next_state(row["state"], CLIENT, flags)
+            self.follow(row, CLIENT, flags)
         row["seen"] = self.now_ms()
         row["in"] += 1
         return row["server"]
+
+    def follow(self, row: dict, side: str, flags: str) -> None:
+        """The session's state is that after the segment; who resets it and goes on has not reset it."""
+        row["state"] = after_reset(row["state"], side, flags, side if side in row["reset"] else None)
+        if "R" not in flags:
+            row["reset"] = row["reset"] - {side}
+        elif row["state"] == "CLOSED":
+            row["reset"] = row["reset"] | {side}
 
     def reply(self, key: tuple[int, int], server: int, flags: str) -> bool:
         """Whether the server's segment has to be translated."""
         row = self.alive().get(key)
         if row is None or row["server"] != server:
             return False
-        row.update(state=next_state(row["state"], SERVER, flags), seen=self.now_ms(), out=row["out"] + 1)
+        self.follow(row, SERVER, flags)
+        row.update(seen=self.now_ms(), out=row["out"] + 1)
         return True
 
     def rows(self) -> set[tuple]:
