@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from scapy.packet import Packet
@@ -71,8 +72,11 @@ class Twins:
 
     def __init__(self, way: Way, *, flows: int = 1, **given: Any) -> None:
         self.way = way
-        self.merging, self.plain = (way.shape(way.family, protocol="udp", merges=merges, **{"n_servers": 1, **given})
-                                    for merges in (True, False))
+        # One secret for both, as the identifications that fragments get begin with it.
+        with patch("os.urandom", return_value=bytes(range(1, 9))):
+            self.merging, self.plain = (
+                way.shape(way.family, protocol="udp", merges=merges, **{"n_servers": 1, **given})
+                for merges in (True, False))
         if way.kind == "reply":
             for flow in range(flows):
                 self.each(lambda scene, flow=flow: scene.call(sport=40000 + flow))
