@@ -13,7 +13,7 @@ from ext.tables.flow cimport flow_t, flows_t
 from ext.tables.server cimport V4
 from ext.tables.service cimport services_t
 from ext.tables.session cimport IN_BUCKET, PAGE, account_t, session_account, session_at, session_client, session_t, sessions_t
-from ext.tables.state cimport S_NONE
+from ext.tables.state cimport S_NONE, told_state
 from ext.wire.ipv4 cimport PROTO_ICMP, PROTO_TCP, PROTO_UDP
 
 cdef enum:
@@ -50,7 +50,7 @@ cdef inline bint is_wanted(const filter_t *filter, uint8_t protocol, uint8_t sta
     if filter.protocol and protocol != filter.protocol:
         if filter.protocol != PROTO_ICMP or protocol == PROTO_TCP or protocol == PROTO_UDP:
             return False
-    return filter.state == S_NONE or filter.state == state
+    return filter.state == S_NONE or filter.state == told_state(state)
 
 
 cdef inline bint is_client_wanted(const filter_t *filter, ip_t client) noexcept nogil:

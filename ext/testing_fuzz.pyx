@@ -103,7 +103,7 @@ cdef class Fuzz:
                 now_ns += step_ns
             wrong = fuzz_fault(fuzz, worker)
         if wrong is not NULL:
-            raise AssertionError(f"{wrong.decode()}; the last frame was "
+            raise AssertionError(f"{wrong.decode()}: {bytes(fuzz.culprit).hex()}; the last frame was "
                                  f"{fuzz.message.bytes[:min(fuzz.message.len, <uint32_t>200)].hex()}")
         return now_ns
 

@@ -8,12 +8,12 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
-from ext.frame cimport HEAD_LEN, NO_PORT, SLOT_LEN, VNET_LEN, frame_t
+from ext.frame cimport HEAD_LEN, NO_PORT, SLOT_LEN, VNET_LEN, frame_t, frame_vnet
 from ext.judge cimport worker_t
 from ext.ports.port cimport BURST, port_count_tx, port_t, rx_burst_t, tx_burst_t
 from ext.tables.audit cimport tables_audit
 from ext.tables.audit_persist cimport persists_audit
-from ext.testing_judge cimport MOST_OUTER, POISON, fuzz_t, judge, judge_tagged, place_of, slot_data
+from ext.testing_judge cimport CULPRIT_LEN, MOST_OUTER, POISON, fuzz_t, judge, judge_tagged, place_of, slot_data
 from ext.testing_mutate cimport draw, overlay, parse_tightly
 from ext.testing_pieces cimport is_piece
 from ext.turn cimport receive
@@ -71,6 +71,9 @@ cdef inline int frames_leave(fuzz_t *fuzz, port_t *port, frame_t **frames, int n
             judge_tagged(fuzz, port, frames[i])
         else:
             judge(fuzz, frames[i], place_of(fuzz, frames[i]), is_piece(fuzz.outbox, frames[i]))
+        if fuzz.fault is not NULL:
+            memcpy(fuzz.culprit, frame_vnet(frames[i]), min(<uint32_t>CULPRIT_LEN, VNET_LEN + frames[i].len))
+            break
         port_count_tx(port, frames[i])
         fuzz.n_sent += 1
     port.tx_dropped += dropped

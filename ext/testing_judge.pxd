@@ -16,7 +16,7 @@ from ext.testing_pieces cimport PORTS_LEN, asks_for_nothing, is_partial_and_righ
 from ext.testing_sums cimport UNKNOWN, l4_sum
 from ext.verdict cimport GO_ON, N_DROPS
 from ext.wire.checksum cimport sum_bytes, sum_fold, sum_pseudo
-from ext.wire.ethernet cimport ETH_IPV4, ETH_IPV6, ETH_LEN, MACS_LEN, TAG_LEN
+from ext.wire.ethernet cimport ETH_IPV4, ETH_IPV6, ETH_LEN, MACS_LEN, MAX_TAGS, TAG_LEN
 from ext.wire.gue cimport GUE_LEN
 from ext.wire.ipv4 cimport IPV4_MORE, PROTO_UDP, ipv4_hdr
 from ext.wire.parse cimport parse_ethernet, parse_ip
@@ -29,6 +29,7 @@ cdef enum:
     POISON = 0xA5
     MOST_OUTER = 52        # IPv6, UDP and GUE
     N_OUTERS = 5
+    CULPRIT_LEN = 128
 
 cdef extern from * nogil:
     """
@@ -58,6 +59,7 @@ cdef struct fuzz_t:
     const outbox_t *outbox
     uint64_t read          # so that no sum of what leaves is optimised away
     const char *fault      # the first
+    uint8_t culprit[CULPRIT_LEN]     # how the frame with that fault begins, offload header included
 
 
 cdef inline uint8_t *slot_data(const fuzz_t *fuzz, uint32_t place) noexcept nogil:
@@ -121,6 +123,9 @@ cdef inline void judge_tagged(fuzz_t *fuzz, const port_t *port, const frame_t *f
     tag_pop(&plain)
     plain.l3_off -= TAG_LEN
     plain.l4_off -= TAG_LEN
+    # It is a first fragment as what it came as, without the tag.
+    if place == BURST:
+        place = place_of(fuzz, &plain)
     for i in range(fuzz.got if is_piece(fuzz.outbox, frame) else 0):
         # Of the same frame more than one may have come.
         if is_copy_of(&plain, slot_data(fuzz, i)):
@@ -155,7 +160,9 @@ cdef inline void judge(fuzz_t *fuzz, const frame_t *frame, uint32_t place, bint 
         judge_tunnel(fuzz, frame, sum_before)
         return
     if parse_ethernet(&seen) != GO_ON:
-        fuzz.fault = "a runt left"
+        # Behind as many tags as parse looks at there may be anything; with one of them taken off it is seen.
+        if frame.n_tags < <uint32_t>MAX_TAGS:
+            fuzz.fault = "a runt left"
         return
     parse_ip(&seen)
     if frame.found & FOUND_L3 and frame.flaw == N_DROPS and seen.flaw != N_DROPS:

@@ -61,7 +61,7 @@ from ext.tables.service cimport (FORWARD_NAT, MSS_AUTO, MSS_OFF, NO_SOURCE, serv
 from ext.tables.session cimport account_t, session_server_port, session_t
 from ext.tables.session_life cimport session_expired, session_timeout_ms
 from ext.tables.source cimport KINDS, POOL_ADDRESSES, pool_t, source_add, source_leave_to_others, source_spare, sources_t
-from ext.tables.state cimport N_STATES, S_NONE, state_names
+from ext.tables.state cimport N_STATES, S_NONE, state_names, told_state
 from ext.tables.tables cimport tables_t
 from ext.turn cimport turn
 from ext.verdict cimport DROP_NEIGHBOUR_QUEUE, N_DROPS, drop_meanings, drop_names
@@ -121,8 +121,16 @@ cdef ip_t prefix_mask(object prefix_len):
 
 
 def session_states() -> list[str]:
-    """The names of the states that a session may be in."""
-    return [state_names[i].decode() for i in range(S_NONE + 1, N_STATES)]
+    """The names of the states that a session is told to be in."""
+    return [state_names[i].decode() for i in range(S_NONE + 1, N_STATES) if told_state(i) == i]
+
+
+cdef int state_of(str name) except -1:
+    """The state of that name."""
+    for i in range(S_NONE + 1, N_STATES):
+        if state_names[i] == name.encode():
+            return i
+    raise ValueError(f"{name} is no state of a session")
 
 
 cdef int filter_set(filter_t *filter, client, service, server, state, protocol) except -1:
@@ -133,7 +141,7 @@ cdef int filter_set(filter_t *filter, client, service, server, state, protocol) 
         filter.family = V4 if ip_is_v4(filter.network) else V6
     filter.service = ANY if service is None else service
     filter.server = ANY if server is None else server
-    filter.state = S_NONE if state is None else session_states().index(state) + 1
+    filter.state = S_NONE if state is None else state_of(state)
     filter.protocol = protocol or 0
     return 0
 
@@ -928,7 +936,7 @@ cdef class Worker:
                 continue
             source = ip_bytes(self.w.tables.sources.sources[a.source - 1].ip) if a.source else None
             listed.append((s.protocol, ip_bytes(rows[i].client), ntohs(s.client_port), ntohs(s.vip_port), s.server,
-                           ntohs(session_server_port(s, &services.servers[s.server])), state_names[s.state].decode(),
+                           ntohs(session_server_port(s, &services.servers[s.server])), state_names[told_state(s.state)].decode(),
                            <uint32_t>(now_ms - a.created_ms), <uint32_t>(now_ms - s.seen_ms),
                            session_timeout_ms(services, s) - <uint32_t>(now_ms - s.seen_ms),
                            a.packets[0], a.packets[1], bytes_of(a.bytes[0]), bytes_of(a.bytes[1]),
@@ -978,7 +986,7 @@ cdef class Worker:
                 continue
             source = ip_bytes(self.w.tables.sources.sources[f.source - 1].ip) if f.source else None
             rows.append((f.ends.protocol, ip_bytes(f.ends.inside), ntohs(f.ends.inside_port), ip_bytes(f.ends.peer),
-                         ntohs(f.ends.peer_port), state_names[f.state].decode(), <uint32_t>(now_ms - f.created_ms),
+                         ntohs(f.ends.peer_port), state_names[told_state(f.state)].decode(), <uint32_t>(now_ms - f.created_ms),
                          <uint32_t>(now_ms - f.seen_ms), flow_timeout_ms(table, f) - <uint32_t>(now_ms - f.seen_ms),
                          f.packets[0], f.packets[1], bytes_of(f.bytes[0]), bytes_of(f.bytes[1]),
                          source, ntohs(f.source_port)))

@@ -1,30 +1,23 @@
 """A good configuration in plain words: what `swlb check` prints."""
 
-import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from ipaddress import IPv6Address
 
 from swlb.asks import asks, hears_silence
-from swlb.config.models import Check, Config, Limits, Segment, Server, Service
+from swlb.config.models import Check, Config, Limits, Server, Service
 from swlb.config.source import counted
 from swlb.config.values import ANY_PORT, Address, PortRange
-from swlb.config.ways import is_one_arm, segment_of_vip, segment_towards
+from swlb.config.ways import is_one_arm, segment_towards
 from swlb.datagrams import datagram_words
 from swlb.durations import duration_text
 from swlb.effect import WORDS, fates_of
+from swlb.explain_segment import segment_words
 from swlb.journey import journey
+from swlb.paragraphs import INDENT, table, wrapped
 from swlb.persistence import persistence_words
 from swlb.scheduling import scheduler_words
 from swlb.timing import bounds
 
-WIDTH = 100  # columns
-INDENT = "  "
-
-KINDS = {
-    "packet": "an interface that is there already. While swlb runs it is up and has that mtu, and its own kernel hears "
-    "nothing there; it must not have an address. Afterwards it is as it was.",
-    "tun": "IP packets without Ethernet: what is routed to the segment leaves by it, and nobody is asked for a MAC.",
-}
 NEEDS = {"all": "when all of them say so, and down when one says so", "any": "while any of them says so"}
 REFUSALS = {
     ("reset", "tcp"): "is refused, by a TCP reset",
@@ -43,13 +36,13 @@ INITIAL = {
 
 def explain(config: Config) -> str:
     """What swlb will do with the configuration, for people. No line is longer than 100 columns."""
-    blocks = [_wrapped(_summary(config))]
-    blocks += [_segment(config, segment) for segment in config.segments.values()]
+    blocks = [wrapped(_summary(config))]
+    blocks += [segment_words(config, segment) for segment in config.segments.values()]
     if config.routes:
-        blocks.append(["routes", *_table([(f"{route.to}", f"via {route.via}") for route in config.routes])])
+        blocks.append(["routes", *table([(f"{route.to}", f"via {route.via}") for route in config.routes])])
     blocks += [_service(config, service) for service in config.services.values()]
     if idle := [name for name in config.checks if not _is_used(config, name)]:
-        blocks.append(_wrapped(f"checks that no service names: {', '.join(idle)}"))
+        blocks.append(wrapped(f"checks that no service names: {', '.join(idle)}"))
     return "\n\n".join("\n".join(block) for block in blocks) + "\n"
 
 
@@ -72,89 +65,23 @@ def _summary(config: Config) -> str:
     return f"{mode}{topology}: {', '.join(counts)}; {room}{workers}"
 
 
-def _segment(config: Config, segment: Segment) -> list[str]:
-    addresses = ", ".join(map(str, segment.addresses)) or "no address: a switch and nothing else"
-    fdb = f"remembers at most {segment.fdb_limit} stations, each for {duration_text(segment.ageing)} of silence"
-    ports = _table([_port(config, name) for name in segment.ports])
-    kinds = [f"{port.name}: {KINDS[port.kind]}" for port in config.ports_of(segment) if port.kind in KINDS]
-    about = (*kinds, *_vlans(config, segment), *_segment_settings(config, segment))
-    rest = [line for words in about for line in _wrapped(words, INDENT)]
-    return [*_wrapped(f"segment {segment.name}: {addresses}"), *_wrapped(fdb, INDENT), *ports, *rest]
-
-
-def _segment_settings(config: Config, segment: Segment) -> Iterator[str]:
-    if segment.access == "private":
-        answers = "and no answer to" if segment.masquerade == "off" else "and answers to"
-        closed = f"nothing from other segments reaches its hosts but a service's requests, {answers} what they begin."
-        yield f"access private: {closed}{_private(config, segment)}"
-    if segment.masquerade != "off":
-        on = segment.masquerade == "on"
-        pool = "swlb's address there" if on else ", ".join(map(str, segment.masquerade))
-        yield f"masquerade: what its hosts begin with other segments comes from {pool}."
-    if segment.vip_guard:
-        yield "vip_guard: what its stations say of a VIP in ARP or neighbour discovery is dropped."
-    if len({config.ports[name].mtu for name in segment.ports}) > 1:
-        yield _unequal_links(segment)
-
-
-def _unequal_links(segment: Segment) -> str:
-    """What becomes of a packet between ports of which one carries less."""
-    speaks = {address.version for address in segment.addresses}
-    mute = [f"IPv{version}" for version in (4, 6) if version not in speaks]
-    if not speaks:
-        lost = "is dropped as oversize, and its sender hears nothing: that takes an address of swlb's here"
-        return f"mtu: its ports differ. What is too large for one {lost}, or the same mtu for all."
-    told = "IPv4 without DF is fragmented; of all else the sender is told what fits"
-    but = f", but for {mute[0]}, of which swlb has no address here" if mute else ""
-    return f"mtu: its ports differ. Of what is too large for one, {told}{but}."
-
-
-def _private(config: Config, segment: Segment) -> str:
-    """What follows from it where that may surprise."""
-    if not any(other.addresses for other in config.segments.values() if other is not segment) or not segment.addresses:
-        return " Nothing is routed to it anyway: that takes an address here and on another segment."
-    vips = dict.fromkeys(vip for service in config.services.values() for vip in service.vips)
-    held = ", ".join(str(vip) for vip in vips if segment_of_vip(config, vip) is segment)
-    return f" {held} is reached all the same: a VIP is swlb's and no host's." if held else ""
-
-
-def _port(config: Config, name: str) -> tuple[str, ...]:
-    port, vid = config.port_of(name), config.member(name).vid
-    where = f"in namespace {port.netns}" if port.netns else "in swlb's own namespace"
-    what = "device" if port.kind == "tap" else port.kind
-    return ("port", name, f"VLAN {vid} on " * bool(vid) + f"{what} {port.device} {where}", f"mtu {port.mtu}")
-
-
-def _vlans(config: Config, segment: Segment) -> Iterator[str]:
-    """What is said of tags where some are told apart."""
-    trunks = config.trunks
-    tagged = [name for name in segment.ports if config.member(name).vid]
-    plain = [name for name in segment.ports if name not in tagged and name not in trunks]
-    for name in tagged:
-        yield f"{name}: frames come and go tagged for VLAN {config.member(name).vid}, and are untagged within."
-    for name in (name for name in segment.ports if name in trunks):
-        yield f"{name}: untagged frames are of this segment; of VLANs it carries those that segments name."
-    if tagged and plain:
-        yield f"{', '.join(plain)}: untagged, as all within the segment; frames with a tag are dropped."
-
-
 def _service(config: Config, service: Service) -> list[str]:
     vips = " and ".join(map(str, service.vips))
-    lines = _wrapped(f"service {service.name}: {vips}, {service.protocol} {_l4_ports(service.l4_ports)}")
+    lines = wrapped(f"service {service.name}: {vips}, {service.protocol} {_l4_ports(service.l4_ports)}")
     scheduler = f"scheduler {service.scheduler}: {scheduler_words(service, config.workers)}"
-    lines += _wrapped(f"forward {service.forward}, source_nat {service.source_nat}; {scheduler}", INDENT)
-    lines += _table([_server(server) for server in service.servers.values()])
-    lines += [line for words in _life(service) for line in _wrapped(words, INDENT)]
-    lines += _wrapped(persistence_words(service), INDENT)
-    lines += _wrapped(datagram_words(service), INDENT)
+    lines += wrapped(f"forward {service.forward}, source_nat {service.source_nat}; {scheduler}", INDENT)
+    lines += table([_server(server) for server in service.servers.values()])
+    lines += [line for words in _life(service) for line in wrapped(words, INDENT)]
+    lines += wrapped(persistence_words(service), INDENT)
+    lines += wrapped(datagram_words(service), INDENT)
     for heading, words in journey(config, service):
-        lines += _wrapped(f"{heading}: {words}", INDENT)
+        lines += wrapped(f"{heading}: {words}", INDENT)
     for words in _checks(service):
-        lines += _wrapped(words, INDENT)
-    lines += _wrapped(_fail_open(service), INDENT)
-    lines += _wrapped(_passive(service), INDENT)
-    lines += _wrapped(_under_way(config, service), INDENT)
-    return lines + _wrapped(_on_down(service), INDENT)
+        lines += wrapped(words, INDENT)
+    lines += wrapped(_fail_open(service), INDENT)
+    lines += wrapped(_passive(service), INDENT)
+    lines += wrapped(_under_way(config, service), INDENT)
+    return lines + wrapped(_on_down(service), INDENT)
 
 
 def _server(server: Server) -> tuple[str, ...]:
@@ -296,15 +223,3 @@ def _l4_ports(ports: PortRange) -> str:
     return f"port {ports.first}" if ports.first == ports.last else f"ports {ports.first}-{ports.last}"
 
 
-def _table(rows: Iterable[tuple[str, ...]]) -> list[str]:
-    """Indented rows whose columns stand below each other, as far as the width allows."""
-    rows = list(rows)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [INDENT + INDENT.join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    if max(map(len, lines), default=0) <= WIDTH:
-        return lines
-    return [line for row in rows for line in _wrapped(" ".join(row), INDENT)]
-
-
-def _wrapped(text: str, indent: str = "") -> list[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent + INDENT)

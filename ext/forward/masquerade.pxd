@@ -13,8 +13,9 @@ from ext.forward.handover cimport hand_over, is_of_another
 from ext.forward.icmp cimport PROHIBITED, icmp_error
 from ext.forward.nat cimport note_rewrite
 from ext.forward.output cimport route_out
-from ext.forward.quote cimport error_is_sound, error_rewrite, quote_is_forged, quote_read_any, quote_rewrite, quote_t
+from ext.forward.quote cimport error_rewrite, quote_rewrite
 from ext.forward.quote_piece cimport quote_renumber
+from ext.forward.quote_read cimport error_is_sound, quote_is_forged, quote_read_any, quote_t
 from ext.forward.refuse cimport refuse
 from ext.forward.resume cimport is_midstream
 from ext.forward.source cimport source_find

@@ -15,12 +15,12 @@ from ext.tables.evidence cimport evidence_of_change
 from ext.tables.fragment cimport DST_END, SRC_END, fragment_note, fragment_t
 from ext.tables.neighbour cimport REACHABLE, STALE, neighbour_find, neighbour_t
 from ext.tables.segment cimport segment_t
-from ext.tables.sequence cimport sequence_is_usual, sequence_state
+from ext.tables.sequence cimport may_be_acknowledged, sequence_is_usual, sequence_state
 from ext.tables.server cimport V4, V6, server_t
 from ext.tables.service cimport FORWARD_NAT
 from ext.tables.session cimport account_t, session_account, session_client, session_server_port, session_t, sessions_t
 from ext.tables.session_life cimport session_count, session_note, session_set_state
-from ext.tables.state cimport ESTABLISHED, FROM_CLIENT, FROM_SERVER, S_NONE, tcp_state, udp_state
+from ext.tables.state cimport ESTABLISHED, FROM_CLIENT, FROM_SERVER, S_NONE, SYN_RECV, tcp_state, udp_state
 from ext.tables.tables cimport tables_t
 from ext.verdict cimport verdict_t
 from ext.wire.ethernet cimport eth_hdr, mac_load, mac_store
@@ -80,9 +80,20 @@ cdef inline uint8_t session_judge(tables_t *tables, session_t *session, const fr
                           tables.services.services[tables.services.servers[session.server].service].forward != FORWARD_NAT)
 
 
+cdef inline bint is_invented(tables_t *tables, const frame_t *frame, const session_t *session) noexcept nogil:
+    """Whether the client acknowledges something else than its server has answered: who forges addresses does not hear that.
+
+    Such a handshake leaves the session half open, and so among the first to give way.
+    """
+    return not may_be_acknowledged(account_of(tables, frame, session).bytes[FROM_SERVER],
+                                   (<const tcp_hdr *>(frame.data + frame.l4_off)).ack)
+
+
 cdef inline void session_change(tables_t *tables, session_t *session, const frame_t *frame, uint8_t state,
                                 int direction) noexcept nogil:
     """The session is in state, and what that says of its server is counted, as is the packet already."""
+    if session.state == SYN_RECV and state == ESTABLISHED and direction == FROM_CLIENT and is_invented(tables, frame, session):
+        return
     evidence_of_change(&tables.services, session, account_of(tables, frame, session), state, direction)
     session_set_state(sessions_of(tables, frame), &tables.services, session, state)
     if state == ESTABLISHED and account_of(tables, frame, session).packets[FROM_SERVER] == 0:

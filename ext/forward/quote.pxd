@@ -1,6 +1,6 @@
 """ICMP errors about sessions: translated inside and out, so that the receiver recognises its own packet.
 
-Read first: RFC 5508 4.2 and 7, RFC 792, RFC 4443 2.4. Only 8 bytes of the quoted transport header are sure to be
+Read first: ext/forward/quote_read.pxd, RFC 5508 4.2 and 7, RFC 792, RFC 4443 2.4. Only 8 bytes of the quoted transport header are sure to be
 there; they have the sequence number of TCP, which must be one that the quoted sender can have used (RFC 5927 4.1). A
 session is neither kept alive nor ended by an error. An error with a wrong checksum says nothing; those of the quoted
 packet gain what changed, so a wrong one stays wrong, as not all who quote a packet have left it as it was.
@@ -8,19 +8,19 @@ packet gain what changed, so a wrong one stays wrong, as not all who quote a pac
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
-from ext.address cimport ip_equal, ip_load, ip_of_v4, ip_t
+from ext.address cimport ip_equal, ip_t
 from ext.forward.handover cimport hand_over, is_of_another, is_reply_of_another
 from ext.forward.nat cimport account_of, reply_out
 from ext.forward.output cimport route_out
 from ext.forward.quote_piece cimport quote_renumber
+from ext.forward.quote_read cimport error_is_sound, quote_is_forged, quote_read, quote_t
 from ext.forward.request cimport is_translated, untouched_out
 from ext.frame cimport FOUND_PARTIAL, frame_t
-from ext.order cimport be16, load16, ntohs, store16
+from ext.order cimport be16, load16, store16
 from ext.tables.datagrams cimport ends_by_count, service_of, session_answered_last
 from ext.tables.evidence cimport evidence_of_refusal
 from ext.tables.route cimport address_find
 from ext.tables.segment cimport segment_t
-from ext.tables.sequence cimport was_sent
 from ext.tables.server cimport SERVER_GONE, V4, V6, server_t
 from ext.tables.service cimport FORWARD_NAT, SERVICE_NONE, service_find, service_t, services_t, vip_find
 from ext.tables.session cimport (account_t, session_account, session_client, session_hash, session_of_reply,
@@ -29,83 +29,13 @@ from ext.tables.session_life cimport session_expired
 from ext.tables.state cimport FROM_CLIENT, FROM_SERVER
 from ext.tables.tables cimport tables_t
 from ext.verdict cimport DROP_BAD_ICMP, DROP_FORGED_ICMP, DROP_ICMP_NO_SESSION, GO_ON, verdict_t
-from ext.wire.checksum cimport checksum_adjust, checksum_of, sum_bytes, sum_change, sum_fold, sum_pseudo
+from ext.wire.checksum cimport checksum_adjust, sum_bytes, sum_change, sum_fold
 from ext.wire.ethernet cimport eth_hdr, mac_load
-from ext.wire.icmp cimport (ECHO_ID_OFF, ICMP_CHECKSUM_OFF, ICMP_ECHO, ICMP_ECHO_REPLY, ICMP_LEN, ICMPV6_ECHO,
-                            ICMPV6_ECHO_REPLY, icmp_hdr, icmp_is_refusal)
-from ext.wire.ipv4 cimport IPV4_LEN, IPV4_OFFSET, PROTO_ICMP, PROTO_TCP, PROTO_UDP, ipv4_hdr
-from ext.wire.ipv6 cimport IPV6_LEN, PROTO_ICMPV6, ipv6_hdr, ipv6_l4_off
+from ext.wire.icmp cimport ECHO_ID_OFF, ICMP_CHECKSUM_OFF, icmp_hdr, icmp_is_refusal
+from ext.wire.ipv4 cimport PROTO_ICMP, PROTO_TCP, PROTO_UDP
 from ext.wire.rewrite cimport DST, SRC, rewrite_address
 from ext.wire.tcp cimport TCP_CHECKSUM_OFF
 from ext.wire.udp cimport UDP_CHECKSUM_OFF
-
-cdef struct quote_t:
-    uint8_t *l3            # the quoted packet
-    uint8_t *l4            # its transport header, of which 8 bytes are there
-    uint32_t l4_room       # how much of it is there
-    ip_t src
-    ip_t dst
-    be16 sport             # of an echo, its identifier
-    be16 dport             # of an echo, 0
-    uint8_t protocol
-
-
-cdef inline bint quote_read(const frame_t *frame, quote_t *quote) noexcept nogil:
-    """Whether the error quotes TCP or UDP with its ports; then quote says what."""
-    return quote_read_any(frame, quote) and (quote.protocol == PROTO_TCP or quote.protocol == PROTO_UDP)
-
-
-cdef inline bint quote_read_any(const frame_t *frame, quote_t *quote) noexcept nogil:
-    """The same, or an echo with its identifier."""
-    cdef uint32_t room = min(frame.l4_len, frame.len - frame.l4_off)
-    cdef ipv4_hdr *ip
-    cdef uint32_t header_len
-    if room < ICMP_LEN:
-        return False
-    room -= ICMP_LEN
-    quote.l3 = frame.data + frame.l4_off + ICMP_LEN
-    if frame.family == 4:
-        ip = <ipv4_hdr *>quote.l3
-        if room < IPV4_LEN or (ip.ver_ihl >> 4) != 4 or ntohs(ip.frag) & IPV4_OFFSET:
-            return False
-        header_len = (ip.ver_ihl & 0x0F) * 4
-        quote.src = ip_of_v4(ip.src)
-        quote.dst = ip_of_v4(ip.dst)
-        quote.protocol = ip.protocol
-    else:
-        if room < IPV6_LEN or (quote.l3[0] >> 4) != 6:
-            return False
-        quote.src = ip_load((<ipv6_hdr *>quote.l3).src)
-        quote.dst = ip_load((<ipv6_hdr *>quote.l3).dst)
-        header_len = ipv6_l4_off(quote.l3, room, &quote.protocol)
-    if header_len < IPV4_LEN or room < header_len + 8:
-        return False
-    quote.l4 = quote.l3 + header_len
-    quote.l4_room = room - header_len
-    if quote.protocol == PROTO_TCP or quote.protocol == PROTO_UDP:
-        quote.sport = load16(quote.l4)
-        quote.dport = load16(quote.l4 + 2)
-        return True
-    quote.sport = load16(quote.l4 + ECHO_ID_OFF)
-    quote.dport = 0
-    if quote.protocol == PROTO_ICMP and frame.family == 4:
-        return quote.l4[0] == ICMP_ECHO or quote.l4[0] == ICMP_ECHO_REPLY
-    return (quote.protocol == PROTO_ICMPV6 and frame.family == 6
-            and (quote.l4[0] == ICMPV6_ECHO or quote.l4[0] == ICMPV6_ECHO_REPLY))
-
-
-cdef inline bint quote_is_forged(const quote_t *quote, const uint64_t *words, int direction) noexcept nogil:
-    """Whether who is said to have sent the quoted segment cannot have; words as in ext/tables/sequence.pxd."""
-    return quote.protocol == PROTO_TCP and not was_sent(words[direction], quote.l4)
-
-
-cdef inline bint error_is_sound(const frame_t *frame) noexcept nogil:
-    """Whether the error's own checksum is right, or yet to be completed (RFC 5508 4.2, REQ-3)."""
-    cdef uint64_t pseudo = 0
-    if frame.family == 6:
-        pseudo = sum_pseudo(frame.src, frame.dst, PROTO_ICMPV6, frame.l4_len)
-    return frame.found & FOUND_PARTIAL or checksum_of(frame.data + frame.l4_off, frame.l4_len, pseudo) == 0
-
 
 cdef inline uint32_t quote_port_off(const quote_t *quote, uint32_t end) noexcept nogil:
     """Where the quoted transport header has the port of that end, or an echo's identifier."""

@@ -16,7 +16,7 @@ from ext.forward.fit cimport told_mtu
 from ext.forward.handover cimport hand_over, is_of_another
 from ext.forward.icmp cimport HOST_UNREACHABLE, TOO_BIG, icmp_quote, icmp_token
 from ext.forward.output cimport neighbour_output, to_host
-from ext.forward.quote cimport error_is_sound, quote_is_forged, quote_read, quote_t
+from ext.forward.quote_read cimport error_is_sound, quote_is_forged, quote_read, quote_t
 from ext.frame cimport FOUND_L3, VNET_LEN, frame_t, frame_vnet
 from ext.order cimport be16, ntohl, ntohs
 from ext.tables.route cimport address_find, address_on, address_t, route_lookup, route_t

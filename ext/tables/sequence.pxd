@@ -130,6 +130,11 @@ cdef inline bint answers(uint64_t other, const tcp_hdr *tcp) noexcept nogil:
     return is_within(other, tcp.ack, STRIDE) or (tcp.flags & TCP_SYN and is_flagged(other, DOUBTED))
 
 
+cdef inline bint may_be_acknowledged(uint64_t word, be32 ack) noexcept nogil:
+    """Whether the other side may have heard this one get as far as that; of a side that was not heard, anything."""
+    return bytes_of(word) == 0 or is_within(word, ack, STRIDE)
+
+
 cdef inline bint was_sent(uint64_t word, const void *l4) noexcept nogil:
     """Whether a side with that word may have sent the segment with that header, of which 8 bytes are there.
 

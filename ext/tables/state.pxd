@@ -130,6 +130,11 @@ cdef inline bint is_open(uint8_t state) noexcept nogil:
     return state < LAST_ACK or state > CLOSED
 
 
+cdef inline uint8_t told_state(uint8_t state) noexcept nogil:
+    """As what it is told: one that is unreplied is half open like any other."""
+    return <uint8_t>SYN_RECV if state == UNREPLIED else state
+
+
 cdef inline bint is_proven(uint8_t state) noexcept nogil:
     """Whether both sides have spoken, and neither has ended it."""
     return state == ESTABLISHED or state == TWO_WAY

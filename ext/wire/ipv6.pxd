@@ -66,11 +66,11 @@ cdef inline void ipv6_build(uint8_t *p, ip_t src, ip_t dst, uint8_t next_header,
 cdef inline uint32_t ipv6_l4_off(const uint8_t *packet, uint32_t room, uint8_t *protocol) noexcept nogil:
     """Where what is carried begins, behind extension headers, and its protocol; 0 when the packet's `room` bytes end before.
 
-    Of a fragment, the first only. Behind a routing header the destination is not whom the packet goes to: 0, too.
+    Of a fragment, the first only.
     """
     cdef uint32_t off = IPV6_LEN, n = 0, ext_len
     protocol[0] = (<const ipv6_hdr *>packet).next_header
-    while protocol[0] == EXT_HOP_BY_HOP or protocol[0] == EXT_DESTINATION or protocol[0] == EXT_FRAGMENT:
+    while ipv6_is_extension(protocol[0]):
         if off + 8 > room or n == MAX_EXTENSIONS:
             return 0
         n += 1

@@ -77,12 +77,12 @@ def test_section_4_2_req_2_both_ends_may_begin_at_once(family: int) -> None:
 @BOTH
 def test_section_4_3_req_4_an_unsolicited_syn_is_not_answered(family: int) -> None:
     """A SYN that comes before the host's own is dropped and not refused, so that its repetition passes."""
-    pair = Pair(family, pool=True)
+    source = {4: "10.0.1.200", 6: "fd00:1::200"}[family]
+    pair = Pair(family, pool=(source,))
     scene = pair.scene
     pair.host("S", seq=10)
     pool = scene.net.worker.flows(now_ns=scene.net.now_ns)
     assert len(pool) == 1
-    source = {4: "10.0.1.200", 6: "fd00:1::200"}[family]
     scene.outside.send(ip(scene.peer, source) / TCP(sport=54, dport=pair.port, flags="S", seq=7))
     scene.net.expect_silence()
     assert scene.net.drops() == {"orphan": 1}

@@ -34,7 +34,7 @@ def test_a_second_worker_built_alike_goes_on_with_what_the_first_began(family: i
     assert len(set(servers.values())) == 4
     for sport, server in servers.items():
         assert second.call("PA", sport=sport, seq=77, ack=99, payload=b"more") == server
-        assert second.state(sport) == "UNREPLIED"
+        assert second.state(sport) == "SYN_RECV"
         second.answer(server, "PA", dport=sport, payload=b"yes")
         assert second.state(sport) == "ESTABLISHED"
     assert second.net.drops() == {}
@@ -53,7 +53,7 @@ def test_a_connection_that_is_closing_goes_on_to_its_end(family: int) -> None:
     first, second = scene(family), scene(family)
     server = first.open()
     assert second.call("FA") == server
-    assert second.state() == "UNREPLIED"
+    assert second.state() == "SYN_RECV"
     second.answer(server, "FA")
     assert second.state() == "FIN_WAIT"
     second.call("A")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from swlb._testing_sessions import Sessions, audit
-from swlb._worker import session_states
+from tests.ext.values import STATES
 from tests.oracle.tcp_states import CLIENT, SERVER, after_reset
 
 from .balanced import Scene, Shared, routed
@@ -24,7 +24,7 @@ TIMEOUT_MS = {"SYN_SENT": 3000, "SYN_RECV": 3000, "ESTABLISHED": 9000, "FIN_WAIT
 CLOSING = ("FIN_WAIT", "CLOSE_WAIT", "LAST_ACK", "TIME_WAIT", "CLOSED")
 MILLION = 1_000_000
 CLIENTS = 0x0B000000
-ONE_WAY = session_states().index("ONE_WAY") + 1
+TWO_WAY = STATES["TWO_WAY"]
 LIMIT = 50          # in 64 buckets, so that most chains hold several
 
 
@@ -204,7 +204,7 @@ def test_a_million_sessions_fit_not_one_more_and_all_of_them_expire() -> None:
     sessions, now_ms = Sessions(shared.net.worker, 4), shared.net.now_ns // MS
     for number in range(MILLION - 1):
         client = address16("10.0.1.0")[:12] + (CLIENTS + number // 50).to_bytes(4, "big")
-        assert sessions.insert(client, 1024 + number % 50, 17, 53, 0, now_ms, ONE_WAY), number
+        assert sessions.insert(client, 1024 + number % 50, 17, 53, 0, now_ms, TWO_WAY), number
     assert [udp6(shared, 1), udp4(shared, 1), udp6(shared, 2)] == [True, False, False]
     assert shared.net.drops() == {"session_full": 2}
     assert [event["kind"] for event in shared.net.events() if event["kind"] == "table_full"] == ["table_full"]

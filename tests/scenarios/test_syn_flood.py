@@ -292,7 +292,7 @@ def test_forged_segments_to_a_service_that_hashes_stay_within_the_quota(schedule
     of = scene(scheduler=scheduler)
     flood(of, 50, "A")
     assert figures(of) == (QUOTA, 0)
-    assert {row["state"] for row in of.sessions()} == {"UNREPLIED"}
+    assert {row["state"] for row in of.sessions()} == {"SYN_RECV"}
     server = of.call("PA", sport=MINE)
     assert server is not None
     of.answer(server, "PA", dport=MINE)
@@ -321,7 +321,7 @@ def test_where_replies_pass_by_the_acknowledgement_begins_a_half_open_session(fo
     assert len(first) == 1
     assert not [row for row in of.sessions() if row["client_port"] == MINE]
     assert reached("A") == first
-    assert of.state(MINE) == "UNREPLIED"
+    assert of.state(MINE) == "SYN_RECV"
     assert figures(of)[0] == QUOTA
     assert reached("PA") == first
     assert of.state(MINE) == "ESTABLISHED"
