@@ -10,8 +10,9 @@ from swlb._testing_sessions import Sessions
 from swlb.addresses import packed
 from swlb.errors import SwlbError
 from swlb.figures import slices, total
+from tests.ext.values import STATES
 
-ESTABLISHED, TWO_WAY = 3, 10
+ESTABLISHED, TWO_WAY = STATES["ESTABLISHED"], STATES["TWO_WAY"]
 ROWS = {  # client: (protocol, server, state)
     "192.0.2.1": (6, "web1", ESTABLISHED),
     "192.0.2.2": (6, "web2", ESTABLISHED),

@@ -98,15 +98,20 @@ def test_both_directions_of_a_session_are_heard_by_its_owner(wire, held, family,
 
 
 def test_what_has_no_ports_to_tell_by_is_heard_by_the_first(wire, held):
-    client, port = next(end for end in random_ends(4, 99) if owner(packed(ip_address(end[0])), end[1], KEY, N))
+    client, _ = next(end for end in random_ends(4, 99) if owner(packed(ip_address(end[0])), end[1], KEY, N))
     frames = [ETHER / ARP(psrc=client, pdst=VIPS[4]), ETHER / IP(src=client, dst=VIPS[4]) / ICMP() / bytes(30),
               ETHER / IP(src=client, dst=VIPS[4], frag=3, proto=17) / bytes(30)]
     assert heard(wire, held, *frames) == [0, 0, 0]
+
+
+def test_a_tag_beside_a_frame_does_not_hide_whose_it_is(wire, held):
+    client, port = next(end for end in random_ends(4, 99) if owner(packed(ip_address(end[0])), end[1], KEY, N))
     tagged = ETHER / Dot1Q(vlan=5) / packet(client, port, VIPS[4], 80)
     untagged = bytes(ETHER) + bytes(tagged)[18:]
     with wire.packet_socket("far") as far:
         far.send(VNET.pack(0, 0, 0, 0, 0, 0) + bytes(tagged))
-    assert [number for number, frame in drained(held.fds, VNET.size) if frame[14:] == untagged[14:]] == [0]
+    assert [number for number, frame in drained(held.fds, VNET.size) if frame[14:] == untagged[14:]] == [
+        owner(packed(ip_address(client)), port, KEY, N)]
 
 
 def test_the_order_survives_a_link_that_goes_down_and_up(wire, held):

@@ -85,7 +85,7 @@ class Changing:
         """All that can be told of the ports, and from outside of the two namespaces; and how many files are open."""
         shown = [rows(where, what) for where in (self.home, self.ends) for what in SHOWN]
         gc.collect()  # workers of former configurations have files, too
-        told = {name: (port.device.port_name, port.segment, port.twin) for name, port in self.ports.opened.items()}
+        told = {name: (port.device.port_name, port.segments, port.twin) for name, port in self.ports.opened.items()}
         return [*shown, told, dict(self.ports.macs), len(os.listdir("/proc/self/fd"))]
 
     def ends_of_ports(self) -> set[str]:

@@ -39,7 +39,8 @@ WRONG = {
     "a weight of -1": ("weight: 2", "weight: -1", 15, ["weight", "-1", "0 to 65535"]),
     "a missing namespace": ("sws2, netns: NETNS", "sws2, netns: no-such-ns", 5, ["no-such-ns", "ip netns add"]),
     "a name too long for an interface": ("sws1", "a-name-of-17-char", 4, ["ports.web1.tap", "at most 15"]),
-    "a key of work not yet done": ("[web1, web2]", "[web1.5, web2]", 8, ["inside.ports[0]", "not built yet"]),
+    "a VLAN that nobody can have": ("[web1, web2]", "[web1.4095, web2]", 8,
+                                    ["inside.ports[0]", "web1.4095", "web1.1 to web1.4094"]),
     "YAML that cannot be read": ("mode: routed", "mode: [routed", 2, []),
 }
 CASES = pytest.mark.parametrize(("old", "new", "line", "words"), WRONG.values(), ids=WRONG)

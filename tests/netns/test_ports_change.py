@@ -90,7 +90,7 @@ def test_a_port_comes(at):
     at.reload(*with_web3(at, mtu=1300))
     assert at.ends_of_ports() == TAPS | {"sw-web3"}
     assert links(at.ends)["sw-web3"]["mtu"] == 1300
-    assert at.ports.opened["web3"].segment == "inside"
+    assert at.ports.opened["web3"].segments == ("inside",)
 
 
 def test_a_port_goes(at):
@@ -115,7 +115,7 @@ def test_a_port_that_moves_to_another_segment_keeps_its_device(at):
     before = links(at.ends), at.ports.devices()["other"].fds
     at.reload(members("outside", "client"), members("inside", "web1", "web2", "other"))
     assert (links(at.ends), at.ports.devices()["other"].fds) == before
-    assert at.ports.opened["other"].segment == "inside"
+    assert at.ports.opened["other"].segments == ("inside",)
 
 
 def test_a_port_that_is_called_otherwise_keeps_its_device(at):
