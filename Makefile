@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 EXT_SOURCES := $(shell find ext -name '*.p[yx]*' -o -name '*.h' -o -name '*.pyx')
 SECONDS_FUZZ ?= 600
 FRAMES ?= 10000000
+# Many tests wait for the kernel or for time to pass, so there may be one more than processors.
+TESTERS ?= $(shell expr $$(nproc) + 1)
 SECONDS_SOAK ?= 600
 
 # What a target needs of the system, as command:package or /path:package
@@ -74,7 +76,7 @@ demo: build
 
 test: build
 	$(call need,$(NEED_TEST))
-	@$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
+	@$(BIN)/python -m pytest -q -n $(TESTERS) --dist loadfile
 
 stacks: build
 	$(call need,$(NEED_TEST))

@@ -7,7 +7,7 @@ between two turns (`call_t`), so nothing is locked on the way of a frame.
 from libc.stdint cimport uint32_t, uint64_t
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
-from ext.forward.foresee cimport foresee, foresee_session
+from ext.forward.foresee cimport foresee, foresee_session, is_far_seeing
 from ext.forward.pipeline cimport forward
 from ext.frame cimport frame_t
 from ext.outbox cimport carry_out, flush, outbox_t
@@ -61,7 +61,7 @@ cdef inline void judge(worker_t *worker, int n, uint32_t now_ms) noexcept nogil:
     cdef int i
     for i in range(n):
         foresee(&worker.tables, &worker.burst[i])
-    if n > 1:
+    if n > 1 and is_far_seeing(&worker.tables):
         for i in range(n):
             foresee_session(&worker.tables, &worker.burst[i])
     for i in range(n):

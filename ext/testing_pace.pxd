@@ -12,10 +12,9 @@ from ext.judge cimport clock_ns
 from ext.order cimport be16
 from ext.ports.port cimport BURST
 from ext.tables.service cimport services_t
-from ext.tables.session cimport (IN_BUCKET, session_at, session_client, session_fetch, session_fetch_account, session_hash,
-                                 session_of_request, session_t, sessions_t)
-from ext.tables.session_life cimport (session_count, session_crowded, session_insert, session_remove,
-                                      session_set_state)
+from ext.tables.session cimport (IN_BUCKET, accounts_are_far, session_at, session_client, session_fetch,
+                                 session_fetch_account, session_hash, session_of_request, session_t, sessions_t)
+from ext.tables.session_life cimport session_crowded, session_insert, session_remove, session_set_state
 
 cdef struct request_t:
     ip_t client
@@ -94,25 +93,21 @@ cdef inline void pace_begin(pace_t *pace, const request_t *r, uint32_t hash) noe
 
 
 cdef inline void pace_burst(pace_t *pace, const request_t *requests, uint32_t n, bint begin) noexcept nogil:
-    """The n requests' sessions are found and counted, or with `begin` begun."""
+    """The n requests' sessions are found, or with `begin` begun."""
     cdef uint32_t hashes[BURST]
     cdef uint32_t i
     cdef const request_t *r
-    cdef session_t *s
     for i in range(n):
         hashes[i] = pace_hash(pace, &requests[i])
         session_fetch(pace.table, hashes[i])
-    for i in range(n):
+    for i in range(n if begin and accounts_are_far(pace.table) else <uint32_t>0):
         session_fetch_account(pace.table, hashes[i], requests[i].client, requests[i].client_port)
     for i in range(n):
         r = &requests[i]
         if begin:
             pace_begin(pace, r, hashes[i])
             continue
-        s = pace_find(pace, r, hashes[i])
-        if s is not NULL:
-            session_count(pace.table, pace.services, s, 0, 60, 0)
-            pace.n_found += 1
+        pace.n_found += pace_find(pace, r, hashes[i]) is not NULL
 
 
 cdef inline uint64_t pace_bursts_ns(pace_t *pace, uint32_t n, bint begin) noexcept nogil:

@@ -8,7 +8,7 @@ from ext.debug cimport likely, unlikely
 from ext.frame cimport FOUND_L3, FOUND_L4, NO_VIP, frame_t
 from ext.tables.server cimport V4, V6
 from ext.tables.service cimport NO_SOURCE, vip_index
-from ext.tables.session cimport session_fetch, session_fetch_account, session_hash, sessions_t
+from ext.tables.session cimport accounts_are_far, session_fetch, session_fetch_account, session_hash, sessions_t
 from ext.tables.tables cimport tables_t
 from ext.verdict cimport GO_ON
 from ext.wire.parse cimport parse_ethernet, parse_ip
@@ -40,6 +40,11 @@ cdef inline void foresee(tables_t *tables, frame_t *frame) noexcept nogil:
 cdef inline bint is_request(const tables_t *tables, const frame_t *frame) noexcept nogil:
     """Whether it is a client who sent it: to a VIP, not to an address that stands for clients."""
     return frame.vip != NO_VIP and tables.services.vips[frame.vip].source == NO_SOURCE
+
+
+cdef inline bint is_far_seeing(const tables_t *tables) noexcept nogil:
+    """Whether sessions are so many that foresee_session is worth its time."""
+    return accounts_are_far(&tables.sessions[V4]) or accounts_are_far(&tables.sessions[V6])
 
 
 cdef inline void foresee_session(const tables_t *tables, const frame_t *frame) noexcept nogil:

@@ -42,6 +42,7 @@ cdef enum:
     CROWD = 64             # sessions of one end point
     PROBES_ROOM = 65536    # sessions of probes beside the limit; accounts cost nothing until they are used
     FREE_KNOWN = 8         # free accounts known beforehand, so that a burst of new sessions does not wait for each
+    NEAR = 16384           # sessions whose accounts lie in caches near the processor
     PAGE = 64              # buckets that are swept together, or not at all when nobody is there
 
 cdef struct session_t:
@@ -189,6 +190,11 @@ cdef inline bint session_is_of(const sessions_t *table, const session_t *session
 cdef inline void session_fetch(const sessions_t *table, uint32_t hash) noexcept nogil:
     """The home of the session is on its way to the cache."""
     prefetch(&table.buckets[session_home(table, hash)])
+
+
+cdef inline bint accounts_are_far(const sessions_t *table) noexcept nogil:
+    """Whether to fetch accounts beforehand is worth the look at their sessions that it costs."""
+    return table.n > <uint32_t>NEAR
 
 
 cdef inline void session_fetch_account(const sessions_t *table, uint32_t hash, ip_t client, be16 client_port) noexcept nogil:

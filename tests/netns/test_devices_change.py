@@ -201,7 +201,6 @@ def test_a_bridge_of_ports_with_different_mtus_tells_what_fits(make_netns, tmp_p
         assert ping(at.client, at["web1"].ipv4) == at["web1"].ipv4
         assert ping(at.client, at["web1"].ipv4, size=4000, patience_s=0.3) is None
         assert " mtu 1500" in at.client.ip(f"route get {at['web1'].ipv4}")
-        assert ping(at.client, at["web1"].ipv4, size=4000) == at["web1"].ipv4
         assert at.swlb.drops()["oversize"] == 0
 
 
