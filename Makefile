@@ -97,7 +97,7 @@ lint: build
 # Half of the time frames that are spoilt by chance, by the million; half of it inputs of libFuzzer's.
 fuzz: $(VENV)/.built
 	$(call need,$(NEED_FUZZ))
-	@SWLB_BUILD=asan $(BIN)/python setup.py --quiet build_ext --build-lib build/asan/lib --build-temp build/asan/temp
+	@SWLB_BUILD=asan SWLB_DOORS=testing_fuzz $(BIN)/python setup.py --quiet build_ext --build-lib build/asan/lib --build-temp build/asan/temp
 	@SWLB_BUILD=guided $(BIN)/python setup.py --quiet build_ext --build-lib build/guided/lib --build-temp build/guided/temp
 	@LD_PRELOAD=$$(gcc -print-file-name=libasan.so) PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 \
 		$(BIN)/python -m tests.fuzz --extensions build/asan/lib --frames $(FRAMES) --seconds $$(($(SECONDS_FUZZ) / 2))
