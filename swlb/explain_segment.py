@@ -36,7 +36,7 @@ def _segment_settings(config: Config, segment: Segment) -> Iterator[str]:
         yield f"masquerade: what its hosts begin with other segments comes from {pool}."
     if segment.vip_guard:
         yield "vip_guard: what its stations say of a VIP in ARP or neighbour discovery is dropped."
-    if len({config.ports[name].mtu for name in segment.ports}) > 1:
+    if len({port.mtu for port in config.ports_of(segment)}) > 1:
         yield _unequal_links(segment)
 
 
