@@ -6,7 +6,7 @@ from typing import Any
 from swlb.config.service_models import Timeouts
 
 MEANINGS = {
-    "tcp_syn": "TCP that is opening; in mid-stream: that its server has not answered yet",
+    "tcp_syn": "TCP that is opening, or goes on in mid-stream and is not answered yet",
     "tcp_established": "TCP that is open",
     "tcp_fin": "TCP that one side or both have closed",
     "tcp_closed": "TCP after a reset; UDP once all its responses have come",
