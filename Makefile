@@ -27,8 +27,8 @@ help:
 	@echo "make bench   swlb beside nftables, HAProxy, nginx, Open vSwitch and its own limits (root, about 45 minutes)"
 	@echo "make lint    ruff and mypy"
 	@echo "make pmtu    transfers between links of 9000 to 1280 bytes in every mode, or MODES=... (root, about 8 minutes)"
-	@echo "make soak    $(SECONDS_SOAK) s of traffic, crashes, reloads and floods, and whether the books close after it (root)"
-	@echo "make fuzz    spoilt frames, by chance and by libFuzzer, under the address and undefined-behaviour sanitizers"
+	@echo "make soak    traffic, crashes, reloads and floods, and whether the books close after it (root, SECONDS_SOAK=$(SECONDS_SOAK))"
+	@echo "make fuzz    spoilt frames, by chance and by libFuzzer, under two sanitizers (SECONDS_FUZZ=$(SECONDS_FUZZ))"
 
 # $(call need,PAIRS): every command is there, installed by apt-get where root may; otherwise a message names the packages
 define need

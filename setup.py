@@ -55,8 +55,8 @@ def extension(name: str, source: str) -> Extension:
 DOORS = "testing testing_tables testing_sessions testing_schedule testing_hash testing_fragments testing_fuzz"
 MODULES = [extension("swlb._worker", "ext/worker.pyx")]
 
-# The doors that only tests use are built in place and for `pip install -e`, but do not go into a wheel. SWLB_DOORS names
-# those that are wanted.
+# The doors that only tests use are built in place and for `pip install -e`, but do not go into a wheel. SWLB_DOORS
+# names those that are wanted.
 if "bdist_wheel" not in sys.argv:
     MODULES += [extension(f"swlb._{name}", f"ext/{name}.pyx")
                 for name in os.environ.get("SWLB_DOORS", DOORS).split()]

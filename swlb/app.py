@@ -142,7 +142,9 @@ class App:
                 self.events.add("table_full", text, table="sessions", limit=self.config.limits.sessions)
             case "source_limit":
                 limit = self.config.limits.sessions_per_source
-                text = f"{address} has the {limit} sessions that one address may have: its new ones are dropped"
+                whose = f"{address}'s /64" if ":" in address else address
+                text = (f"{whose} has {limit} sessions, as many as one address may (limits.sessions_per_source):"
+                        " its new ones are dropped")  # fmt: skip
                 self.events.add("source_limit", text, address=address, limit=limit)
             case "neighbours_full":
                 text = f"no room for another neighbour on segment {segment}: what was for {address} is dropped"
@@ -160,9 +162,10 @@ class App:
         service = self._names.service(event["port"])
         if event["kind"] == "syn_flood":
             if self._floods.begin(service):
-                text = (f"service {service}: too many half-open sessions, so SYNs are forwarded without one,"
-                        " by hash; they get theirs when the handshake is complete")  # fmt: skip
-                self.events.add("syn_flood", text, service=service, limit=self.config.limits.half_open_quota)
+                limit = self.config.limits.half_open_quota
+                text = (f"service {service}: no more sessions may be half open (limits.half_open: {limit}), so SYNs are"
+                        " forwarded without one; a connection gets it when its handshake is complete")  # fmt: skip
+                self.events.add("syn_flood", text, service=service, limit=limit)
             return
         # An event has one number: where others have a MAC.
         n = self._floods.end(service, int.from_bytes(event["mac"], "little"))

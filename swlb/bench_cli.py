@@ -21,7 +21,7 @@ def words(_context: click.Context, _option: click.Parameter, value: str | None) 
 @click.option("--quick", is_flag=True, help="One round, one second a measurement: a look, not a result.")
 @click.option("--peers", metavar="A,B", callback=words, help="Which to measure.  [default: all that are installed]")
 @click.option("--figures", metavar="A,B", callback=words, help="Which figures, by key; 'tcp_*' is a pattern.  "
-                                                               "[default: all]")
+                                                               "[default: all but syn_flood]")
 @click.option("--json", "json_file", type=file_path, help="Every sample goes here.")
 @click.option("--plot", type=file_path, help="A picture (PNG) goes here.")
 @click.option("--base", default="nft", show_default=True, help="The peer the picture is relative to.")
@@ -38,6 +38,7 @@ def bench(rounds: int | None, seconds: int | None, quick: bool, peers: tuple[str
     swlb bench --quick                          a look, two to three minutes
     swlb bench --peers swlb,nft,haproxy         some of the peers
     swlb bench --figures 'tcp_*,connections'    some of the figures
+    swlb bench --figures syn_flood              what 100,000 SYNs a second break, for 20 s
     swlb bench --profile                        where the time goes
     """
     from swlb.bench import measure

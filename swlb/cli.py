@@ -150,10 +150,10 @@ def show(noun: str, as_json: bool, control: Path, **asked: str | None) -> None:
     persistence which clients come back to which server, and until when
     fdb         which station is behind which port
     neighbours  which MAC an address has
-    ports       devices and their counters
+    ports       devices, VLANs of them, and their counters
     drops       frames that went no further, by reason
     events      what has happened, and why
-    timeouts    how long idle sessions are kept, by state, where a service has no `timeouts` of its own
+    timeouts    how long what is idle is kept, where a service has no timeouts of its own
     """
     from urllib.parse import urlencode
 

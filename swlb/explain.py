@@ -58,10 +58,10 @@ def _summary(config: Config) -> str:
     workers = f" {config.workers} workers, each a thread, share them by clients." if config.workers > 1 else ""
     limits = config.limits
     room = f"room for {limits.sessions} sessions."
-    if limits.half_open != Limits().half_open:
+    if limits.half_open_quota != Limits().half_open:
         room += f" At most {limits.half_open_quota} may be half open."
     if limits.sessions_per_source:
-        room += f" One client address may have {limits.sessions_per_source} established."
+        room += f" One client address (IPv6: one /64) may have {limits.sessions_per_source} established."
     return f"{mode}{topology}: {', '.join(counts)}; {room}{workers}"
 
 

@@ -1,6 +1,7 @@
 """What `swlb check` says of a segment."""
 
 from collections.abc import Iterator
+from itertools import takewhile
 
 from swlb.config.models import Config, Segment
 from swlb.config.ways import segment_of_vip
@@ -19,10 +20,18 @@ def segment_words(config: Config, segment: Segment) -> list[str]:
     addresses = ", ".join(map(str, segment.addresses)) or "no address: a switch and nothing else"
     fdb = f"remembers at most {segment.fdb_limit} stations, each for {duration_text(segment.ageing)} of silence"
     ports = table([_port(config, name) for name in segment.ports])
-    kinds = [f"{port.name}: {KINDS[port.kind]}" for port in config.ports_of(segment) if port.kind in KINDS]
-    about = (*kinds, *_vlans(config, segment), *_segment_settings(config, segment))
+    about = (*_kinds(config, segment), *_vlans(config, segment), *_segment_settings(config, segment))
     rest = [line for words in about for line in wrapped(words, INDENT)]
     return [*wrapped(f"segment {segment.name}: {addresses}"), *wrapped(fdb, INDENT), *ports, *rest]
+
+
+def _kinds(config: Config, segment: Segment) -> Iterator[str]:
+    """What a port is, said of it once: the segment that has the first VLAN of it says it."""
+    before = takewhile(lambda other: other is not segment, config.segments.values())
+    told = {port.name for other in before for port in config.ports_of(other)}
+    for port in config.ports_of(segment):
+        if port.kind in KINDS and port.name not in told:
+            yield f"{port.name}: {KINDS[port.kind]}"
 
 
 def _segment_settings(config: Config, segment: Segment) -> Iterator[str]:
@@ -36,7 +45,7 @@ def _segment_settings(config: Config, segment: Segment) -> Iterator[str]:
         yield f"masquerade: what its hosts begin with other segments comes from {pool}."
     if segment.vip_guard:
         yield "vip_guard: what its stations say of a VIP in ARP or neighbour discovery is dropped."
-    if len({config.port_of(name).mtu for name in segment.ports}) > 1:
+    if len({port.mtu for port in config.ports_of(segment)}) > 1:
         yield _unequal_links(segment)
 
 

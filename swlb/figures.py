@@ -4,7 +4,6 @@ Counters are the workers' sums, read as they are at that moment.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict
 from typing import Any, Protocol
 
 from swlb._worker import drop_reasons
@@ -18,6 +17,7 @@ from swlb.config.values import ANY_PORT, PortRange
 from swlb.decisions import PROTOCOL_NAMES, decision_rows
 from swlb.events import Events
 from swlb.health_row import health_row, rounded
+from swlb.idle_times import timeout_rows
 from swlb.persistence_row import persistence, persistence_slices
 from swlb.port_rows import port_rows
 from swlb.ports import Ports
@@ -247,8 +247,8 @@ def health(run: Running) -> list[Row]:
 
 
 def timeouts(run: Running) -> list[Row]:
-    """One row an idle time of the configuration, in seconds."""
-    return [{"name": name, "seconds": seconds} for name, seconds in asdict(run.config.timeouts).items()]
+    """One row an idle time of the configuration."""
+    return timeout_rows(run.config.timeouts)
 
 
 NOUNS: dict[str, Callable[..., list[Row]]] = {

@@ -12,8 +12,8 @@ from rich.table import Column, Table
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "services": ("service", "vip", "port", "protocol", "scheduler", "fail_open", "sessions_active",
-                 "sessions_inactive", "sessions_total", "refused", "packets_in", "packets_out", "bytes_in",
-                 "bytes_out"),
+                 "sessions_inactive", "sessions_total", "refused", "stateless", "packets_in", "packets_out",
+                 "bytes_in", "bytes_out"),
     "servers": ("service", "server", "address", "port", "weight", "slow_start_s", "backup", "admin", "operational",
                 "reason", "since_s", "check_duration_ms", "sessions_active", "sessions_inactive", "sessions_open",
                 "max_connections", "sessions_total"),
@@ -28,7 +28,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "drops": ("reason", "frames", "meaning"),
     "events": ("time", "kind", "text"),
     "health": ("service", "server", "check", "type", "via", "operational", "check_status", "last", "next"),
-    "timeouts": ("name", "seconds"),
+    "timeouts": ("name", "seconds", "meaning"),
     "tunnels": ("tunnel", "outer", "inner", "packets", "bytes"),
     "refused": ("reason", "packets", "meaning"),
 }
@@ -53,6 +53,7 @@ PLAIN = {
     ("servers", "slow_start_s"): None,
     ("servers", "backup"): False,
     ("servers", "max_connections"): None,
+    ("services", "stateless"): 0,
 }
 PLAIN_WITH = {"sessions_open": "max_connections"}
 SPACE_AT_END = re.compile(r"(?: |\x1b\[[0-9;]*m)+$", re.MULTILINE)

@@ -56,9 +56,9 @@ def test_where_servers_answer_past_swlb_requests_are_counted_and_responses_are_n
 
 
 @pytest.mark.parametrize(("keys", "sentence"), [
-    ("one_packet: true", "datagrams: each one of a client is scheduled anew. replies of servers chosen before still "
+    ("one_packet: true", "datagrams: each one of a client is scheduled anew; replies of servers chosen before still "
      "reach the client, for 2m at least."),
-    ("requests: 3", "datagrams: after each 3 of a client the next is scheduled anew."),
+    ("requests: 3", "datagrams: after 3 of a client the next is scheduled anew; replies of servers"),
     ("responses: 1", "datagrams: after 1 reply to each of a client's the next is scheduled anew, and the session is "
      "gone 10s later."),
 ])  # fmt: skip

@@ -92,3 +92,12 @@ def test_check_tells_who_is_tagged() -> None:
         "web1: untagged, as all within the segment; frames with a tag are dropped.",
     ):
         assert words in said
+
+
+def test_what_a_trunk_is_and_how_its_links_differ_is_told_once_each() -> None:
+    text = TRUNK.replace("{tap: swt}", "{packet: eth1, mtu: 9000}").replace("[trunk, web2]", "[web2]")
+    said = explain(parse(text, file="f"))
+    assert said.count("an interface that is there already") == 1
+    (inside,) = [block for block in said.split("\n\n") if block.startswith("segment inside")]
+    assert "mtu: its ports differ." in inside
+    assert said.count("mtu: its ports differ.") == 1

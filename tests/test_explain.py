@@ -79,9 +79,14 @@ def test_several_workers_are_explained() -> None:
 def test_limits_that_concern_floods_are_explained_where_they_are_set() -> None:
     limits = "workers: 1\nlimits: {sessions: 1000, half_open: 800, sessions_per_source: 20}\n"
     text = " ".join(explained(BASE.replace("workers: 1\n", limits)).split())
-    assert ("room for 1000 sessions. At most 500 may be half open. One client address may have 20 established."
-            in text)  # fmt: skip
+    assert ("room for 1000 sessions. At most 500 may be half open. "
+            "One client address (IPv6: one /64) may have 20 established." in text)  # fmt: skip
     assert "half open" not in explained(BASE)
+
+
+def test_a_quota_that_follows_from_room_for_few_sessions_is_explained() -> None:
+    text = BASE.replace("workers: 1\n", "workers: 1\nlimits: {sessions: 1000}\n")
+    assert "room for 1000 sessions. At most 500 may be half open." in " ".join(explained(text).split())
 
 
 def test_a_plain_switch_is_explained() -> None:

@@ -84,6 +84,10 @@ def test_timeouts_are_the_configuration_s():
     assert {row["name"]: row["seconds"] for row in timeouts(changed)}["udp"] == 7.0
 
 
+def test_every_timeout_says_what_it_is_of():
+    assert all(row["meaning"] for row in timeouts(control()))
+
+
 @pytest.mark.parametrize("noun", NOUNS)
 def test_people_see_only_columns_that_there_are(noun):
     for row in NOUNS[noun](control()):

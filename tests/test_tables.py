@@ -51,8 +51,8 @@ def test_that_none_is_such_is_not_said_as_if_there_were_none(capsys):
 
 SERVICE = {
     "service": "web", "vip": "10.0.1.100", "port": 80, "protocol": "tcp", "scheduler": "rr", "fail_open": False,
-    "sessions_active": 1, "sessions_inactive": 2, "sessions_total": 3, "refused": 0, "packets_in": 4, "packets_out": 5,
-    "bytes_in": 6, "bytes_out": 7,
+    "sessions_active": 1, "sessions_inactive": 2, "sessions_total": 3, "refused": 0, "stateless": 0,
+    "packets_in": 4, "packets_out": 5, "bytes_in": 6, "bytes_out": 7,
 }  # fmt: skip
 
 
@@ -71,10 +71,16 @@ def test_on_a_terminal_that_is_narrow_headings_take_two_lines_where_that_is_enou
     assert line.split()[-1] == "7"
 
 
+def test_syns_without_a_session_have_a_column_once_there_was_a_flood(capsys):
+    assert "stateless" not in printed(capsys, "services", [SERVICE | {"stateless": 0}])[0]
+    heading, line = printed(capsys, "services", [SERVICE | {"stateless": 12345}])
+    assert dict(zip(heading.split(), line.split(), strict=True))["stateless"] == "12345"
+
+
 def test_in_a_pipe_a_heading_is_one_line_however_long(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "80")
     heading, _ = printed(capsys, "services", [SERVICE])
-    assert heading.split() == list(SERVICE)
+    assert heading.split() == [column for column in SERVICE if column != "stateless"]
 
 
 class Terminal(io.StringIO):

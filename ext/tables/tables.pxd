@@ -80,15 +80,18 @@ cdef inline void drop_count(tables_t *tables, const frame_t *frame, int reason) 
 cdef inline void count_made(tables_t *tables, const frame_t *frame, uint32_t n) noexcept nogil:
     """So many more frames than came in will leave or be dropped: answers, copies, pieces, requests, announcements.
 
-    All that came in and all that were made are what has left, was dropped or still waits.
+    All that came in by ports with a device and all that were made there are what has left by them, was dropped or still
+    waits. As frames do, those made count at the trunk, too, if the port is a VLAN of it.
     """
     cdef uint32_t i = 0
     if frame.port != NO_PORT:
-        tables.ports[frame.port].made += n
-        return
-    while i + 1 < tables.n_ports and not tables.ports[i].there:
-        i += 1
+        i = frame.port
+    else:
+        while i + 1 < tables.n_ports and not tables.ports[i].there:
+            i += 1
     tables.ports[i].made += n
+    if tables.ports[i].vid:
+        tables.ports[tables.ports[i].trunk].made += n
 
 
 cdef inline void drop_answered(tables_t *tables, const frame_t *frame, int reason) noexcept nogil:

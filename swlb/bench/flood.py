@@ -14,6 +14,7 @@ import struct
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,7 +96,9 @@ def resolve(udp: socket.socket, address: str) -> Neighbour:
     """The kernel's neighbour for the address, which is on the link."""
     deadline = time.monotonic() + RESOLVE_TIMEOUT_S
     while time.monotonic() < deadline:
-        udp.send(PAYLOAD)
+        # Where nobody takes datagrams, that the last was refused would be told now: a neighbour it has all the same.
+        with suppress(ConnectionRefusedError):
+            udp.send(PAYLOAD)
         for row in Path("/proc/net/arp").read_text(encoding="ascii").splitlines()[1:]:
             ip, _, flags, mac, _, device = row.split()
             if ip == address and int(flags, 16):

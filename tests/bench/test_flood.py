@@ -1,13 +1,15 @@
 """The frames the sender builds, judged by scapy, and the C structures it hands to the kernel."""
 
 import ctypes
+import socket
 from collections import Counter
 
 import pytest
 from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
 
-from swlb.bench.flood import BATCH, MMsgHdr, ethernet_frame, source_ports, udp_packet
+from swlb.bench import flood
+from swlb.bench.flood import BATCH, MMsgHdr, ethernet_frame, resolve, source_ports, udp_packet
 from swlb.bench.servers import datagrams
 
 
@@ -33,6 +35,19 @@ def test_both_checksums_of_every_flow_are_what_scapy_computes(l4_source: int) ->
     blank = Ether(frame(l4_source))
     del blank[IP].chksum, blank[UDP].chksum
     assert bytes(blank) == frame(l4_source)
+
+
+def test_who_refuses_datagrams_is_looked_for_to_the_end(monkeypatch) -> None:
+    monkeypatch.setattr(flood, "RESOLVE_TIMEOUT_S", 0.2)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as closed, \
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        closed.bind(("127.0.0.1", 0))
+        l4_port = closed.getsockname()[1]
+        closed.close()
+        udp.connect(("127.0.0.1", l4_port))
+        # The loopback has no neighbours.
+        with pytest.raises(TimeoutError, match=r"nobody answers for 127\.0\.0\.1"):
+            resolve(udp, "127.0.0.1")
 
 
 @pytest.mark.parametrize("flows", [1, 2, 64])

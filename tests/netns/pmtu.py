@@ -224,8 +224,12 @@ def row(mode: Mode, outcomes: dict[Links, list[Outcome]]) -> str:
 
 
 def main(words: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("mode", nargs="*", choices=[[], *(mode.name for mode in MODES)], help="all when none is named")
+    parser = argparse.ArgumentParser(
+        prog="netns.pmtu", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    known = [mode.name for mode in MODES]
+    some = f"all, or some of {', '.join(known)}"
+    parser.add_argument("mode", nargs="*", choices=[[], *known], metavar="mode", help=some)
     names = parser.parse_args(words).mode
     print(f"| mode | {' | '.join(map(str, CELLS))} |\n|---{'|--:' * len(CELLS)}|", flush=True)
     lost = 0

@@ -6,6 +6,7 @@ crashed or was taken away. After it all that came in and all that was made are w
 session is left, and memory, files and threads are what they were.
 """
 
+import argparse
 import json
 import os
 import random
@@ -266,9 +267,13 @@ def report(soak: Soak, figures: Mapping[str, int], console: Console) -> None:
 
 
 def main(words: list[str]) -> int:
-    console = Console()
-    seconds, name = float((words or ["600"])[0]), (words[1:] or ["mixed"])[0]
-    mode = next(mode for mode in (MIXED, WORKERS, *MODES) if mode.name == name)
+    modes = {mode.name: mode for mode in (MIXED, WORKERS, *MODES)}
+    parser = argparse.ArgumentParser(prog="netns.soak", description=__doc__.splitlines()[0])
+    parser.add_argument("seconds", nargs="?", type=float, default=600, help="of traffic (default: %(default)s)")
+    parser.add_argument("mode", nargs="?", choices=modes, default="mixed", metavar="mode",
+                        help=f"{', '.join(modes)} (default: %(default)s)")
+    wanted = parser.parse_args(words)
+    seconds, mode, console = wanted.seconds, modes[wanted.mode], Console()
     seed = random.randrange(1 << 32)
     console.print(f"seed {seed}, {mode.name}, {seconds:.0f} s")
     out, end = sys.stdout, "\r" if console.is_terminal else "\n"

@@ -288,7 +288,10 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=10, help="of iperf3, each way (default: %(default)s)")
     parser.add_argument("--modes", default="", help="A,B: only these")
     wanted = parser.parse_args()
-    chosen = [mode for mode in MODES if not wanted.modes or mode.name in wanted.modes.split(",")]
+    names = [name for name in wanted.modes.split(",") if name]
+    if unknown := set(names) - {mode.name for mode in MODES}:
+        parser.error(f"no such mode: {', '.join(unknown)}; there are {', '.join(mode.name for mode in MODES)}")
+    chosen = [mode for mode in MODES if not names or mode.name in names]
     failed = 0
     print("| mode | " + " | ".join(tool.__name__.replace("_", " ") for tool in TOOLS) + " |")
     print("|---" * (len(TOOLS) + 1) + "|", flush=True)
