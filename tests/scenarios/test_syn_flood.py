@@ -286,7 +286,7 @@ def test_a_connection_that_its_client_alone_speaks_of_gives_way() -> None:
 
 @pytest.mark.parametrize("ack", [0, 0x5000_0000, 0x9000_0000, 0x7ffe_0000 - 20 * 0x1_0000, 0x8001_0000])
 def test_a_handshake_that_acknowledges_something_else_leaves_its_session_half_open(ack: int) -> None:
-    """Who forges addresses does not hear the server's number: with SYN and ACK alone nobody gets a session that stays."""
+    """Who forges addresses does not hear the server's number, so SYN and ACK alone get nobody a session that stays."""
     of = scene()
     server = of.call("S", sport=MINE, seq=7)
     assert server is not None
