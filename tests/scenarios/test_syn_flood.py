@@ -215,6 +215,27 @@ def test_a_service_of_all_ports_has_a_session_for_each_so_that_servers_can_conne
     assert [frame.payload.src for frame in of.net.take("client")] == [of.servers[0].addresses[0]]
 
 
+@BOTH
+def test_who_is_done_with_makes_no_room_in_the_quota_and_is_left_alone(family: int) -> None:
+    of = scene(family, port=(1, 65535), server_port=0, n_servers=1)
+    for i in range(QUOTA):
+        of.open(sport=3000 + i)
+        of.call("FA", sport=3000 + i)
+        of.answer(0, "FA", dport=3000 + i)
+    flood(of)
+    assert figures(of) == (QUOTA, 0)
+    assert {of.state(3000 + i) for i in range(QUOTA)} == {"TIME_WAIT"}
+
+
+@BOTH
+def test_what_begins_in_mid_stream_keeps_to_the_quota_where_a_session_is_unavoidable(family: int) -> None:
+    of = scene(family, port=(1, 65535), server_port=0, scheduler="hash")
+    flood(of, flags="A")
+    assert figures(of) == (QUOTA, 0)
+    assert of.call("A", sport=MINE) is not None
+    assert of.state(MINE) == "SYN_RECV"
+
+
 def test_where_another_address_stands_for_clients_the_oldest_half_open_one_gives_way() -> None:
     of = routed(source_nat="always", source_pool=("10.0.2.200",), limits={"half_open": 4})
     for i in range(30):
