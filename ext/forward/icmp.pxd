@@ -208,7 +208,7 @@ cdef inline verdict_t icmp_echo(tables_t *tables, frame_t *frame, uint32_t now_m
     cdef icmp_hdr *icmp
     cdef uint16_t old
     cdef uint32_t option
-    if unlikely(frame.family == 6 and frame.l4_off - frame.l3_off > <uint32_t>IPV6_LEN):
+    if unlikely(frame.family == 6 and frame.l4_off > frame.l3_off + IPV6_LEN):
         option = unknown_option_off(frame.data + frame.l3_off)
         if option:
             return echo_refuse(tables, frame, option, now_ms)
