@@ -206,29 +206,27 @@ cdef inline void flush(tables_t *tables, outbox_t *outbox) noexcept nogil:
 
 cdef inline void carry_out(tables_t *tables, outbox_t *outbox, frame_t *frame, verdict_t verdict) noexcept nogil:
     """The verdict is done: queued for one port or several, or dropped and counted."""
-    if likely(verdict == SEND):
-        verdict = send(tables, outbox, frame.out_port, frame)
-    elif verdict == FLOOD or verdict == FLOOD_STATIONS:
-        verdict = flood(tables, outbox, frame, verdict)
+    if likely(verdict == SEND and frame.cut_len == 0):
+        verdict = queue(tables, outbox, frame.out_port, frame)
+    elif verdict == SEND or verdict == FLOOD or verdict == FLOOD_STATIONS:
+        verdict = spread(tables, outbox, frame, verdict)
     elif verdict == HAND_OVER and not crew_hand(&tables.crew, frame):
         verdict = DROP_HANDOVER_FULL
     if unlikely(verdict < N_DROPS):
         drop_count(tables, frame, verdict)
 
 
-cdef inline verdict_t send(tables_t *tables, outbox_t *outbox, uint16_t index, frame_t *frame) noexcept nogil:
-    """Queued for the port, whole or in fragments; else the reason why it cannot be."""
-    if unlikely(frame.cut_len):
-        return in_fragments(tables, outbox, index, frame)
-    return queue(tables, outbox, index, frame)
+cdef inline verdict_t spread(tables_t *tables, outbox_t *outbox, frame_t *frame, verdict_t verdict) noexcept nogil:
+    """Queued for every port of frame.out_segment that is up, but the one it came by; with SEND for one, in fragments.
 
-
-cdef inline verdict_t flood(tables_t *tables, outbox_t *outbox, frame_t *frame, verdict_t verdict) noexcept nogil:
-    """Queued for every port of frame.out_segment that is up, but the one it came by; a drop when no port took it."""
+    A drop when no port took it: for the reason the last one gave, or because there is none.
+    """
     cdef segment_t *segment = &tables.segments[frame.out_segment]
     cdef verdict_t queued, result = DROP_NOWHERE
     cdef uint32_t i, n = 0
     cdef uint16_t port
+    if verdict == SEND:
+        return in_fragments(tables, outbox, frame.out_port, frame)
     frame.shared = True
     for i in range(segment.n_ports):
         port = segment.ports[i]
@@ -236,7 +234,11 @@ cdef inline verdict_t flood(tables_t *tables, outbox_t *outbox, frame_t *frame, 
             continue
         if verdict == FLOOD_STATIONS and port == segment.host_port:
             continue
-        queued = send(tables, outbox, port, frame)
+        if unlikely(frame.cut_len):
+            # Each port has its own: the arena may begin anew before the last one is asked.
+            queued = in_fragments(tables, outbox, port, frame)
+        else:
+            queued = queue(tables, outbox, port, frame)
         n += queued == SEND
         if result != SEND:
             result = queued
@@ -245,11 +247,9 @@ cdef inline verdict_t flood(tables_t *tables, outbox_t *outbox, frame_t *frame, 
     return result
 
 
-cdef inline verdict_t in_fragments(tables_t *tables, outbox_t *outbox, uint16_t index, const frame_t *frame) noexcept nogil:
-    """All fragments are queued in the frame's place, those of every segment of a super-frame; else a reason to drop.
-
-    For each port of a flood anew: the arena that has them may begin anew before the last port is asked.
-    """
+cdef inline verdict_t in_fragments(tables_t *tables, outbox_t *outbox, uint16_t index,
+                                   const frame_t *frame) noexcept nogil:
+    """All fragments are queued in the frame's place, those of every segment of a super-frame; else a reason to drop."""
     cdef verdict_t sent, result = SEND
     cdef frame_t whole = frame[0]
     cdef cut_t cut

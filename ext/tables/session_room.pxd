@@ -44,7 +44,8 @@ cdef inline bint oldest_gives_way(sessions_t *both, services_t *services, turns_
         turns.first += 1
         table = &both[turn.place & 1]
         session = session_at(table, turn.place >> 1)
-        if turn_is_of(table, session, turn) and may_give_way(table, services, session, turns == &table.half_open.waiting):
+        if (turn_is_of(table, session, turn)
+                and may_give_way(table, services, session, turns == &table.half_open.waiting)):
             session_give_way(table, services, session, now_ms)
             table.half_open.given_way += 1
             return True
