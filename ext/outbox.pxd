@@ -85,6 +85,7 @@ cdef inline int queue(tables_t *tables, outbox_t *outbox, uint16_t index, frame_
 cdef inline int queue_vlan(tables_t *tables, outbox_t *outbox, uint16_t index, frame_t *frame) noexcept nogil:
     """The same by a trunk, tagged when the port is a VLAN of it. What others send, too, is copied for that."""
     cdef port_t *port = &tables.ports[index]
+    cdef frame_t alone
     cdef int queued
     if port.vid == 0:
         # Beyond a trunk a frame with a tag would be in that VLAN.
@@ -92,8 +93,12 @@ cdef inline int queue_vlan(tables_t *tables, outbox_t *outbox, uint16_t index, f
             port.tx_dropped += 1
             return DROP_NOT_MEMBER
         return queue_whole(tables, outbox, index, frame)
-    if frame.shared:
-        frame = frame_copy(tables, outbox, frame)
+    if frame.shared and leaves_in_pieces(&tables.ports[port.trunk], frame):
+        # It is read until its last piece is written, and by then the arena may have begun anew.
+        alone.data = outbox.arena + ARENA_LEN + HEAD_LEN + VNET_LEN
+        frame = copy_to(&alone, frame)
+    elif frame.shared:
+        frame = copy_to(piece_room(tables, outbox, frame.len), frame)
     tag_for(frame, port.vid)
     queued = queue_whole(tables, outbox, port.trunk, frame)
     if likely(queued == SEND):
@@ -103,14 +108,19 @@ cdef inline int queue_vlan(tables_t *tables, outbox_t *outbox, uint16_t index, f
     return queued
 
 
-cdef inline frame_t *frame_copy(tables_t *tables, outbox_t *outbox, const frame_t *frame) noexcept nogil:
-    """The same frame in the arena, where it may be changed."""
-    cdef frame_t *piece = piece_room(tables, outbox, frame.len)
-    cdef uint8_t *data = piece.data
-    memcpy(frame_vnet(piece), frame_vnet(frame), VNET_LEN + frame.len)
-    piece[0] = frame[0]
-    piece.data = data
-    return piece
+cdef inline frame_t *copy_to(frame_t *room, const frame_t *frame) noexcept nogil:
+    """The same frame at the room's data, where it may be changed."""
+    cdef uint8_t *data = room.data
+    memcpy(frame_vnet(room), frame_vnet(frame), VNET_LEN + frame.len)
+    room[0] = frame[0]
+    room.data = data
+    return room
+
+
+cdef inline bint leaves_in_pieces(const port_t *port, const frame_t *frame) noexcept nogil:
+    """Whether the port, which has a device, does not take the frame as it is: a super-frame, or a partial checksum."""
+    # No kernel cuts what is in a tunnel behind a virtio-net header of 10 bytes, which has no word for it.
+    return unlikely(not port.offloads or frame.outer_len) and is_unfinished(frame)
 
 
 cdef inline int queue_whole(tables_t *tables, outbox_t *outbox, uint16_t index, frame_t *frame) noexcept nogil:
@@ -119,8 +129,7 @@ cdef inline int queue_whole(tables_t *tables, outbox_t *outbox, uint16_t index, 
     if unlikely(not frame_fits(frame, port.mtu)):
         port.tx_dropped += 1
         return DROP_OVERSIZE
-    # No kernel cuts what is in a tunnel behind a virtio-net header of 10 bytes, which has no word for it.
-    if unlikely(not port.offloads or frame.outer_len) and is_unfinished(frame):
+    if leaves_in_pieces(port, frame):
         return queue_pieces(tables, outbox, index, frame)
     enqueue(tables, outbox, index, frame)
     return SEND
@@ -197,21 +206,18 @@ cdef inline void flush(tables_t *tables, outbox_t *outbox) noexcept nogil:
 
 cdef inline void carry_out(tables_t *tables, outbox_t *outbox, frame_t *frame, verdict_t verdict) noexcept nogil:
     """The verdict is done: queued for one port or several, or dropped and counted."""
-    # What parse has refused may still have the length of a frame before it.
-    if unlikely(frame.cut_len and verdict >= N_DROPS):
-        verdict = in_fragments(tables, outbox, frame, verdict)
-    elif likely(verdict == SEND):
+    if likely(verdict == SEND and frame.cut_len == 0):
         verdict = queue(tables, outbox, frame.out_port, frame)
-    elif verdict == FLOOD or verdict == FLOOD_STATIONS:
-        verdict = flood(tables, outbox, frame, verdict)
+    elif verdict == SEND or verdict == FLOOD or verdict == FLOOD_STATIONS:
+        verdict = spread(tables, outbox, frame, verdict)
     elif verdict == HAND_OVER and not crew_hand(&tables.crew, frame):
         verdict = DROP_HANDOVER_FULL
     if unlikely(verdict < N_DROPS):
         drop_count(tables, frame, verdict)
 
 
-cdef inline verdict_t flood(tables_t *tables, outbox_t *outbox, frame_t *frame, verdict_t verdict) noexcept nogil:
-    """Queued for every port of frame.out_segment that is up, but the one it came by.
+cdef inline verdict_t spread(tables_t *tables, outbox_t *outbox, frame_t *frame, verdict_t verdict) noexcept nogil:
+    """Queued for every port of frame.out_segment that is up, but the one it came by; with SEND for one, in fragments.
 
     A drop when no port took it: for the reason the last one gave, or because there is none.
     """
@@ -219,6 +225,8 @@ cdef inline verdict_t flood(tables_t *tables, outbox_t *outbox, frame_t *frame, 
     cdef verdict_t queued, result = DROP_NOWHERE
     cdef uint32_t i, n = 0
     cdef uint16_t port
+    if verdict == SEND:
+        return in_fragments(tables, outbox, frame.out_port, frame)
     frame.shared = True
     for i in range(segment.n_ports):
         port = segment.ports[i]
@@ -226,7 +234,11 @@ cdef inline verdict_t flood(tables_t *tables, outbox_t *outbox, frame_t *frame, 
             continue
         if verdict == FLOOD_STATIONS and port == segment.host_port:
             continue
-        queued = queue(tables, outbox, port, frame)
+        if unlikely(frame.cut_len):
+            # Each port has its own: the arena may begin anew before the last one is asked.
+            queued = in_fragments(tables, outbox, port, frame)
+        else:
+            queued = queue(tables, outbox, port, frame)
         n += queued == SEND
         if result != SEND:
             result = queued
@@ -235,14 +247,15 @@ cdef inline verdict_t flood(tables_t *tables, outbox_t *outbox, frame_t *frame, 
     return result
 
 
-cdef inline verdict_t in_fragments(tables_t *tables, outbox_t *outbox, const frame_t *frame, verdict_t verdict) noexcept nogil:
+cdef inline verdict_t in_fragments(tables_t *tables, outbox_t *outbox, uint16_t index,
+                                   const frame_t *frame) noexcept nogil:
     """All fragments are queued in the frame's place, those of every segment of a super-frame; else a reason to drop."""
     cdef verdict_t sent, result = SEND
     cdef frame_t whole = frame[0]
     cdef cut_t cut
     cdef uint32_t i, n = 0
     if likely((<vnet_hdr *>frame_vnet(frame)).gso_type == GSO_NONE):
-        result = fragments_of(tables, outbox, &whole, verdict, &n)
+        result = fragments_of(tables, outbox, index, &whole, &n)
     elif unlikely(not cut_plan(&cut, frame)):
         return DROP_BAD_OFFLOAD
     else:
@@ -251,7 +264,7 @@ cdef inline verdict_t in_fragments(tables_t *tables, outbox_t *outbox, const fra
             whole.data = outbox.arena + ARENA_LEN + HEAD_LEN + VNET_LEN
             piece_write(&cut, i, &whole)
             whole.l4_len = whole.len - whole.l4_off
-            sent = fragments_of(tables, outbox, &whole, verdict, &n)
+            sent = fragments_of(tables, outbox, index, &whole, &n)
             if sent != SEND:
                 result = sent
     # One of them is the frame itself, or else that is what counts as dropped.
@@ -259,12 +272,13 @@ cdef inline verdict_t in_fragments(tables_t *tables, outbox_t *outbox, const fra
     return result
 
 
-cdef inline verdict_t fragments_of(tables_t *tables, outbox_t *outbox, frame_t *whole, verdict_t verdict,
+cdef inline verdict_t fragments_of(tables_t *tables, outbox_t *outbox, uint16_t index, frame_t *whole,
                                    uint32_t *n_sent) noexcept nogil:
     """The fragments of one packet are queued, n_sent more; a drop when one could not be, for the reason it gave."""
     cdef verdict_t sent, result = SEND
     cdef frame_t *piece
     cdef uint32_t at = 0
+    whole.shared = False
     if whole.family == 6:
         # Several workers send from one address.
         tables.outer_id += 1
@@ -272,10 +286,7 @@ cdef inline verdict_t fragments_of(tables_t *tables, outbox_t *outbox, frame_t *
     while at < whole.l4_len:
         piece = piece_room(tables, outbox, whole.l3_off + whole.outer_len + whole.cut_len)
         at = fragment_make(whole, piece, at)
-        if verdict == SEND:
-            sent = queue(tables, outbox, whole.out_port, piece)
-        else:
-            sent = flood(tables, outbox, piece, verdict)
+        sent = queue(tables, outbox, index, piece)
         n_sent[0] += sent == SEND
         if sent != SEND:
             result = sent

@@ -17,6 +17,7 @@ from ext.ports.ring cimport ring_enter
 from ext.ports.trunk cimport port_state, tell_apart
 from ext.tables.crew cimport crew_wake
 from ext.tables.event cimport EVENT_PORT_LOST
+from ext.tables.service cimport vip_index
 from ext.tables.tables cimport count_made, report
 from ext.tables.waiting cimport queue_take, waiting_frame, waiting_free, waitings_t
 from ext.verdict cimport DROP_PORT_DOWN, DROP_UNREAD, TAKEN, verdict_t
@@ -91,6 +92,8 @@ cdef inline int release_burst(worker_t *worker, waitings_t *pool, bint fragments
         if not fragments:
             verdict = neighbour_output(&worker.tables, frame, now_ms)
         elif is_there(&worker.tables.ports[frame.port], frame.segment):
+            # VIPs may have other places since it came.
+            frame.vip = vip_index(&worker.tables.services, frame.dst)
             verdict = forward(&worker.tables, frame, now_ms)
         else:
             verdict = DROP_PORT_DOWN

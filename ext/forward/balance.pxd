@@ -36,7 +36,7 @@ from ext.tables.service cimport ANSWER_RESET, DOWN_KEEP, NO_SOURCE, service_find
 from ext.tables.session cimport session_of_request, session_t, sessions_t
 from ext.tables.session_life cimport (session_crowded, session_expired, session_give_way, session_insert,
                                       session_take_source)
-from ext.tables.session_room cimport table_make_room
+from ext.tables.session_room cimport quota_make_room, table_make_room
 from ext.tables.state cimport FROM_SERVER, is_closing
 from ext.tables.tables cimport is_time_to_report, report, report_full, tables_t
 from ext.verdict cimport (DROP_BAD_ADDRESS, DROP_BAD_ICMP, DROP_ECHO_SILENT, DROP_FRAGMENT, DROP_NO_ROUTE, DROP_NO_SERVER,
@@ -217,6 +217,7 @@ cdef inline verdict_t balance_midstream(tables_t *tables, frame_t *frame, servic
     if choice.because == BECAUSE_NEXT or choice.standing_in:
         opened_follow(&tables.services, choice.server)
         return refuse(tables, frame, service.orphans, DROP_ORPHAN, now_ms)
+    quota_make_room(tables.sessions, &tables.services, now_ms)
     return begin_counted(tables, frame, &choice, family, now_ms)
 
 

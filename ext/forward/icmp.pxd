@@ -9,7 +9,7 @@ from libc.string cimport memcpy, memmove
 
 from ext.address cimport ip_may_send, ip_t
 from ext.debug cimport unlikely
-from ext.frame cimport FOUND_FRAGMENT, FOUND_L3, FOUND_LATER, FOUND_PARTIAL, frame_t
+from ext.frame cimport FOUND_FRAGMENT, FOUND_L3, FOUND_LATER, FOUND_PARTIAL, NO_PORT, frame_t
 from ext.forward.reflect cimport frame_cut, reflect
 from ext.order cimport htonl, htons, load16
 from ext.tables.fragment cimport ECHO, fragment_note_untouched
@@ -90,6 +90,9 @@ cdef inline bint icmp_may_answer(const frame_t *frame) noexcept nogil:
     # Behind the last header of any other protocol there may be nothing to read.
     cdef icmp_hdr *icmp = <icmp_hdr *>(frame.data + frame.l4_off)
     if not frame.found & FOUND_L3 or not ip_may_send(frame.src) or mac_is_group(mac_load((<eth_hdr *>frame.data).dst)):
+        return False
+    # What swlb has made itself, nobody sent.
+    if frame.port == NO_PORT:
         return False
     # About later fragments only IPv6 has errors; what a message is that they are of, they do not say.
     if frame.found & FOUND_LATER:
@@ -205,7 +208,7 @@ cdef inline verdict_t icmp_echo(tables_t *tables, frame_t *frame, uint32_t now_m
     cdef icmp_hdr *icmp
     cdef uint16_t old
     cdef uint32_t option
-    if unlikely(frame.family == 6 and frame.l4_off - frame.l3_off > <uint32_t>IPV6_LEN):
+    if unlikely(frame.family == 6 and frame.l4_off > frame.l3_off + IPV6_LEN):
         option = unknown_option_off(frame.data + frame.l3_off)
         if option:
             return echo_refuse(tables, frame, option, now_ms)

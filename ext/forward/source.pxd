@@ -19,14 +19,12 @@ from ext.tables.server cimport SERVER_GONE, V4, server_t
 from ext.tables.service cimport SOURCE_ALWAYS, SOURCE_AUTO, service_t, services_t
 from ext.tables.session cimport session_at, session_t, sessions_t
 from ext.tables.session_life cimport session_remove
-from ext.tables.session_room cimport oldest_gives_way
+from ext.tables.session_room cimport may_give_way
 from ext.tables.source cimport FLOW, kind_of, pool_find, pool_t, source_holder
-from ext.tables.state cimport CLOSED, TIME_WAIT
 from ext.tables.tables cimport tables_t
 
 cdef enum:
     LOOKED_AT = 64         # ports of which one is given up when all are taken
-    GIVING_WAY = 4         # sessions that are given up then
 
 
 cdef inline bint needs_source(tables_t *tables, const frame_t *frame, const service_t *service, const server_t *server,
@@ -88,28 +86,21 @@ cdef inline bint source_find(tables_t *tables, pool_t *pool, int family, uint8_t
                              be16 *l4_port, uint32_t now_ms) noexcept nogil:
     """An address and port of the pool that may stand for somebody; False: none is left.
 
-    When all are taken, one of a session that both sides have closed is given up; or those of sessions that nobody has
-    proven, the oldest first, until one is of the pool.
+    When all are taken, a session of the pool's gives way, if any may.
     """
-    cdef uint32_t n
     if likely(pool_find(&tables.sources, pool, family, kind_of(protocol), source, l4_port)):
         return True
-    if source_free_closed(tables, pool, family, protocol, now_ms):
-        return pool_find(&tables.sources, pool, family, kind_of(protocol), source, l4_port)
-    for n in range(<uint32_t>GIVING_WAY):
-        if not oldest_gives_way(tables.sessions, &tables.services, &tables.half_open.waiting, now_ms):
-            return False
-        if pool_find(&tables.sources, pool, family, kind_of(protocol), source, l4_port):
-            return True
-    return False
+    return (holder_gives_way(tables, pool, family, protocol, now_ms)
+            and pool_find(&tables.sources, pool, family, kind_of(protocol), source, l4_port))
 
 
-cdef inline bint source_free_closed(tables_t *tables, pool_t *pool, int family, uint8_t protocol,
-                                    uint32_t now_ms) noexcept nogil:
-    """Of the next ports one is free again, as its session is closed; False when they are all in use."""
+cdef inline bint holder_gives_way(tables_t *tables, pool_t *pool, int family, uint8_t protocol,
+                                  uint32_t now_ms) noexcept nogil:
+    """Of the next ports, given longest ago, one is free: that of a session that is done, or else of one half open."""
     cdef sessions_t *sessions = &tables.sessions[family]
     cdef uint32_t i, n, holder, at = pool.cursor[kind_of(protocol)]
     cdef session_t *session
+    cdef session_t *waiting = NULL
     for n in range(<uint32_t>LOOKED_AT):
         at = at + 1 if pool.first <= at < pool.last else pool.first
         for i in range(pool.n_sources):
@@ -117,8 +108,14 @@ cdef inline bint source_free_closed(tables_t *tables, pool_t *pool, int family, 
             if holder == 0 or holder & FLOW or ip_is_v4(tables.sources.sources[pool.sources[i]].ip) != (family == V4):
                 continue
             session = session_at(sessions, holder - 1)
-            if session.state == TIME_WAIT or session.state == CLOSED:
+            if may_give_way(sessions, &tables.services, session, False):
                 session_remove(sessions, &tables.services, session, now_ms)
                 return True
-    pool.cursor[kind_of(protocol)] = <uint16_t>at
-    return False
+            if waiting is NULL and may_give_way(sessions, &tables.services, session, True):
+                waiting = session
+    if waiting is NULL:
+        pool.cursor[kind_of(protocol)] = <uint16_t>at
+        return False
+    session_remove(sessions, &tables.services, waiting, now_ms)
+    tables.half_open.given_way += 1
+    return True

@@ -86,10 +86,8 @@ cdef inline verdict_t flooded_midstream(tables_t *tables, frame_t *frame, servic
         return GO_ON
     if service.forward != FORWARD_NAT and is_midstream(frame.tcp_flags):
         choice.server = server
-        quota_make_room(tables.sessions, &tables.services, now_ms)
         return GO_ON
     if not service.flooded and not flood_note(tables, service, now_ms):
-        quota_make_room(tables.sessions, &tables.services, now_ms)
         return GO_ON
     return stateless_out(tables, frame, server, now_ms)
 

@@ -99,8 +99,10 @@ cdef inline void fragments_free(fragments_t *table) noexcept nogil:
 
 
 cdef inline fragment_t *fragment_set(const fragments_t *table, const frame_t *frame) noexcept nogil:
+    # Most hosts count, and one multiplication leaves what is in a row in a row: under one key in a hundred half of all
+    # packets would meet in a few sets.
     cdef uint32_t h = hash_ip(table.key, frame.src, mix(frame.dst.hi ^ table.key.b, frame.dst.lo ^ table.key.a)
-                              ^ frame.fragment_id)
+                              ^ mix(frame.fragment_id ^ table.key.b, 0x8EBC6AF09C88C6E3ULL))
     return &table.entries[(h & table.mask) * WAYS]
 
 

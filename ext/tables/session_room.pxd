@@ -44,7 +44,8 @@ cdef inline bint oldest_gives_way(sessions_t *both, services_t *services, turns_
         turns.first += 1
         table = &both[turn.place & 1]
         session = session_at(table, turn.place >> 1)
-        if turn_is_of(table, session, turn) and may_give_way(table, services, session):
+        if (turn_is_of(table, session, turn)
+                and may_give_way(table, services, session, turns == &table.half_open.waiting)):
             session_give_way(table, services, session, now_ms)
             table.half_open.given_way += 1
             return True
@@ -56,12 +57,17 @@ cdef inline bint turn_is_of(const sessions_t *table, const session_t *session, c
     return session.protocol != 0 and session_account(table, session).created_ms == turn.created_ms
 
 
-cdef inline bint may_give_way(const sessions_t *table, const services_t *services,
-                              const session_t *session) noexcept nogil:
-    """Whether the session is in such a state, and none of swlb's own probes."""
+cdef inline bint may_give_way(const sessions_t *table, const services_t *services, const session_t *session,
+                              bint waiting) noexcept nogil:
+    """Whether the session is in the state in which it would be noted there, and none of swlb's own probes.
+
+    One that is done has its turn among those, too: in the place of one that waits it would make no room in the quota.
+    """
     if is_double(services, &services.servers[session.server]):
         return False
-    return is_half_open(session.state) or is_done(session.state) or is_claimed(table, services, session)
+    if waiting:
+        return is_half_open(session.state)
+    return is_done(session.state) or is_claimed(table, services, session)
 
 
 cdef inline bint is_claimed(const sessions_t *table, const services_t *services,

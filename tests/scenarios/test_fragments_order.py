@@ -189,8 +189,8 @@ def test_ipv6_options_in_the_first_fragment_only_do_not_part_it_from_the_others(
 
 
 def test_at_most_64_pieces_wait_for_one_first_and_512_in_all() -> None:
-    # With fewer sets one now and then gets five of these packets, and gives one up.
-    scene = routed(4, protocol="udp", limits={"fragments": 65_536})
+    # So many sets that no five packets meet in one.
+    scene = routed(4, protocol="udp", limits={"fragments": 65536})
     src = scene.client.addresses[0]
     scene.client.send(*(piece(src, scene.vip, 1, 8 * n, bytes(8), True) for n in range(1, 66)))
     assert scene.net.drops() == {"fragment_queue": 1}

@@ -106,6 +106,39 @@ def test_a_super_frame_of_more_pieces_than_there_are_places_for_leaves_in_order(
     net.expect("wire", *wire_frames(head, packet, 2))
 
 
+def test_the_same_of_one_that_leaves_by_several_vlans_with_their_tags():
+    net = Network({"lan": Segment(("tap", "trunk.5", "trunk.6"), plain=("trunk",))})
+    packet = IP(**ENDS) / TCP(flags="A") / Raw(bytes(i % 251 for i in range(3000)))
+    frame, offload, head = bridged(packet, 2, dst=EVERYONE)
+    net.send("tap", frame, offload=offload)
+    tagged = [head[:12] + bytes((0x81, 0, 0, vid)) + head[12:] for vid in (5, 6)]
+    net.expect("trunk", *(piece for head in tagged for piece in wire_frames(head, packet, 2)))
+
+
+def test_fragments_for_all_ports_are_whole_by_each_however_many():
+    vlans = range(1, 13)
+    net = Network({"outside": Segment(("client",), OUTSIDE, mtu={"client": 65535}),
+                   "inside": Segment(("web", *(f"trunk.{vid}" for vid in vlans)), INSIDE, ageing=5.0)}, sealed=False)
+    # Asked last, when the others have had their own.
+    net.ports["last"] = net.worker.add_port(net.segments["inside"])
+    net.seal()
+    for port in ("trunk", "web", "last"):
+        net.set_port(port, mtu=576)
+    client, web = net.station("client", V4.client), net.station("web", V4.server)
+    client.greet()
+    web.greet()
+    net.wait(10.0)
+    net.discard()
+    data = bytes(i % 251 for i in range(65_000))
+    client.send(IP(src=V4.client, dst=V4.server, id=1) / UDP(sport=1, dport=2) / Raw(data))
+    came = {}
+    for port in ("web", "trunk", "last"):
+        for ether in net.take(port):
+            by = ether[Dot1Q].vlan if Dot1Q in ether else port
+            came[by] = came.get(by, b"") + bytes(ether[IP].payload)[:ether[IP].len - 20]
+    assert {by: datagram[8:] == data for by, datagram in came.items()} == dict.fromkeys(["web", *vlans, "last"], True)
+
+
 def test_frames_of_other_ports_leave_when_the_arena_is_full_and_stay_in_order():
     net = mixed()
     packet = IP(**ENDS) / TCP(flags="A") / Raw(bytes(60_000))

@@ -8,8 +8,9 @@ import pytest
 
 from swlb._testing_sessions import audit
 
-from .balanced import Scene, routed, transparent
-from .layout import DRAIN, UP
+from .balanced import VIP, Scene, Shared, routed, transparent
+from .frames import TCP, UDP
+from .layout import DRAIN, UP, Server, Service
 
 BOTH = pytest.mark.parametrize("family", [4, 6])
 QUOTA = 8
@@ -215,6 +216,27 @@ def test_a_service_of_all_ports_has_a_session_for_each_so_that_servers_can_conne
     assert [frame.payload.src for frame in of.net.take("client")] == [of.servers[0].addresses[0]]
 
 
+@BOTH
+def test_who_is_done_with_makes_no_room_in_the_quota_and_is_left_alone(family: int) -> None:
+    of = scene(family, port=(1, 65535), server_port=0, n_servers=1)
+    for i in range(QUOTA):
+        of.open(sport=3000 + i)
+        of.call("FA", sport=3000 + i)
+        of.answer(0, "FA", dport=3000 + i)
+    flood(of)
+    assert figures(of) == (QUOTA, 0)
+    assert {of.state(3000 + i) for i in range(QUOTA)} == {"TIME_WAIT"}
+
+
+@BOTH
+def test_what_begins_in_mid_stream_keeps_to_the_quota_where_a_session_is_unavoidable(family: int) -> None:
+    of = scene(family, port=(1, 65535), server_port=0, scheduler="hash")
+    flood(of, flags="A")
+    assert figures(of) == (QUOTA, 0)
+    assert of.call("A", sport=MINE) is not None
+    assert of.state(MINE) == "SYN_RECV"
+
+
 def test_where_another_address_stands_for_clients_the_oldest_half_open_one_gives_way() -> None:
     of = routed(source_nat="always", source_pool=("10.0.2.200",), limits={"half_open": 4})
     for i in range(30):
@@ -233,6 +255,22 @@ def test_a_flood_does_not_use_up_the_ports_that_stand_for_clients() -> None:
     assert sum(len(of.net.take(server.port)) for server in of.servers) == 30
     assert of.net.drops() == {}
     assert len(of.sessions()) == 4
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_where_ports_that_stand_for_clients_are_used_up_only_their_own_sessions_give_way(protocol: str) -> None:
+    named = Service((VIP[4],), (Server("10.0.2.11", 53),), port=53, protocol=protocol, source_nat="always",
+                    source_pool=("10.0.2.200",), source_ports=(2000, 2003))
+    of = Shared(named, Service((VIP[4],), (Server("10.0.2.12", 8080),)))
+    for sport in range(1024, 1032):
+        assert of.call(VIP[4], TCP(sport=sport, dport=80, flags="S")) == ("10.0.2.12", 8080)
+    for sport in range(3000, 3030):
+        l4 = TCP(sport=sport, dport=53, flags="S") if protocol == "tcp" else UDP(sport=sport, dport=53)
+        assert of.call(VIP[4], l4) == ("10.0.2.11", 53)
+    for sport in range(1024, 1032):
+        assert of.answer("10.0.2.12", TCP(sport=8080, dport=sport, flags="SA")) == (VIP[4], 80)
+    assert of.net.drops() == {}
+    assert audit(of.net.worker) is None
 
 
 # ---- a full table ----
