@@ -12,7 +12,7 @@ from tests.fuzz.shapes import SHAPES, Shape
 def test_spoilt_frames_leave_tables_sound_and_are_accounted_for(make: Callable[[], Shape]) -> None:
     outcome = fuzz(make, seed=20240607, frames=66_667, seconds=60)
     assert outcome.frames == 66_667
-    # A plain switch touches nothing. By the ports of the shape `pointed` few datagrams of a flow leave, now and then none.
+    # A plain switch touches nothing. By the ports of `pointed` few datagrams of a flow leave, now and then none.
     assert outcome.shape == "pointed" or (outcome.merged > 1) == (outcome.shape != "switch")
     assert (outcome.tunnelled > 1000) == (outcome.fragments > 40) == (outcome.shape == "direct")
     # These have a port that takes no offloads, or tunnels, which nobody else cuts for.
