@@ -23,7 +23,7 @@ from ext.judge cimport to_ms, worker_t
 from ext.ports.port cimport BURST, port_t, room_t
 from ext.testing_hail cimport (feed, frames_leave, fuzz_fault, fuzz_free_slots, fuzz_make_slots, fuzz_take_ports,
                                message_come)
-from ext.testing_judge cimport fuzz_t
+from ext.testing_judge cimport CULPRIT_LEN, fuzz_t
 from ext.testing_mutate cimport compose, draw
 from ext.turn cimport turn
 
@@ -103,7 +103,7 @@ cdef class Fuzz:
                 now_ns += step_ns
             wrong = fuzz_fault(fuzz, worker)
         if wrong is not NULL:
-            raise AssertionError(f"{wrong.decode()}: {bytes(fuzz.culprit).hex()}; the last frame was "
+            raise AssertionError(f"{wrong.decode()}: {(<char *>fuzz.culprit)[:CULPRIT_LEN].hex()}; the last frame was "
                                  f"{fuzz.message.bytes[:min(fuzz.message.len, <uint32_t>200)].hex()}")
         return now_ns
 

@@ -109,6 +109,7 @@ cdef inline void feed(fuzz_t *fuzz, worker_t *worker, uint32_t port, uint32_t n,
     cdef uint64_t began
     cdef uint32_t i, unsent = 0
     fuzz.left = n
+    fuzz.unplaced = 0
     # What a VLAN has comes by its trunk.
     if worker.tables.ports[port].vid:
         port = worker.tables.ports[port].trunk
@@ -120,8 +121,11 @@ cdef inline void feed(fuzz_t *fuzz, worker_t *worker, uint32_t port, uint32_t n,
             fuzz.fault = "more was put in front of a frame than the largest outer headers"
     drops = drops_of(worker) - drops
     began = frames_held(worker) + drops + worker.tables.neighbours.overflows - overflows - held
-    if unsent > began:
+    if unsent > began + fuzz.unplaced:
         fuzz.fault = "a frame is gone without a reason"
+        for i in range(fuzz.got):
+            if not fuzz.sent[i]:
+                memcpy(fuzz.culprit, slot_data(fuzz, i) - VNET_LEN, min(<uint32_t>CULPRIT_LEN, VNET_LEN + fuzz.lens[i]))
     # One frame may be counted twice: dropped with an answer, and the answer dropped as well. Fragments that had waited may
     # be dropped for it.
     if drops > 2 * fuzz.got + early or began > drops + fuzz.got:

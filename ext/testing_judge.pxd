@@ -50,6 +50,7 @@ cdef struct fuzz_t:
     uint32_t shifts[BURST] # of so many bytes,
     bint sent[BURST]       # those that have left,
     uint32_t sums[BURST]   # and what their L4 summed up to, or UNKNOWN
+    uint32_t unplaced      # fragments that are of no frame of the burst as it lies there now: one has left in them
     uint64_t n_sent
     uint64_t n_merged      # datagrams that left in the frame of another
     uint64_t n_tunnelled
@@ -150,6 +151,7 @@ cdef inline void judge(fuzz_t *fuzz, const frame_t *frame, uint32_t place, bint 
         fuzz.fault = "a frame of impossible length left"
         return
     fuzz.read += sum_bytes(frame_vnet(frame), VNET_LEN + frame.len, 0)
+    fuzz.unplaced += place == BURST and frame.cut_len != 0
     if place != BURST:
         fuzz.sent[place] = True
         sum_before = fuzz.sums[place]
