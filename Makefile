@@ -6,8 +6,8 @@ BIN := $(VENV)/bin
 EXT_SOURCES := $(shell find ext -name '*.p[yx]*' -o -name '*.h' -o -name '*.pyx')
 SECONDS_FUZZ ?= 600
 FRAMES ?= 10000000
-# Many tests wait for the kernel or for time to pass, so there may be one more than processors.
-TESTERS ?= $(shell expr $$(nproc) + 1)
+# Many tests wait for the kernel or for time to pass, so there may be one more than processors; but never many.
+TESTERS ?= $(shell n=$$(nproc); [ $$n -lt 4 ] && expr $$n + 1 || echo 4)
 SECONDS_SOAK ?= 600
 
 # What a target needs of the system, as command:package or /path:package
